@@ -1,0 +1,149 @@
+"""The model file: one `.safetensors`, everything in it checked before a tensor is used.
+
+Nothing here needs torch, and nothing is ever unpickled. `model` builds the networks from it.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import safetensors
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gdwatch.errors import ActionNeeded
+
+FORMAT = 1
+METADATA_KEY = "gdwatch"
+MAX_BYTES = 256 * 1024 * 1024
+PACKAGED = Path(__file__).parent / "models"
+
+
+class Network(BaseModel):
+    """One network of the file: which architecture, built with what, fed with which size."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    arch: str
+    arguments: dict[str, Any]
+    input: Annotated[int, Field(ge=16, le=1024)]  # side of the square, pixels
+
+
+class Preprocessing(BaseModel):
+    """How the classifier's picture is made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    margin: float | None = None  # of the crop round a face; null without a locator
+    interpolation: Literal["bilinear"] = "bilinear"
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    colour: Literal["RGB"] = "RGB"
+
+
+class Details(BaseModel):
+    """The JSON object in the file's metadata; it goes into the ledger's table `models` as it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1]
+    name: Annotated[str, Field(min_length=1, pattern=r"^[\w.+-]+$")]
+    version: Annotated[str, Field(min_length=1, pattern=r"^[\w.+-]+$")]
+    created: str
+    locator: Network | None
+    classifier: Network
+    preprocessing: Preprocessing
+    temperature: Annotated[float, Field(gt=0)]
+    min_confidence: Annotated[float, Field(ge=0.5, le=1)]
+    classes: tuple[Literal["female"], Literal["male"]]
+    trained_on: dict[str, Any]
+    measures: dict[str, Any]
+    recipe: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A model file's bytes with what they say of themselves.
+
+    shapes: of each tensor, by name; every tensor is float32.
+    """
+
+    path: Path
+    content: bytes
+    sha256: str
+    details: Details
+    shapes: dict[str, tuple[int, ...]]
+
+
+def find(model: str) -> Path:
+    """Where the setting `model` points: a name from the package, or a file.
+
+    Raises ActionNeeded if there is no such model.
+    """
+    shipped = sorted(path.stem for path in PACKAGED.glob("*.safetensors"))
+    if model in shipped:
+        return PACKAGED / f"{model}.safetensors"
+    path = Path(model)
+    if not path.is_file():
+        raise ActionNeeded(
+            f"model {model}: no such file",
+            f"set `model` to {', '.join(shipped)} or to a .safetensors file",
+        )
+    return path
+
+
+def read(path: Path) -> ModelFile:
+    """Read the whole file at once, so that what is checked is what is used.
+
+    Raises ActionNeeded if it is missing, damaged or not a model of gdwatch.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise _refused(path, f"{size} bytes, more than {MAX_BYTES}")
+        content = path.read_bytes()
+    except OSError as error:
+        raise _refused(path, (error.strerror or str(error)).lower()) from error
+    try:
+        tensors = dict(safetensors.deserialize(content))
+    except safetensors.SafetensorError as error:
+        raise _refused(path, f"not a whole safetensors file ({error})") from error
+    for name, tensor in tensors.items():
+        if tensor["dtype"] != "F32":
+            raise _refused(path, f"tensor {name} is {tensor['dtype']}, not F32")
+    return ModelFile(
+        path=path,
+        content=content,
+        sha256=hashlib.sha256(content).hexdigest(),
+        details=_details(path, content),
+        shapes={name: tuple(tensor["shape"]) for name, tensor in tensors.items()},
+    )
+
+
+def _details(path: Path, content: bytes) -> Details:
+    # The header is a length in 8 bytes, little-endian, and that much JSON; `deserialize` has
+    # checked both, but does not hand out the metadata.
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    text = header.get("__metadata__", {}).get(METADATA_KEY)
+    if text is None:
+        raise _refused(path, f"no metadata `{METADATA_KEY}`, so not a model of gdwatch")
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise _refused(path, f"metadata `{METADATA_KEY}` is no JSON ({error})") from error
+    version = found.get("format") if isinstance(found, dict) else None
+    if version != FORMAT:
+        raise _refused(path, f"model format {version}, this gdwatch reads {FORMAT}")
+    try:
+        return Details.model_validate(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise _refused(path, f"metadata {where}: {first['msg'].lower()}") from error
+
+
+def _refused(path: Path, why: str) -> ActionNeeded:
+    return ActionNeeded(
+        f"model {path}: {why}", "set `model` to a file that `gdtrain export` has written"
+    )

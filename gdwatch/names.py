@@ -1,0 +1,44 @@
+r"""File names are bytes; the ledger, the logs and the answers show them as text.
+
+Bytes that are no UTF-8 and control characters stand in the text as `\xff`, a backslash as `\\`.
+So a name can neither break a line nor steer a terminal, and the text gives the bytes back.
+"""
+
+import re
+import unicodedata
+
+_ESCAPED = re.compile(rb"\\x([0-9a-f]{2})|\\\\")
+
+
+def to_text(name: bytes) -> str:
+    """Show a name or path as one line of text."""
+    return "".join(map(_shown, name.decode("utf-8", "surrogateescape")))
+
+
+def _shown(character: str) -> str:
+    if character == "\\":
+        return r"\\"
+    # Cc: control characters; Zl, Zp: line breaks beyond ASCII; Cs: bytes that were no UTF-8.
+    if unicodedata.category(character) in ("Cc", "Zl", "Zp", "Cs"):
+        raw = character.encode("utf-8", "surrogateescape")
+        return "".join(f"\\x{byte:02x}" for byte in raw)
+    return character
+
+
+def to_bytes(text: str) -> bytes:
+    """Give the bytes back that `to_text` has shown."""
+    return _ESCAPED.sub(
+        lambda found: bytes.fromhex(found[1].decode()) if found[1] else b"\\",
+        text.encode("utf-8", "surrogateescape"),
+    )
+
+
+def below(path: bytes, root: bytes) -> str:
+    """Show an absolute path as the ledger does: relative to the root where it lies below it."""
+    return to_text(path.removeprefix(root.rstrip(b"/") + b"/"))
+
+
+def absolute(text: str, root: bytes) -> bytes:
+    """Give the absolute path back that `below` has shown."""
+    path = to_bytes(text)
+    return path if path.startswith(b"/") else root.rstrip(b"/") + b"/" + path
