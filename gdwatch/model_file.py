@@ -105,6 +105,14 @@ def read(path: Path) -> ModelFile:
         content = path.read_bytes()
     except OSError as error:
         raise _refused(path, (error.strerror or str(error)).lower()) from error
+    return parse(path, content)
+
+
+def parse(path: Path, content: bytes) -> ModelFile:
+    """Check the bytes of a model file; `path` only names it in errors.
+
+    Raises ActionNeeded if they are damaged or not a model of gdwatch.
+    """
     try:
         tensors = dict(safetensors.deserialize(content))
     except safetensors.SafetensorError as error:

@@ -1,12 +1,13 @@
 """The values that the stages hand each other, in the order in which they are made.
 
-    inbox ─Drop─▶ read ─Opened─▶ decode ─Photo|Refusal─▶ engine ─Scores─▶ decide ─Decision─▶
-    ledger ─Entry─▶ filing
+inbox ─Drop─▶ read ─Opened─▶ decode ─Photo|Refusal─▶ engine ─Scores─▶ decide ─Decision─▶
+ledger ─Entry─▶ filing
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 Label = Literal["female", "male"]
 Outcome = Literal["female", "male", "unsure", "rejected"]
@@ -137,8 +138,22 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Serving:
+    """The model in service, by the bytes that were really loaded.
+
+    details: the metadata of its file. rules: the settings that shape a decision, as one text.
+    """
+
+    sha256: str
+    name: str
+    version: str
+    details: Mapping[str, Any]
+    rules: str
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
-    """A drop with its decision, ready for the ledger. The descriptor is still open."""
+    """A drop with its decision, ready for the ledger. Its descriptor is still open."""
 
     opened: Opened
     decoded: Photo | Refusal
@@ -150,12 +165,12 @@ class Batch:
     """What was decided together.
 
     device: where the networks ran; None where no network saw any of it.
-    decode_ms: summed over the files; infer_ms: wall, the engine's.
+    infer_ms: wall, the engine's.
     """
 
     judged: tuple[Judged, ...]
+    model: Serving
     device: str | None
-    decode_ms: float
     infer_ms: float
     started_at: datetime
     finished_at: datetime

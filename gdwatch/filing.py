@@ -1,0 +1,266 @@
+"""Where a file goes, and getting it there without losing a byte. All that changes files is here.
+
+A move is a rename that never overwrites; where the file system cannot do that, a link and an
+unlink; across file systems a copy that is verified and durable before its source goes.
+"""
+
+import ctypes
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from enum import Enum, auto
+from typing import Literal
+
+from gdwatch.folders import Folders, Handles
+from gdwatch.values import Entry, Outcome
+
+_RENAME_NOREPLACE = 1
+_NAME_BYTES = 255
+_CHUNK_BYTES = 1 << 20
+_libc = ctypes.CDLL(None, use_errno=True)
+
+Layout = Literal["tree", "date"]
+
+
+class Moved(Enum):
+    """How a move ended."""
+
+    DONE = auto()  # the file lies at the target
+    TAKEN = auto()  # something else lies there: a new target is needed
+    CHANGED = auto()  # the source is not what was recorded
+    GONE = auto()  # neither source nor target has the file
+
+
+# ------------------------------------------------------------------------- where it goes
+
+
+def target(
+    folders: Folders,
+    outcome: Outcome,
+    original: bytes,
+    layout: Layout,
+    decided_at: datetime,
+) -> bytes:
+    """Where a file belongs: `male/wedding/IMG_1.jpg` or `male/2026/11/23/IMG_1.jpg`."""
+    _, steps = folders.split(original)
+    if layout == "date":
+        steps = [*decided_at.strftime("%Y/%m/%d").encode().split(b"/"), steps[-1]]
+    return b"/".join((folders.answers[outcome], *steps))
+
+
+def free_target(handles: Handles, wanted: bytes, file_id: int, *, taken: bool) -> bytes:
+    """Put the file's id where the wanted path is taken: `IMG_1~48213.jpg`, `wedding~48213/`.
+
+    taken: whether the ledger knows of another file there.
+    """
+    base, steps = handles.folders.split(wanted)
+    path = base
+    for number, step in enumerate(steps[:-1]):
+        found = handles.lstat(path + b"/" + step)
+        if found is not None and not stat.S_ISDIR(found.st_mode):
+            steps[number] = with_id(step, file_id)
+            return b"/".join((base, *steps))
+        path += b"/" + step
+    if taken or handles.lstat(wanted) is not None:
+        steps[-1] = with_id(steps[-1], file_id)
+    return b"/".join((base, *steps))
+
+
+def with_id(name: bytes, file_id: int) -> bytes:
+    """Put an id before the suffix of a name, within the 255 bytes that a name may have."""
+    stem, dot, suffix = name.rpartition(b".")
+    if not stem or len(suffix) > 16:
+        stem, dot, suffix = name, b"", b""
+    mark = b"~%d" % file_id
+    return stem[: _NAME_BYTES - len(mark) - len(dot + suffix)] + mark + dot + suffix
+
+
+# ------------------------------------------------------------------------- getting it there
+
+
+def sync_contents(descriptors: Sequence[int]) -> None:
+    """Make the bytes of dropped files durable before a row says that they were decided."""
+    with ThreadPoolExecutor(max_workers=8) as threads:
+        for _ in threads.map(os.fsync, descriptors):
+            pass
+
+
+def move(entry: Entry, handles: Handles, held: int | None) -> Moved:
+    """Bring a file from its source to its target; safe to repeat after a crash anywhere.
+
+    held: the descriptor through which the file was judged, if this process has judged it;
+        else the source is read again and its hash compared.
+
+    Raises OSError as the kernel gives it.
+    """
+    try:
+        source, name = handles.parent(entry.source)
+        found = os.stat(name, dir_fd=source, follow_symlinks=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return Moved.DONE if _has_content(entry.target, entry, handles) else Moved.GONE
+    if not _is_as_recorded(found, source, name, entry, held):
+        return Moved.CHANGED
+    try:
+        target_folder, target_name = handles.parent(entry.target, make=True)
+    except NotADirectoryError:
+        return Moved.TAKEN
+    try:
+        _rename(source, name, target_folder, target_name)
+    except FileExistsError:
+        if not _same_file(found, target_folder, target_name):
+            return Moved.TAKEN
+        os.unlink(name, dir_fd=source)  # our own link, from before a crash
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            return _copy(entry, handles, (source, name), (target_folder, target_name))
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+        if not _link(source, name, target_folder, target_name):
+            return Moved.TAKEN
+    handles.touched(target_folder)
+    handles.touched(source)
+    return Moved.DONE
+
+
+def changed_since(entry: Entry, held: int) -> bool:
+    """Whether the file was written to after it was read."""
+    now = os.fstat(held)
+    return (now.st_size, now.st_mtime_ns) != (entry.size_bytes, entry.modified_ns)
+
+
+def stable_digest(descriptor: int) -> tuple[os.stat_result, str]:
+    """Hash a file that may be being written to: what was hashed has this size and time."""
+    while True:
+        before = os.fstat(descriptor)
+        sha256 = digest(descriptor)
+        after = os.fstat(descriptor)
+        if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+            return after, sha256
+
+
+def digest(descriptor: int) -> str:
+    """SHA-256 of a file's content, from its beginning, whatever its size."""
+    sha256 = hashlib.sha256()
+    at = 0
+    while chunk := os.pread(descriptor, _CHUNK_BYTES, at):
+        sha256.update(chunk)
+        at += len(chunk)
+    return sha256.hexdigest()
+
+
+def _is_as_recorded(
+    found: os.stat_result, folder: int, name: bytes, entry: Entry, held: int | None
+) -> bool:
+    if not stat.S_ISREG(found.st_mode):
+        return False
+    if (found.st_size, found.st_mtime_ns) != (entry.size_bytes, entry.modified_ns):
+        return False
+    if held is not None:
+        return os.path.samestat(found, os.fstat(held))
+    return _digest_of(folder, name) == entry.sha256 or entry.sha256 is None
+
+
+def _has_content(path: bytes, entry: Entry, handles: Handles) -> bool:
+    found = handles.lstat(path)
+    if found is None or not stat.S_ISREG(found.st_mode) or found.st_size != entry.size_bytes:
+        return False
+    if found.st_mtime_ns != entry.modified_ns:
+        return False
+    return entry.sha256 is None or _digest_of(*handles.parent(path)) == entry.sha256
+
+
+def _digest_of(folder: int, name: bytes) -> str:
+    descriptor = os.open(
+        name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder
+    )
+    try:
+        return digest(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _same_file(found: os.stat_result, folder: int, name: bytes) -> bool:
+    return os.path.samestat(found, os.stat(name, dir_fd=folder, follow_symlinks=False))
+
+
+def _rename(source: int, name: bytes, target_folder: int, target_name: bytes) -> None:
+    """Rename without ever overwriting: renameat2(2) with RENAME_NOREPLACE."""
+    if _libc.renameat2(source, name, target_folder, target_name, _RENAME_NOREPLACE) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def _link(source: int, name: bytes, target_folder: int, target_name: bytes) -> bool:
+    try:
+        os.link(name, target_name, src_dir_fd=source, dst_dir_fd=target_folder,
+                follow_symlinks=False)  # fmt: skip
+    except FileExistsError:
+        return False
+    os.fsync(target_folder)
+    os.unlink(name, dir_fd=source)
+    return True
+
+
+def _copy(
+    entry: Entry, handles: Handles, source: tuple[int, bytes], target: tuple[int, bytes]
+) -> Moved:
+    """Move to another file system: copy, verify, sync, publish, remove."""
+    folder, name = target
+    original = os.open(
+        source[1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=source[0]
+    )
+    try:
+        if not _has_content(entry.target, entry, handles):
+            if not _publish_copy(original, entry, folder, name):
+                return Moved.TAKEN
+        os.fsync(folder)
+        if changed_since(entry, original):
+            return Moved.CHANGED
+        os.unlink(source[1], dir_fd=source[0])
+    finally:
+        os.close(original)
+    handles.touched(source[0])
+    return Moved.DONE
+
+
+def _publish_copy(original: int, entry: Entry, folder: int, name: bytes) -> bool:
+    """Copy into a file without a name, and give it one when it is whole; False if that is taken."""
+    copy = os.open(b".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    try:
+        _each_chunk(original, lambda chunk: _write_all(copy, chunk))
+        if digest(copy) != (entry.sha256 or digest(original)):
+            raise OSError(errno.EIO, "the copy differs from what was recorded")
+        status = os.fstat(original)
+        for attribute in os.listxattr(original):
+            os.setxattr(copy, attribute, os.getxattr(original, attribute))
+        os.fchmod(copy, stat.S_IMODE(status.st_mode))
+        os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
+        os.fsync(copy)
+        try:
+            os.link(f"/proc/self/fd/{copy}", name, dst_dir_fd=folder, follow_symlinks=True)
+        except FileExistsError:
+            return False
+        return True
+    finally:
+        os.close(copy)
+
+
+def _each_chunk(descriptor: int, use: Callable[[bytes], None]) -> None:
+    at = 0
+    while chunk := os.pread(descriptor, _CHUNK_BYTES, at):
+        use(chunk)
+        at += len(chunk)
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(descriptor, content) :]
+
+
+def remove_folder(parent: int, name: bytes) -> None:
+    """Remove a sub-folder of the inbox if it is empty; the kernel refuses any other."""
+    os.rmdir(name, dir_fd=parent)

@@ -1,0 +1,148 @@
+"""The configured folders, and the only way to what lies in them: step by step, on handles.
+
+A whole path would be followed through a link in its middle; each step here refuses links, so that
+nothing outside these folders is ever opened, moved or changed.
+"""
+
+import contextlib
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from gdwatch.errors import Trouble
+from gdwatch.settings import Settings
+from gdwatch.values import OUTCOMES, Outcome
+
+STATE = ".gdwatch"
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Absolute paths, as bytes, links resolved once at the start."""
+
+    root: bytes
+    inbox: bytes
+    answers: Mapping[Outcome, bytes]
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Folders":
+        """Where the settings put each folder."""
+        root = settings.root.resolve()
+        named: dict[str, Path | None] = {
+            name: getattr(settings, name) for name in ("inbox", *OUTCOMES)
+        }
+        paths = {name: os.fsencode((path or root / name).resolve()) for name, path in named.items()}
+        return cls(
+            os.fsencode(root), paths["inbox"], {outcome: paths[outcome] for outcome in OUTCOMES}
+        )
+
+    @property
+    def state(self) -> Path:
+        """The program's own folder: root-id, lock, status.json."""
+        return Path(os.fsdecode(self.root)) / STATE
+
+    def split(self, path: bytes) -> tuple[bytes, list[bytes]]:
+        """Which configured folder a path lies below, and the steps from there.
+
+        Raises ValueError for a path below none of them.
+        """
+        for base in (*self.answers.values(), self.inbox):
+            if path.startswith(base + b"/"):
+                steps = path[len(base) + 1 :].split(b"/")
+                if not any(step in (b"", b".", b"..") for step in steps):
+                    return base, steps
+        raise ValueError(f"{path!r} is below none of the configured folders")
+
+    def outcome_of(self, path: bytes) -> Outcome | None:
+        """Which answer folder a path lies below."""
+        for outcome, base in self.answers.items():
+            if path.startswith(base + b"/"):
+                return outcome
+        return None
+
+
+class Handles:
+    """Open directory handles for one turn, each folder opened once. A context manager.
+
+    `parent` raises OSError as the kernel gives it; Trouble where a configured folder is at fault.
+    """
+
+    def __init__(self, folders: Folders) -> None:
+        self.folders = folders
+        self._open: dict[bytes, int] = {}
+        self._touched: set[int] = set()
+
+    def __enter__(self) -> "Handles":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for handle in self._open.values():
+            os.close(handle)
+
+    def base(self, path: bytes) -> int:
+        """Open a configured folder; an answer folder that is gone is made again."""
+        if path not in self._open:
+            if path != self.folders.inbox:
+                with contextlib.suppress(FileExistsError, OSError):
+                    os.mkdir(path)
+            try:
+                self._open[path] = os.open(path, _DIRECTORY)
+            except OSError as error:
+                name = "inbox" if path == self.folders.inbox else "answer folder"
+                reason = "inbox_missing" if path == self.folders.inbox else "folder_missing"
+                raise Trouble(
+                    reason,
+                    f"{name} {os.fsdecode(path)}: {(error.strerror or '').lower()}",
+                    "put it back, or mount it",
+                ) from error
+        return self._open[path]
+
+    def parent(self, path: bytes, *, make: bool = False) -> tuple[int, bytes]:
+        """Open the folder that a path lies in; returns its handle and the path's last step."""
+        base, steps = self.folders.split(path)
+        handle = self.base(base)
+        for step in steps[:-1]:
+            base = base + b"/" + step
+            if base not in self._open:
+                if make:
+                    with contextlib.suppress(FileExistsError):
+                        os.mkdir(step, dir_fd=handle)
+                        self._touched.add(handle)
+                self._open[base] = os.open(step, _DIRECTORY, dir_fd=handle)
+            handle = self._open[base]
+        return handle, steps[-1]
+
+    def lstat(self, path: bytes) -> os.stat_result | None:
+        """What lies at a path, links not followed; None if nothing does."""
+        try:
+            handle, name = self.parent(path)
+            return os.stat(name, dir_fd=handle, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def is_file(self, path: bytes) -> bool:
+        """Whether a regular file lies at a path."""
+        try:
+            found = self.lstat(path)
+        except ValueError:  # below none of today's folders: the settings have changed
+            return False
+        return found is not None and stat.S_ISREG(found.st_mode)
+
+    def touched(self, handle: int) -> None:
+        """Remember that names in this folder have changed."""
+        self._touched.add(handle)
+
+    def sync(self) -> None:
+        """Make every changed name durable."""
+        for handle in self._touched:
+            os.fsync(handle)
+        self._touched.clear()

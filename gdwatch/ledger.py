@@ -1,0 +1,455 @@
+"""The ledger: opening it, and the rows that carry a file from decision to folder.
+
+What people ask of it and what they correct stands in `history`. Every write is one transaction
+that begins with the write lock; errors of the database come out as `Trouble` or `ActionNeeded`.
+"""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from gdwatch import names, schema
+from gdwatch.errors import ActionNeeded, GdwatchError, Trouble
+from gdwatch.settings import Settings
+from gdwatch.tables import batches, files, models, results, roots
+from gdwatch.values import Batch, Decision, Entry, Judged, Outcome, Photo, Reason, Serving
+
+_BUSY_TIMEOUT_S = 5.0
+
+
+def now() -> datetime:
+    """UTC without a zone, as the ledger keeps it."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A file's row. Paths are bytes, absolute; `source` is None unless the row is `recorded`."""
+
+    id: int
+    path: bytes
+    source: bytes | None
+    original: bytes
+    sha256: str | None
+    size_bytes: int
+    modified_ns: int
+    state: str
+    outcome: Outcome
+    reason: Reason | None
+    model_id: int
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """An open ledger. root: bytes, absolute; root_id: its row, 0 where only read."""
+
+    engine: Engine
+    root: bytes
+    root_id: int
+    identity: tuple[int, int] | None  # device and inode of a SQLite file, to notice another
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator["Pen"]:
+        """One transaction; on leaving it without an error, what was written is durable."""
+        with _translated(self.engine):
+            if self.identity is not None and self.identity != _identity(self.engine):
+                raise ActionNeeded(
+                    f"database {self.engine.url.database}: was removed or replaced while in use",
+                    "put the right file back and start again",
+                )
+            with self.engine.begin() as connection:
+                yield Pen(self, connection)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One consistent look."""
+        with _translated(self.engine), self.engine.connect() as connection:
+            yield connection
+
+    def pending(self, after: int = 0, limit: int = 256) -> list[Entry]:
+        """The next rows, by id, whose file is not yet known to lie at its path."""
+        query = (
+            sa.select(files)
+            .where(files.c.root_id == self.root_id, files.c.state == "recorded")
+            .where(files.c.id > after)
+            .order_by(files.c.id)
+            .limit(limit)
+        )
+        with self.reading() as connection:
+            return [
+                Entry(
+                    row.id,
+                    names.absolute(row.source_path, self.root),
+                    names.absolute(row.path, self.root),
+                    row.sha256,
+                    row.size_bytes,
+                    row.modified_ns,
+                )
+                for row in connection.execute(query)
+            ]
+
+    def text(self, path: bytes) -> str:
+        """A path as the ledger shows it."""
+        return names.below(path, self.root)
+
+    def row(self, found: sa.Row[Any]) -> Row:
+        """A row of `files` as a value."""
+        return Row(
+            id=found.id,
+            path=names.absolute(found.path, self.root),
+            source=names.absolute(found.source_path, self.root) if found.source_path else None,
+            original=names.absolute(found.original_path, self.root),
+            sha256=found.sha256,
+            size_bytes=found.size_bytes,
+            modified_ns=found.modified_ns,
+            state=found.state,
+            outcome=found.outcome,
+            reason=found.reason,
+            model_id=found.model_id,
+            recorded_at=found.recorded_at,
+        )
+
+    def close(self, *, last: bool = False) -> None:
+        """Close it; `last`: as the service, which leaves a file that read-only users can query."""
+        if last and self.engine.dialect.name == "sqlite":
+            with contextlib.suppress(DBAPIError), self.engine.connect() as connection:
+                connection.exec_driver_sql("ROLLBACK")
+                connection.exec_driver_sql("PRAGMA journal_mode = DELETE")
+        self.engine.dispose()
+
+
+@dataclass(frozen=True, slots=True)
+class Pen:
+    """The open transaction of a ledger."""
+
+    ledger: Ledger
+    connection: Connection
+
+    def model_id(self, model: Serving) -> int:
+        """The row of a model, made at its first use."""
+        query = sa.select(models.c.id).where(models.c.sha256 == model.sha256)
+        found = self.connection.execute(query).scalar()
+        if found is not None:
+            return int(found)
+        return self._insert(
+            models,
+            sha256=model.sha256,
+            name=model.name,
+            version=model.version,
+            first_used_at=now(),
+            details=dict(model.details),
+        )
+
+    def batch(self, batch: Batch, model_id: int) -> int | None:
+        """The row of a batch; None where no model saw any of it."""
+        if batch.device is None:
+            return None
+        seen = [each for each in batch.judged if isinstance(each.decoded, Photo)]
+        return self._insert(
+            batches,
+            model_id=model_id,
+            device=batch.device,
+            files=len(seen),
+            decode_ms=sum(each.decoded.decode_ms for each in seen),
+            infer_ms=batch.infer_ms,
+            started_at=batch.started_at.replace(tzinfo=None),
+            finished_at=batch.finished_at.replace(tzinfo=None),
+        )
+
+    def insert_files(self, rows: Sequence[dict[str, Any]]) -> list[int]:
+        """Insert rows of `files`; returns their ids, in the same order."""
+        statement = sa.insert(files).returning(files.c.id, sort_by_parameter_order=True)
+        return list(self.connection.execute(statement, list(rows)).scalars())
+
+    def insert_results(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Insert rows of `results`; one of the same file and model is replaced."""
+        if self.connection.dialect.name == "sqlite":
+            from sqlalchemy.dialects.sqlite import insert
+        else:
+            from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
+        statement = insert(results)
+        replaced = {
+            column.name: column
+            for column in statement.excluded
+            if column.name not in ("id", "file_id", "model_id")
+        }
+        self.connection.execute(
+            statement.on_conflict_do_update(index_elements=["file_id", "model_id"], set_=replaced),
+            list(rows),
+        )
+
+    def first_with(self, hashes: set[str]) -> dict[str, Row]:
+        """The first row with each of these hashes, where there is one."""
+        firsts = (
+            sa.select(sa.func.min(files.c.id))
+            .where(files.c.sha256.in_(hashes))
+            .group_by(files.c.sha256)
+        )
+        found = self.connection.execute(sa.select(files).where(files.c.id.in_(firsts)))
+        return {row.sha256: self.ledger.row(row) for row in found}
+
+    def at(self, paths: set[bytes]) -> dict[bytes, Row]:
+        """The rows that claim these paths."""
+        texts = [self.ledger.text(path) for path in paths]
+        query = sa.select(files).where(
+            files.c.root_id == self.ledger.root_id,
+            files.c.path.in_(texts),
+            files.c.state != "missing",
+        )
+        rows = [self.ledger.row(row) for row in self.connection.execute(query)]
+        return {row.path: row for row in rows}
+
+    def update(self, file_id: int, **values: Any) -> None:
+        """Change a row of `files`."""
+        self.connection.execute(sa.update(files).where(files.c.id == file_id).values(**values))
+
+    def send(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Say where new rows are to go: `row` is the id, the rest are columns of `files`."""
+        self.connection.execute(
+            sa.update(files).where(files.c.id == sa.bindparam("row")), list(rows)
+        )
+
+    def row(self, file_id: int) -> Row:
+        """The row of a file that has one."""
+        query = sa.select(files).where(files.c.id == file_id)
+        return self.ledger.row(self.connection.execute(query).one())
+
+    def changed_late(
+        self, file_id: int, status: os.stat_result, sha256: str, source: bytes, target: bytes
+    ) -> None:
+        """The bytes are others than those that were judged: no label stands for them."""
+        self.update(
+            file_id,
+            sha256=sha256,
+            size_bytes=status.st_size,
+            modified_ns=status.st_mtime_ns,
+            state="recorded",
+            source_path=self.ledger.text(source),
+            path=self.ledger.text(target),
+            outcome="unsure",
+            reason="changed_late",
+            duplicate_of=None,
+        )
+        self.connection.execute(
+            sa.update(results)
+            .where(results.c.file_id == file_id)
+            .where(results.c.model_id == self.row(file_id).model_id)
+            .values(
+                outcome="unsure", reason="changed_late", label=None, p_male=None, confidence=None
+            )
+        )
+
+    def mark_filed(self, ids: Sequence[int]) -> None:
+        """Say that these files lie at their paths, durably."""
+        self._mark(ids, state="filed", filed_at=now())
+
+    def mark_missing(self, ids: Sequence[int]) -> None:
+        """Say that these files are no longer where they were."""
+        self._mark(ids, state="missing")
+
+    def _mark(self, ids: Sequence[int], **values: Any) -> None:
+        if ids:
+            self.connection.execute(
+                sa.update(files).where(files.c.id.in_(ids)).values(source_path=None, **values)
+            )
+
+    def _insert(self, table: sa.Table, **values: Any) -> int:
+        statement = sa.insert(table).values(**values).returning(table.c.id)
+        return int(self.connection.execute(statement).scalar_one())
+
+
+def result_row(
+    file_id: int, judged: Judged, model: Serving, model_id: int, batch_id: int | None
+) -> dict[str, Any]:
+    """One decision as a row of `results`."""
+    decision: Decision = judged.decision
+    header = judged.decoded.header
+    box = decision.box
+    return {
+        "file_id": file_id,
+        "model_id": model_id,
+        "rules": model.rules,
+        "outcome": decision.outcome,
+        "reason": decision.reason,
+        "label": decision.label,
+        "p_male": decision.p_male,
+        "confidence": decision.confidence,
+        "faces": decision.faces,
+        "box_x": box.x if box else None,
+        "box_y": box.y if box else None,
+        "box_w": box.width if box else None,
+        "box_h": box.height if box else None,
+        "width": header.width if header else None,
+        "height": header.height if header else None,
+        "format": header.format if header else None,
+        "batch_id": batch_id if isinstance(judged.decoded, Photo) else None,
+        "decided_at": now(),
+    }
+
+
+# ------------------------------------------------------------------------- opening
+
+
+def url_of(settings: Settings) -> str:
+    """The database that the settings name."""
+    return settings.database or f"sqlite:///{settings.root.resolve() / 'results.db'}"
+
+
+def open_ledger(settings: Settings, root_uuid: str, *, serve: bool = False) -> Ledger:
+    """Open the ledger for writing; `serve`: as the service, which makes one where there is none.
+
+    Raises ActionNeeded for a database that is not ours, not of this version or not writable.
+    """
+    engine = _engine(url_of(settings), writable=True)
+    root = os.fsencode(settings.root.resolve())
+    try:
+        with _translated(engine):
+            with engine.begin() as connection:
+                if serve and schema.current(connection) is None:
+                    schema.upgrade(connection)
+                schema.require_newest(connection)
+            if serve and engine.dialect.name == "sqlite":
+                _use_write_ahead_log(engine)
+            identity = _identity(engine)
+            ledger = Ledger(engine, root, 0, identity)
+            with ledger.writing() as pen:
+                root_id = _root_id(pen, root_uuid)
+    except Trouble as trouble:
+        raise ActionNeeded(trouble.message, trouble.hint) from trouble
+    return Ledger(engine, root, root_id, identity)
+
+
+def open_to_read(settings: Settings) -> Ledger:
+    """Open the ledger of any version for reading alone, whether the service runs or not.
+
+    Raises ActionNeeded if there is none.
+    """
+    url = make_url(url_of(settings))
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        raise ActionNeeded(f"database {url.database}: no ledger yet", "`gdwatch run` makes one")
+    engine = _engine(url_of(settings), writable=False)
+    with _translated(engine), engine.connect() as connection:
+        schema.require_newest(connection)
+    return Ledger(engine, os.fsencode(settings.root.resolve()), 0, None)
+
+
+def has_rows(settings: Settings) -> bool:
+    """Whether there is a ledger with files in it."""
+    url = make_url(url_of(settings))
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        return False
+    engine = _engine(url_of(settings), writable=False)
+    try:
+        with _translated(engine), engine.connect() as connection:
+            if not sa.inspect(connection).has_table("files"):
+                return False
+            return connection.execute(sa.select(files.c.id).limit(1)).first() is not None
+    finally:
+        engine.dispose()
+
+
+def engine_of(settings: Settings) -> Engine:
+    """The database itself, for `gdwatch db`."""
+    return _engine(url_of(settings), writable=True)
+
+
+def _engine(url: str, *, writable: bool) -> Engine:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ActionNeeded(f"setting database: {error}", "write an SQLAlchemy URL") from error
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        return _sqlite(parsed, writable=writable)
+    if backend == "postgresql":
+        return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    raise ActionNeeded(f"setting database: {backend} is not supported", "use SQLite or PostgreSQL")
+
+
+def _sqlite(url: sa.URL, *, writable: bool) -> Engine:
+    if not writable:
+        url = url.set(database=f"file:{url.database}", query={"mode": "ro", "uri": "true"})
+    engine = sa.create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S})
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: sqlite3.Connection, _: object) -> None:
+        # The driver would begin and commit on its own; transactions are ours, DDL included.
+        connection.isolation_level = None
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        # A transaction that first reads and then wants to write would fail when another writes.
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writable else "BEGIN")
+
+    return engine
+
+
+def _use_write_ahead_log(engine: Engine) -> None:
+    with engine.connect() as connection:
+        connection.exec_driver_sql("ROLLBACK")
+        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+
+
+def _identity(engine: Engine) -> tuple[int, int] | None:
+    if engine.dialect.name != "sqlite" or not engine.url.database:
+        return None
+    try:
+        status = Path(engine.url.database).stat()
+    except OSError:
+        return (0, 0)
+    return (status.st_dev, status.st_ino)
+
+
+def _root_id(pen: Pen, uuid: str) -> int:
+    found = pen.connection.execute(sa.select(roots.c.id).where(roots.c.uuid == uuid)).scalar()
+    if found is not None:
+        return int(found)
+    return pen._insert(roots, uuid=uuid, first_used_at=now())
+
+
+@contextlib.contextmanager
+def _translated(engine: Engine) -> Iterator[None]:
+    """Say in an operator's words what a database has against us."""
+    name = engine.url.render_as_string(hide_password=True).removeprefix("sqlite:///")
+    try:
+        yield
+    except DBAPIError as error:
+        raise _in_words(name, error) from error
+
+
+_WORDS = {
+    "SQLITE_BUSY": ("database_busy", "is locked by another program", "end that program"),
+    "SQLITE_LOCKED": ("database_busy", "is locked by another program", "end that program"),
+    "SQLITE_FULL": ("database_full", "its disk is full", "make room"),
+    "SQLITE_READONLY": ("database_readonly", "cannot be written", "mend its permissions"),
+    "SQLITE_CANTOPEN": ("database_gone", "cannot be opened", "look after its folder"),
+    "SQLITE_IOERR": ("database_io", "cannot be read or written", "look after its disk"),
+}
+
+
+def _in_words(name: str, error: DBAPIError) -> GdwatchError:
+    code = str(getattr(error.orig, "sqlite_errorname", ""))
+    if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return ActionNeeded(
+            f"database {name}: is corrupt or no database ({error.orig})",
+            "put a snapshot in its place; the photographs are untouched",
+        )
+    for prefix, (reason, what, hint) in _WORDS.items():
+        if code.startswith(prefix):
+            return Trouble(reason, f"database {name}: {what} ({error.orig})", hint)
+    if error.connection_invalidated or isinstance(error, sa.exc.OperationalError):
+        return Trouble("database_gone", f"database {name}: {error.orig}", "look after its server")
+    raise error

@@ -1,0 +1,142 @@
+"""The first durable step: decisions become rows, with the place where each file is to go."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from gdwatch import filing, names
+from gdwatch.folders import Folders, Handles
+from gdwatch.ledger import Ledger, Pen, now, result_row
+from gdwatch.settings import Settings
+from gdwatch.values import Batch, Decision, Entry, Judged
+
+
+def record(
+    ledger: Ledger, folders: Folders, batch: Batch, settings: Settings
+) -> list[tuple[Entry, Judged]]:
+    """Insert a batch in one transaction; no file is touched.
+
+    Returns each judged file with the entry that says where it must go, in order. Raises Trouble.
+    """
+    filing.sync_contents([judged.opened.descriptor for judged in batch.judged])
+    with Handles(folders) as handles, ledger.writing() as pen:
+        model_id = pen.model_id(batch.model)
+        recorded_at = now()
+        ids = pen.insert_files(
+            [_file_row(ledger, judged, model_id, recorded_at) for judged in batch.judged]
+        )
+        judged, originals = _with_duplicates(pen, handles, batch.judged, ids, settings)
+        batch_id = pen.batch(batch, model_id)
+        pen.insert_results(
+            [
+                result_row(file_id, each, batch.model, model_id, batch_id)
+                for file_id, each in zip(ids, judged, strict=True)
+            ]
+        )
+        wanted = [
+            filing.target(
+                folders, each.decision.outcome, each.opened.drop.path, settings.layout, recorded_at
+            )
+            for each in judged
+        ]
+        targets = choose(pen, handles, ids, wanted)
+        pen.send(
+            [
+                {
+                    "row": file_id,
+                    "path": ledger.text(path),
+                    "outcome": each.decision.outcome,
+                    "reason": each.decision.reason,
+                    "duplicate_of": original,
+                }
+                for file_id, each, path, original in zip(
+                    ids, judged, targets, originals, strict=True
+                )
+            ]
+        )
+    return [
+        (_entry(file_id, each, path), each)
+        for file_id, each, path in zip(ids, judged, targets, strict=True)
+    ]
+
+
+def choose(pen: Pen, handles: Handles, ids: Sequence[int], wanted: Sequence[bytes]) -> list[bytes]:
+    """Find a free path for each file, as near to the wanted one as can be.
+
+    A row whose file has been taken away gives its path up, and is marked `missing`.
+    """
+    claimed = pen.at(set(wanted))
+    missing = [
+        row.id
+        for row in claimed.values()
+        if row.state == "filed" and row.id not in ids and not handles.is_file(row.path)
+    ]
+    pen.mark_missing(missing)
+    taken = {path for path, row in claimed.items() if row.id not in missing and row.id not in ids}
+    chosen = []
+    for file_id, path in zip(ids, wanted, strict=True):
+        chosen.append(filing.free_target(handles, path, file_id, taken=path in taken))
+        taken.add(chosen[-1])
+    return chosen
+
+
+def _with_duplicates(
+    pen: Pen, handles: Handles, judged: Sequence[Judged], ids: Sequence[int], settings: Settings
+) -> tuple[list[Judged], list[int | None]]:
+    """Name the first row with the same bytes; the settings may reject a file for it.
+
+    Returns the decisions that stand, and for each the id of its original or None.
+    """
+    firsts = pen.first_with({each.decoded.sha256 for each in judged if each.decoded.sha256})
+    decided: list[Judged] = []
+    originals: list[int | None] = []
+    for file_id, each in zip(ids, judged, strict=True):
+        first = firsts.get(each.decoded.sha256 or "")
+        is_copy = first is not None and first.id != file_id
+        originals.append(first.id if first is not None and is_copy else None)
+        if (
+            settings.duplicates == "reject"
+            and first is not None
+            and is_copy
+            and handles.is_file(first.source or first.path)
+        ):
+            each = replace(each, decision=Decision("rejected", "duplicate"))
+        decided.append(each)
+    return decided, originals
+
+
+def _file_row(
+    ledger: Ledger, judged: Judged, model_id: int, recorded_at: datetime
+) -> dict[str, Any]:
+    """A new row: as yet the file's path is where it lies."""
+    drop = judged.opened.drop
+    path = ledger.text(drop.path)
+    return {
+        "root_id": ledger.root_id,
+        "sha256": judged.decoded.sha256,
+        "size_bytes": drop.identity.size_bytes,
+        "modified_ns": drop.identity.modified_ns,
+        "name": names.to_text(drop.path.rpartition(b"/")[2]),
+        "original_path": path,
+        "path": path,
+        "source_path": path,
+        "state": "recorded",
+        "outcome": judged.decision.outcome,
+        "reason": judged.decision.reason,
+        "model_id": model_id,
+        "received_at": drop.received_at.replace(tzinfo=None),
+        "recorded_at": recorded_at,
+    }
+
+
+def _entry(file_id: int, judged: Judged, path: bytes) -> Entry:
+    drop = judged.opened.drop
+    return Entry(
+        file_id,
+        drop.path,
+        path,
+        judged.decoded.sha256,
+        drop.identity.size_bytes,
+        drop.identity.modified_ns,
+    )

@@ -1,0 +1,202 @@
+"""What an operator can set, from where, and in which order of weight."""
+
+import difflib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from gdwatch.errors import ActionNeeded
+
+PREFIX = "GDWATCH_"
+CONFIG_VARIABLE = "GDWATCH_CONFIG"
+CONFIG_FILES = (Path("gdwatch.toml"), Path("/etc/gdwatch/gdwatch.toml"))
+MIB = 1024 * 1024
+
+IGNORED = (
+    ".*", "~*", "*.part", "*.tmp", "*.crdownload", "*.partial", "*.filepart",
+    "Thumbs.db", "desktop.ini",
+)  # fmt: skip
+
+
+def _patterns(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return json.loads(value) if value.startswith("[") else value.split(",")
+
+
+Auto = Literal["auto"]
+Patterns = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_patterns)]
+Milliseconds = Annotated[int, Field(ge=0, le=3_600_000)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class Settings(BaseSettings):
+    """Every setting: name, type, default, one sentence. The README's table is made from here."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    root: Path = Field(Path("gdwatch-data"), description="the folder that holds all the others")
+    inbox: Path | None = Field(None, description="where people drop photographs (`ROOT/inbox`)")
+    female: Path | None = Field(None, description="answer folder (`ROOT/female`)")
+    male: Path | None = Field(None, description="answer folder (`ROOT/male`)")
+    unsure: Path | None = Field(
+        None, description="for what the program would rather not say (`ROOT/unsure`)"
+    )
+    rejected: Path | None = Field(
+        None, description="for what is not a photograph that it can read (`ROOT/rejected`)"
+    )
+    database: str | None = Field(
+        None, description="SQLAlchemy URL of SQLite or PostgreSQL (`sqlite:///ROOT/results.db`)"
+    )
+    model: str = Field("fast", description="a model of the package, or a `.safetensors` file")
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = Field(
+        "auto", description="`cpu`, `cuda`, `cuda:1`; `auto` takes a GPU where there is one"
+    )
+    workers: Auto | Annotated[int, Field(ge=1, le=256)] = Field(
+        "auto", description="worker processes that read and decode; `auto`: one a core"
+    )
+    batch_size: Auto | Annotated[int, Field(ge=1, le=1024)] = Field(
+        "auto", description="photographs judged together; `auto`: 32 on a CPU, 128 on a card"
+    )
+    batch_wait_ms: Milliseconds = Field(
+        20, description="how long a photograph may wait for company"
+    )
+    min_confidence: Annotated[float, Field(ge=0.5, le=1)] | None = Field(
+        None, description="below it the answer is `unsure` (the model's own)"
+    )
+    crop: Literal["face", "whole"] = Field(
+        "face", description="`whole` squeezes the whole picture, as a model without a locator does"
+    )
+    several_faces: Literal["dominant", "agree", "unsure"] = Field(
+        "dominant", description="what counts where several faces are found"
+    )
+    settle_ms: Milliseconds = Field(
+        1000, description="a file must look the same in two looks this far apart"
+    )
+    watch: Literal["auto", "events", "poll"] = Field(
+        "auto", description="how new files are noticed; `auto` polls on network file systems"
+    )
+    rescan_s: Seconds = Field(30, description="the inbox is listed at least this often")
+    layout: Literal["tree", "date"] = Field(
+        "tree", description="`tree` keeps the path below the inbox, `date` sorts by day (UTC)"
+    )
+    duplicates: Literal["keep", "reject"] = Field(
+        "keep", description="`reject` sends bytes that were filed before to `rejected/`"
+    )
+    max_bytes: Annotated[int, Field(ge=1)] = Field(
+        64 * MIB, description="a larger file is rejected unread"
+    )
+    max_pixels: Annotated[int, Field(ge=1)] = Field(
+        64_000_000, description="a larger picture is rejected before it is decoded"
+    )
+    decode_timeout_s: Seconds = Field(20, description="how long one picture may take to decode")
+    worker_memory_mb: Annotated[int, Field(ge=256)] = Field(
+        1024, description="address space of a worker process"
+    )
+    min_free_mb: Annotated[int, Field(ge=0)] = Field(
+        100, description="with less free disk space the service waits"
+    )
+    ignore: Patterns = Field(
+        IGNORED, description="glob patterns of names that are left alone in the inbox"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="the least that is logged"
+    )
+    log_format: Literal["auto", "human", "json"] = Field(
+        "auto", description="`auto`: human on a terminal, JSON elsewhere"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Leave the merging to `load`, which also remembers where each value came from."""
+        return (init_settings,)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The settings in force, and for each by name where its value came from."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+
+def load(given: Mapping[str, str], config: Path | None) -> Loaded:
+    """Merge the command line, the environment, the file and the defaults, in this order of weight.
+
+    given: names and values of the command line.
+    config: the file named by `--config`.
+
+    Raises ActionNeeded for an unknown name, a bad value or a missing file.
+    """
+    layers: list[tuple[str, Mapping[str, Any]]] = [("command line", given), _environment()]
+    file = _config_file(config)
+    if file is not None:
+        layers.append((str(file), _read(file)))
+    merged: dict[str, Any] = {}
+    origins = dict.fromkeys(Settings.model_fields, "default")
+    for origin, values in reversed(layers):
+        for name, value in values.items():
+            _must_be_known(name, origin)
+            merged[name] = value
+            origins[name] = origin
+    try:
+        return Loaded(Settings(**merged), origins)
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
+        why = [each["msg"].lower() for each in error.errors() if each["loc"][0] == name]
+        raise ActionNeeded(
+            f"setting {name} = {merged[name]!r} ({origins[name]}): {' or '.join(why)}",
+            f"{name}: {Settings.model_fields[name].description}",
+        ) from error
+
+
+def _environment() -> tuple[str, Mapping[str, Any]]:
+    for variable in os.environ:
+        if variable.startswith(PREFIX) and variable != CONFIG_VARIABLE:
+            _must_be_known(variable.removeprefix(PREFIX).lower(), "environment")
+    return "environment", EnvSettingsSource(Settings)()
+
+
+def _config_file(config: Path | None) -> Path | None:
+    named = config or (Path(os.environ[CONFIG_VARIABLE]) if CONFIG_VARIABLE in os.environ else None)
+    if named is not None:
+        if not named.is_file():
+            raise ActionNeeded(
+                f"settings file {named}: no such file", "name one with --config, or leave it away"
+            )
+        return named
+    return next((file for file in CONFIG_FILES if file.is_file()), None)
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    try:
+        return TomlConfigSettingsSource(Settings, file)()
+    except (OSError, ValueError) as error:  # TOMLDecodeError is a ValueError
+        raise ActionNeeded(f"settings file {file}: {error}", "mend the file") from error
+
+
+def _must_be_known(name: str, origin: str) -> None:
+    if name in Settings.model_fields:
+        return
+    near = difflib.get_close_matches(name, Settings.model_fields, n=1, cutoff=0.0)
+    raise ActionNeeded(f"unknown setting {name} ({origin})", f"did you mean {near[0]}?")

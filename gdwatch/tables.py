@@ -1,0 +1,161 @@
+"""The tables of the ledger as SQLAlchemy knows them; `migrations/` makes and changes them.
+
+The view `current_results` stands in the migrations alone. Times are UTC without a zone.
+Paths are text as `names.below` shows them.
+"""
+
+from sqlalchemy import (
+    JSON,
+    REAL,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION, JSONB
+from sqlalchemy.types import BigInteger
+
+metadata = MetaData()
+
+_Json = JSON().with_variant(JSONB(), "postgresql")
+_Real = REAL().with_variant(DOUBLE_PRECISION(), "postgresql")
+_Large = Integer().with_variant(BigInteger(), "postgresql")
+
+roots = Table(
+    "roots",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("uuid", Text, nullable=False, unique=True),  # = ROOT/.gdwatch/root-id
+    Column("first_used_at", DateTime, nullable=False),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("sha256", Text, nullable=False, unique=True),  # of the file's bytes
+    Column("name", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("first_used_at", DateTime, nullable=False),
+    Column("details", _Json, nullable=False),  # metadata of the model file
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model_id", Integer, ForeignKey("models.id"), nullable=False),
+    Column("device", Text, nullable=False),
+    Column("files", Integer, nullable=False),
+    Column("decode_ms", _Real, nullable=False),  # sum over its files
+    Column("infer_ms", _Real, nullable=False),  # wall, the engine's
+    Column("started_at", DateTime, nullable=False),
+    Column("finished_at", DateTime, nullable=False),
+)
+
+_OUTCOMES = "outcome IN ('female', 'male', 'unsure', 'rejected')"
+
+files = Table(
+    "files",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("root_id", Integer, ForeignKey("roots.id"), nullable=False),
+    Column("sha256", Text),  # null: more than max_bytes, never read
+    Column("size_bytes", _Large, nullable=False),
+    Column("modified_ns", _Large, nullable=False),
+    Column("name", Text, nullable=False),  # last part of original_path
+    Column("original_path", Text, nullable=False),  # where it was dropped
+    Column("path", Text, nullable=False),  # where it lies, or is being moved to
+    Column("source_path", Text),  # where it still lies while recorded
+    Column("state", Text, nullable=False),
+    Column("outcome", Text, nullable=False),  # the folder that path names
+    Column("reason", Text),
+    Column("model_id", Integer, ForeignKey("models.id"), nullable=False),  # of its current result
+    Column("duplicate_of", Integer, ForeignKey("files.id", ondelete="SET NULL")),
+    Column("received_at", DateTime, nullable=False),  # first seen
+    Column("recorded_at", DateTime, nullable=False),  # first decision
+    Column("filed_at", DateTime),  # last move that ended
+    CheckConstraint("state IN ('recorded', 'filed', 'missing')"),
+    CheckConstraint(_OUTCOMES),
+    CheckConstraint("(state = 'recorded') = (source_path IS NOT NULL)"),
+    CheckConstraint("state <> 'filed' OR filed_at IS NOT NULL"),
+    CheckConstraint("reason IS NULL OR outcome IN ('unsure', 'rejected')"),
+    CheckConstraint("sha256 IS NOT NULL OR coalesce(reason, '') = 'too_many_bytes'"),
+    CheckConstraint("duplicate_of <> id"),
+    sqlite_autoincrement=True,  # stands in names: never given twice
+)
+
+
+def _partial(name: str, columns: tuple[str, ...], where: str, *, unique: bool = False) -> Index:
+    return Index(
+        name,
+        *(files.c[column] for column in columns),
+        unique=unique,
+        sqlite_where=text(where),
+        postgresql_where=text(where),
+    )
+
+
+_partial("files_path", ("root_id", "path"), "state <> 'missing'", unique=True)
+_partial("files_recorded", ("root_id", "id"), "state = 'recorded'")
+_partial("files_duplicate_of", ("duplicate_of",), "duplicate_of IS NOT NULL")
+Index("files_sha256", files.c.sha256)
+Index("files_name", files.c.name)
+Index("files_recorded_at", files.c.recorded_at)
+Index("files_outcome", files.c.outcome, files.c.reason)
+
+results = Table(
+    "results",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("file_id", Integer, ForeignKey("files.id", ondelete="CASCADE"), nullable=False),
+    Column("model_id", Integer, ForeignKey("models.id"), nullable=False),
+    Column("rules", Text, nullable=False),  # crop, several_faces, min_confidence used
+    Column("outcome", Text, nullable=False),
+    Column("reason", Text),
+    Column("label", Text),
+    Column("p_male", _Real),
+    Column("confidence", _Real),
+    Column("faces", Integer),  # null: crop = whole
+    Column("box_x", _Real),  # pixels, upright
+    Column("box_y", _Real),
+    Column("box_w", _Real),
+    Column("box_h", _Real),
+    Column("width", Integer),  # upright; null: no header read
+    Column("height", Integer),
+    Column("format", Text),
+    Column("batch_id", Integer, ForeignKey("batches.id")),  # null: no model saw it
+    Column("decided_at", DateTime, nullable=False),
+    UniqueConstraint("file_id", "model_id"),  # judged again by the same model: replaced
+    CheckConstraint(_OUTCOMES),
+    CheckConstraint("label IN ('female', 'male')"),
+    CheckConstraint("p_male BETWEEN 0 AND 1"),
+    CheckConstraint("confidence BETWEEN 0.5 AND 1"),
+    CheckConstraint("(outcome IN ('unsure', 'rejected')) = (reason IS NOT NULL)"),
+    CheckConstraint(
+        "(label IS NULL) = (p_male IS NULL) AND (label IS NULL) = (confidence IS NULL)"
+    ),
+    CheckConstraint(
+        "(label IS NULL) = (outcome = 'rejected' OR coalesce(reason, '') = 'changed_late')"
+    ),
+    CheckConstraint("outcome IN ('unsure', 'rejected') OR outcome = label"),
+)
+
+corrections = Table(
+    "corrections",
+    metadata,
+    Column("id", Integer, primary_key=True),  # only ever added to; the last one counts
+    Column("file_id", Integer, ForeignKey("files.id"), nullable=False),
+    Column("label", Text),  # null: taken back
+    Column("by", Text, nullable=False),
+    Column("at", DateTime, nullable=False),
+    CheckConstraint("label IN ('female', 'male')"),
+)
+Index("corrections_file", corrections.c.file_id, corrections.c.id)

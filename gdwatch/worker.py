@@ -1,0 +1,74 @@
+"""A decode worker: descriptors in, pixels in slots out. Never imports torch.
+
+Limited in memory, and allowed to write nothing: what a hostile picture breaks is only this process.
+"""
+
+import hashlib
+import os
+import resource
+import time
+from dataclasses import asdict
+
+from gdwatch import children
+from gdwatch.decode import Limits, Refused, decode
+from gdwatch.slots import Slots
+from gdwatch.values import Photo, Refusal
+
+_CHUNK_BYTES = 1 << 20
+
+
+def main() -> None:
+    """Serve the parent until it goes."""
+    channel, start, (memory,) = children.parent(descriptors=1)
+    slots = Slots(start["slots"], start["side"], memory)
+    limits = Limits(start["max_pixels"])
+    space = start["memory_mb"] * 1024 * 1024
+    resource.setrlimit(resource.RLIMIT_AS, (space, space))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    while True:
+        packet, descriptors = children.receive(channel, descriptors=1)
+        if packet is None:
+            return
+        slot = packet["slot"]
+        answer = serve(descriptors[0], slots, slot, limits)
+        os.close(descriptors[0])
+        children.send(channel, {"slot": slot, type(answer).__name__: asdict(answer)})
+
+
+def serve(descriptor: int, slots: Slots, slot: int, limits: Limits) -> Photo | Refusal:
+    """Read a file once; hash and decode those bytes; leave the pixels in the slot."""
+    began = time.perf_counter()
+    try:
+        content = read_whole(descriptor)
+    except OSError as error:
+        return Refusal("unreadable", error.strerror or str(error))
+    except MemoryError:
+        return Refusal("unreadable", "more bytes than worker_memory_mb allows")
+    sha256 = hashlib.sha256(content).hexdigest()
+    try:
+        header, pixels = decode(content, limits, slots.side)
+    except Refused as refused:
+        return Refusal(
+            refused.reason, refused.detail, sha256, refused.header, _milliseconds_since(began)
+        )
+    slots.pixels[slot] = pixels
+    return Photo(sha256, header, _milliseconds_since(began))
+
+
+def read_whole(descriptor: int) -> bytes:
+    """Read from the beginning to the end, wherever the descriptor stands."""
+    chunks = []
+    at = 0
+    while chunk := os.pread(descriptor, _CHUNK_BYTES, at):
+        chunks.append(chunk)
+        at += len(chunk)
+    return b"".join(chunks)
+
+
+def _milliseconds_since(began: float) -> float:
+    return (time.perf_counter() - began) * 1000
+
+
+if __name__ == "__main__":
+    main()
