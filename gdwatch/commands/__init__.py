@@ -1,0 +1,1 @@
+"""One module for each verb; `cli` holds their words and options."""

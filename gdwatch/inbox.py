@@ -1,0 +1,268 @@
+"""What lies in the inbox, and which of it is complete.
+
+The listing of the folder is the truth; notifications only make it happen sooner. A file is complete
+when two looks, `settle_ms` apart on a clock that nobody sets, have seen the same. The listing is
+read lazily and only so many files are looked at together, so a full inbox costs no memory.
+"""
+
+import contextlib
+import fnmatch
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from gdwatch import names
+from gdwatch.filing import remove_folder
+from gdwatch.folders import Folders, Handles
+from gdwatch.read import identity_of
+from gdwatch.settings import Settings
+from gdwatch.values import Drop, Identity
+
+log = structlog.get_logger()
+
+_WINDOW = 4096  # files under observation at once
+_STEPS = 4096  # names of the listing read in one turn
+_DEPTH = 32
+_EMPTY_FILE_WAIT_S = 60.0
+_EMPTY_FOLDER_WAIT_S = 3600.0
+_ONCE_WAIT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen of a file. since_s: when it first looked like this; first_s: at all."""
+
+    identity: Identity
+    since_s: float
+    first_s: float
+    received_at: datetime
+
+
+def settled(look: Look, now_s: float, settle_s: float, empty_s: float) -> bool:
+    """Whether a file that still looks the same is complete."""
+    return now_s - look.since_s >= (settle_s if look.identity.size_bytes else empty_s)
+
+
+class Inbox:
+    """The inbox of one service.
+
+    once: list it a single time, and then be `exhausted`.
+    """
+
+    def __init__(self, folders: Folders, settings: Settings, *, once: bool = False) -> None:
+        self._folders = folders
+        self._settle_s = settings.settle_ms / 1000
+        self._empty_s = self._settle_s if once else max(_EMPTY_FILE_WAIT_S, self._settle_s)
+        self._once = once
+        self._ignored = re.compile(
+            "|".join(fnmatch.translate(pattern) for pattern in settings.ignore) or r"(?!)"
+        )
+        self._looks: dict[bytes, Look] = {}
+        self._arrived: dict[bytes, datetime] = {}
+        self._taken: set[bytes] = set()
+        self._walk: Iterator[tuple[bytes, os.stat_result]] | None = None
+        self._rescan = True
+        self._found_again: set[bytes] = set()
+        self._empty_folders: dict[bytes, tuple[int, float]] = {}
+        self.skipped: dict[bytes, str] = {}
+        self.stayed = 0  # files that a single run had to leave behind
+
+    def rescan(self) -> None:
+        """List the folder again, after the listing that may be under way."""
+        self._rescan = True
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether a single listing is over and everything of it was handed out."""
+        return self._walk is None and not self._rescan and not self._looks and not self._arrived
+
+    def ready(self, limit: int, now_s: float) -> list[Drop]:
+        """Up to `limit` complete files, each handed out once until `release`.
+
+        Raises Trouble if the inbox is not there.
+        """
+        drops: list[Drop] = []
+        with Handles(self._folders) as handles:
+            handles.base(self._folders.inbox)
+            self._take_arrived(handles, limit, drops)
+            self._look_again(handles, limit, now_s, drops)
+            self._look_further(now_s)
+        return drops
+
+    def arrived(self, path: bytes) -> None:
+        """A file was seen to come by rename, so it is complete and need not settle."""
+        if len(self._arrived) < _WINDOW:  # the listing finds what does not fit
+            self._arrived[path] = datetime.now(UTC)
+
+    def release(self, path: bytes) -> None:
+        """A file that was handed out has been dealt with."""
+        self._taken.discard(path)
+
+    def skip(self, path: bytes, reason: str, hint: str = "") -> None:
+        """A file has to stay for now; it is named once, and tried again at the next listing."""
+        self._taken.discard(path)
+        self._found_again.add(path)
+        if self.skipped.get(path) != reason:
+            self.skipped[path] = reason
+            log.warning("inbox.skipped", name=names.to_text(path), reason=reason, hint=hint)
+
+    def next_look_s(self, now_s: float) -> float:
+        """How long nothing will become ready by waiting alone."""
+        if self._arrived or self._rescan or (self._walk and len(self._looks) < _WINDOW):
+            return 0.0
+        look = next(iter(self._looks.values()), None)
+        return 60.0 if look is None else max(0.0, look.since_s + self._settle_s - now_s)
+
+    # ------------------------------------------------------------------ looks
+
+    def _take_arrived(self, handles: Handles, limit: int, drops: list[Drop]) -> None:
+        while self._arrived and len(drops) < limit:
+            path = next(iter(self._arrived))
+            received_at = self._arrived.pop(path)
+            status = None if path in self._taken or self._ignores(path) else handles.lstat(path)
+            if status is not None and stat.S_ISREG(status.st_mode):
+                self._looks.pop(path, None)
+                self._taken.add(path)
+                drops.append(Drop(path, identity_of(status), received_at))
+
+    def _look_again(self, handles: Handles, limit: int, now_s: float, drops: list[Drop]) -> None:
+        for path, look in list(self._looks.items()):
+            if len(drops) >= limit:
+                return
+            if now_s - look.since_s < self._settle_s:
+                return  # the oldest look comes first
+            status = handles.lstat(path)
+            if status is None or not stat.S_ISREG(status.st_mode):
+                del self._looks[path]
+                log.debug("file.vanished", name=names.to_text(path))
+                continue
+            identity = identity_of(status)
+            if identity != look.identity:
+                self._start_over(path, look, identity, now_s)
+            elif settled(look, now_s, self._settle_s, self._empty_s):
+                del self._looks[path]
+                self._taken.add(path)
+                drops.append(Drop(path, identity, look.received_at))
+
+    def _start_over(self, path: bytes, look: Look, identity: Identity, now_s: float) -> None:
+        del self._looks[path]
+        if self._once and now_s - look.first_s > max(_ONCE_WAIT_S, 10 * self._settle_s):
+            self.stayed += 1
+            log.warning("file.deferred", name=names.to_text(path), reason="still being written")
+        else:
+            self._looks[path] = Look(identity, now_s, look.first_s, look.received_at)
+
+    def _look_further(self, now_s: float) -> None:
+        """Read on in the listing while there is room for more files under observation."""
+        if self._walk is None:
+            if not self._rescan:
+                return
+            self._rescan = False
+            self._found_again = set()
+            self._walk = self._list(now_s)
+        for _ in range(_STEPS):
+            if len(self._looks) >= _WINDOW:
+                return
+            found = next(self._walk, None)
+            if found is None:
+                self._walk = None
+                self.skipped = {
+                    path: why for path, why in self.skipped.items() if path in self._found_again
+                }
+                return
+            path, status = found
+            if self._is_candidate(path):
+                moment = datetime.now(UTC)
+                self._looks[path] = Look(identity_of(status), now_s, now_s, moment)
+
+    def _is_candidate(self, path: bytes) -> bool:
+        return path not in self._looks and path not in self._taken and not self._ignores(path)
+
+    def _ignores(self, path: bytes) -> bool:
+        below = path[len(self._folders.inbox) + 1 :]
+        return any(self._ignored.match(os.fsdecode(step)) for step in below.split(b"/"))
+
+    # ------------------------------------------------------------------ the listing
+
+    def _list(self, now_s: float) -> Iterator[tuple[bytes, os.stat_result]]:
+        with Handles(self._folders) as handles:
+            root = os.dup(handles.base(self._folders.inbox))
+        yield from self._list_folder(root, self._folders.inbox, 0, now_s)
+
+    def _list_folder(
+        self, handle: int, path: bytes, depth: int, now_s: float
+    ) -> Iterator[tuple[bytes, os.stat_result]]:
+        """Yield what lies below an open folder, and close it."""
+        try:
+            with os.scandir(handle) as entries:
+                for entry in entries:
+                    name = os.fsencode(entry.name)
+                    if self._ignored.match(entry.name):
+                        continue
+                    with contextlib.suppress(FileNotFoundError):
+                        status = os.stat(name, dir_fd=handle, follow_symlinks=False)
+                        yield from self._list_entry(
+                            handle, path + b"/" + name, status, depth, now_s
+                        )
+        finally:
+            os.close(handle)
+
+    def _list_entry(
+        self, handle: int, path: bytes, status: os.stat_result, depth: int, now_s: float
+    ) -> Iterator[tuple[bytes, os.stat_result]]:
+        if stat.S_ISREG(status.st_mode):
+            yield path, status
+        elif not stat.S_ISDIR(status.st_mode):
+            self._skip_listed(path, _KINDS.get(stat.S_IFMT(status.st_mode), "not_a_file"))
+        elif depth + 1 > _DEPTH:
+            self._skip_listed(path, "too_deep")
+        else:
+            name = path.rpartition(b"/")[2]
+            try:
+                below = os.open(
+                    name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=handle
+                )
+            except PermissionError:
+                self._skip_listed(path, "permission")
+                return
+            except OSError:
+                return  # swapped for something else since it was listed
+            if depth >= 1 and self._long_empty(path, below, status, now_s):
+                os.close(below)
+                with contextlib.suppress(OSError):
+                    remove_folder(handle, name)
+                return
+            yield from self._list_folder(below, path, depth + 1, now_s)
+
+    def _skip_listed(self, path: bytes, reason: str) -> None:
+        self.skip(path, reason, _HINTS.get(reason, ""))
+
+    def _long_empty(self, path: bytes, handle: int, status: os.stat_result, now_s: float) -> bool:
+        with os.scandir(handle) as entries:
+            if next(iter(entries), None) is not None:
+                self._empty_folders.pop(path, None)
+                return False
+        changed, since_s = self._empty_folders.get(path, (-1, now_s))
+        if changed != status.st_mtime_ns:
+            self._empty_folders[path] = (status.st_mtime_ns, now_s)
+            return False
+        return now_s - since_s >= _EMPTY_FOLDER_WAIT_S
+
+
+_KINDS: dict[int, str] = {
+    stat.S_IFLNK: "symlink",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFBLK: "device",
+    stat.S_IFCHR: "device",
+}
+_HINTS = {
+    "symlink": "gdwatch opens no links: drop the photograph itself",
+    "too_deep": f"gdwatch looks into {_DEPTH} levels of folders",
+    "permission": "let the service read and write this folder",
+}

@@ -1,0 +1,67 @@
+"""Who may move files: the one process that holds the root's lock.
+
+An open file description lock (fcntl(2), F_OFD_SETLK): it goes with its holder however that ends,
+and others can ask about it without taking it.
+"""
+
+import fcntl
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gdwatch.errors import HeldError
+
+# struct flock: l_type, l_whence, l_start, l_len, l_pid; the whole file.
+_FLOCK = "hhqqi4x"
+_WHOLE = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+
+
+@contextmanager
+def hold(state: Path) -> Iterator[None]:
+    """Hold the root's lock. Raises HeldError if another process has it."""
+    descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _WHOLE)
+        except (BlockingIOError, PermissionError) as error:
+            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+            raise HeldError(
+                f"{state.parent}: another gdwatch holds this root (process {holder or '?'})",
+                "use the one that runs, or stop it first",
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_held(state: Path) -> bool:
+    """Whether a process holds the root's lock, without touching it."""
+    try:
+        descriptor = os.open(state / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _WHOLE)
+    finally:
+        os.close(descriptor)
+    return bool(struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK)
+
+
+@contextmanager
+def hold_folder(folder: Path) -> Iterator[None]:
+    """Hold one folder for `reprocess`. Raises HeldError if another one works on it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise HeldError(
+                f"{folder}: another reprocess works on this folder", "wait until it has ended"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,35 @@
+"""Logging, set up once. Event names are dotted and stable; a file name is always a value.
+
+Events: service.started|ready|paused|resumed|stopped|reloaded, lock.held,
+watch.started|overflow|lost|polling, inbox.skipped,
+file.vanished|deferred|unsure|rejected|missing|changed_late|collision|copied,
+batch.filed|retried|split, worker.started|died|timeout, engine.oom|restarted,
+model.loaded|refused, db.busy|full|corrupt|upgraded, disk.low, recovery.done.
+"""
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+from structlog.types import Processor
+
+
+def set_up(level: str, format_: Literal["auto", "human", "json"]) -> None:
+    """Log to standard error: for a person on a terminal, one JSON object a line elsewhere."""
+    human = format_ == "human" or (format_ == "auto" and sys.stderr.isatty())
+    last: list[Processor] = (
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        if human
+        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *last,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )

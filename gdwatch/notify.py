@@ -1,0 +1,23 @@
+"""What systemd is told, sd_notify(3): ready, alive, stopping. Without systemd, nothing happens."""
+
+import contextlib
+import os
+import socket
+
+
+def tell(message: str) -> None:
+    """Send one message, such as `READY=1`, to the socket that systemd has named."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):  # a name in the abstract namespace
+        address = "\0" + address[1:]
+    # A service manager that does not listen must not stop the service.
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.sendto(message.encode(), address)
+
+
+def watchdog_s() -> float | None:
+    """How often systemd wants a sign of life; None if it does not."""
+    microseconds = os.environ.get("WATCHDOG_USEC", "")
+    return int(microseconds) / 1e6 if microseconds.isdigit() else None

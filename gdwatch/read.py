@@ -1,0 +1,55 @@
+"""From a drop to an open descriptor: found again step by step, and checked before it is read."""
+
+import os
+import stat
+from dataclasses import dataclass
+
+from gdwatch.folders import Handles
+from gdwatch.values import Drop, Identity, Opened
+
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file that has to stay where it is. reason: `permission`, `vanished` or `changed`."""
+
+    reason: str
+    hint: str = ""
+
+
+def identity_of(status: os.stat_result) -> Identity:
+    """What tells this state of a file from another."""
+    return Identity(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def open_drop(drop: Drop, handles: Handles) -> Opened | Skipped:
+    """Open a drop that may be read now and moved later."""
+    path = os.fsdecode(drop.path)
+    try:
+        folder, name = handles.parent(drop.path)
+        descriptor = os.open(name, _FILE, dir_fd=folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return Skipped("vanished")
+    except PermissionError:
+        return Skipped("permission", f"setfacl -m u:{os.geteuid()}:r {path!r}")
+    except OSError as error:  # a link where a file or folder was a moment ago
+        return Skipped("changed", error.strerror or "")
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or identity_of(status) != drop.identity:
+        os.close(descriptor)
+        return Skipped("changed")
+    if not _may_be_moved(folder, status):
+        os.close(descriptor)
+        return Skipped("permission", f"setfacl -m u:{os.geteuid()}:rwx {os.path.dirname(path)!r}")
+    return Opened(drop, descriptor)
+
+
+def _may_be_moved(folder: int, status: os.stat_result) -> bool:
+    # By the handle's own path: faccessat(2) has no form without a name before Linux 5.8.
+    if not os.access(".", os.W_OK | os.X_OK, dir_fd=folder, effective_ids=True):
+        return False
+    directory = os.fstat(folder)
+    if not directory.st_mode & stat.S_ISVTX:
+        return True
+    return os.geteuid() in (0, status.st_uid, directory.st_uid)

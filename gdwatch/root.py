@@ -1,0 +1,91 @@
+"""The root folder: made at the first start, recognised at every other."""
+
+import os
+import pwd
+import uuid
+from pathlib import Path
+
+from gdwatch import ledger
+from gdwatch.errors import ActionNeeded
+from gdwatch.folders import Folders
+from gdwatch.settings import Settings
+
+_MARKER = "root-id"
+
+
+def prepare(settings: Settings, folders: Folders) -> str:
+    """Make what a first start needs, and return the root's id.
+
+    Raises ActionNeeded if a folder cannot be written, or the ledger belongs to another root.
+    """
+    marker = folders.state / _MARKER
+    if not marker.is_file() and ledger.has_rows(settings):
+        raise ActionNeeded(
+            f"{marker}: missing, but the ledger has rows",
+            "is the right disk mounted? put root-id back, or move the ledger away",
+        )
+    is_new = not marker.is_file()
+    try:
+        folders.state.mkdir(parents=True, exist_ok=True)
+        if is_new:
+            # A missing inbox pauses later starts: it may be a disk that is not mounted.
+            Path(os.fsdecode(folders.inbox)).mkdir(parents=True, exist_ok=True)
+            _write_marker(marker)
+        for path in folders.answers.values():
+            Path(os.fsdecode(path)).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ActionNeeded(
+            f"folder {error.filename}: {(error.strerror or str(error)).lower()}",
+            f"make it writable for {pwd.getpwuid(os.geteuid()).pw_name}, or set `root` elsewhere",
+        ) from error
+    _require_writable(folders)
+    return read_id(folders)
+
+
+def read_id(folders: Folders) -> str:
+    """The root's id. Raises ActionNeeded if this is no root of gdwatch."""
+    try:
+        return (folders.state / _MARKER).read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise ActionNeeded(
+            f"{os.fsdecode(folders.root)}: no root of gdwatch ({error.strerror})",
+            "name one with --root, or start `gdwatch run` there once",
+        ) from error
+
+
+def require_own(folders: Folders) -> None:
+    """Raise ActionNeeded unless the root belongs to the user that runs this.
+
+    A ledger written by another user, root above all, would lock the service out.
+    """
+    try:
+        owner = folders.state.stat().st_uid
+    except FileNotFoundError:
+        return
+    if owner != os.geteuid():
+        try:
+            name = pwd.getpwuid(owner).pw_name
+        except KeyError:
+            name = str(owner)
+        raise ActionNeeded(
+            f"{os.fsdecode(folders.root)}: belongs to {name}, you are another user",
+            f"run it as that user: sudo -u {name} gdwatch …",
+        )
+
+
+def _write_marker(marker: Path) -> None:
+    aside = marker.with_suffix(".part")
+    with aside.open("w", encoding="ascii") as file:
+        file.write(f"{uuid.uuid4()}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(marker)
+
+
+def _require_writable(folders: Folders) -> None:
+    for path in (folders.inbox, *folders.answers.values()):
+        if Path(os.fsdecode(path)).is_dir() and not os.access(path, os.W_OK | os.X_OK):
+            raise ActionNeeded(
+                f"folder {os.fsdecode(path)}: cannot be written",
+                f"make it writable for {pwd.getpwuid(os.geteuid()).pw_name}",
+            )

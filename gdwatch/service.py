@@ -1,0 +1,379 @@
+"""The service: the loop that takes photographs from the inbox to their folders.
+
+    inbox ─▶ read ─▶ pipeline ─▶ record (durable 1) ─▶ file (durable 2) ─▶ mark (durable 3)
+
+One thread. It alone holds the root's lock and moves files; commands leave it their wishes as
+recorded rows. What stands in its way and may pass (a disk, a folder, a locked database) makes it
+pause and try again; what needs a person ends it.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import replace
+from types import FrameType
+
+import structlog
+
+from gdwatch import __version__, ledger, lock, names, notify, root, status
+from gdwatch.errors import Trouble
+from gdwatch.folders import Folders, Handles
+from gdwatch.inbox import Inbox
+from gdwatch.ledger import Ledger
+from gdwatch.pending import file_pending
+from gdwatch.pipeline import Pipeline
+from gdwatch.read import Skipped, open_drop
+from gdwatch.record import record
+from gdwatch.settings import MIB, Settings
+from gdwatch.status import Status
+from gdwatch.values import Batch, Judged, Opened, Refusal
+from gdwatch.watch import Watch
+
+log = structlog.get_logger()
+
+_WISHES_S = 1.0
+_PAUSE_S = (1.0, 30.0)  # the first wait, doubled up to the second
+_PAUSE_LOG_S = 60.0
+_ONCE_PATIENCE_S = 30.0
+_STALL_S = 300.0
+
+
+def run(settings: Settings, *, once: bool = False) -> int:
+    """Serve until a signal ends it, or with `once` until the inbox of now is filed.
+
+    Returns the exit status: 0, or 1 when `once` had to leave a file behind.
+
+    Raises GdwatchError.
+    """
+    folders = Folders.of(settings)
+    root.require_own(folders)
+    root_id = root.prepare(settings, folders)
+    with (
+        lock.hold(folders.state),
+        contextlib.closing(Watch(folders.inbox, settings.watch)) as watch,
+        _signals(watch) as signals,
+        _ledger(settings, root_id) as book,
+        contextlib.closing(Pipeline(settings)) as pipeline,
+    ):
+        service = _Service(settings, folders, book, pipeline, (watch, signals), once=once)
+        return service.serve()
+
+
+class _Signals:
+    """What signals have asked for so far."""
+
+    def __init__(self) -> None:
+        self.stop = False
+        self.reload = False
+
+    def on_stop(self, number: int, _: FrameType | None) -> None:
+        self.stop = True
+        if number == signal.SIGINT:
+            # The second one ends the process as it stands: recovery is made for that.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    def on_reload(self, number: int, _: FrameType | None) -> None:
+        self.reload = True
+
+
+@contextlib.contextmanager
+def _signals(watch: Watch) -> Iterator[_Signals]:
+    signals = _Signals()
+    handlers = {
+        signal.SIGTERM: signals.on_stop,
+        signal.SIGINT: signals.on_stop,
+        signal.SIGHUP: signals.on_reload,
+    }
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    descriptor = signal.set_wakeup_fd(watch.bell(), warn_on_full_buffer=False)
+    try:
+        yield signals
+    finally:
+        signal.set_wakeup_fd(descriptor)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _ledger(settings: Settings, root_id: str) -> Iterator[Ledger]:
+    book = ledger.open_ledger(settings, root_id, serve=True)
+    try:
+        yield book
+    finally:
+        book.close(last=True)
+
+
+class _Service:
+    """One run of the service. Everything it holds was opened, and is closed, by `run`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        folders: Folders,
+        book: Ledger,
+        pipeline: Pipeline,
+        waking: tuple[Watch, _Signals],
+        *,
+        once: bool,
+    ) -> None:
+        self._settings = settings
+        self._folders = folders
+        self._book = book
+        self._pipeline = pipeline
+        self._watch, self._signals = waking
+        self._once = once
+        self._inbox = Inbox(folders, settings, once=once)
+        self._unrecorded: deque[Batch] = deque()
+        self._failed: set[bytes] = set()
+        self._listed_at = time.monotonic()
+        self._wishes_at = float("-inf")
+        self._free_at = float("-inf")
+        self._progress_at = time.monotonic()
+        self._pinged_at = float("-inf")
+        self._is_ready = False
+        self._told = Status("stopped")
+
+    def serve(self) -> int:
+        log.info("service.started", version=__version__, root=names.to_text(self._folders.root))
+        self._pipeline.wake_by(self._watch.waker.fileno())
+        self._tell(Status("running"))
+        try:
+            self._loop()
+            self._finish_decided()
+        finally:
+            notify.tell("STOPPING=1")
+            self._release_unrecorded()
+            self._tell(Status("stopped"))
+        log.info("service.stopped")
+        return 1 if self._left_behind() else 0
+
+    def _loop(self) -> None:
+        pause_s, paused_at, logged_at = _PAUSE_S[0], None, float("-inf")
+        while not self._signals.stop:
+            try:
+                self._turn()
+            except Trouble as trouble:
+                now = time.monotonic()
+                paused_at = paused_at or now
+                if now - logged_at >= _PAUSE_LOG_S or self._told.reason != trouble.reason:
+                    logged_at = now
+                    log.warning("service.paused", reason=trouble.reason, why=trouble.message,
+                                hint=trouble.hint, since=self._told.since)  # fmt: skip
+                if self._told.reason != trouble.reason:
+                    self._tell(Status("paused", trouble.reason))
+                if self._once and now - paused_at >= _ONCE_PATIENCE_S:
+                    raise
+                self._watch.stop()
+                self._sleep(pause_s)
+                pause_s = min(pause_s * 2, _PAUSE_S[1])
+                continue
+            if paused_at is not None:
+                log.info("service.resumed", after_s=round(time.monotonic() - paused_at, 1))
+                self._tell(Status("running"))
+                self._inbox.rescan()
+                pause_s, paused_at = _PAUSE_S[0], None
+            if self._once and self._has_finished():
+                return
+
+    def _turn(self) -> None:
+        """Do what there is to do now; wait a little where that is nothing."""
+        now = time.monotonic()
+        self._reload_if_asked()
+        self._require_free_space(now)
+        self._finish_decided()
+        self._grant_wishes(now)
+        self._listen(now)
+        self._take(now)
+        for batch in self._pipeline.turn(self._patience(now)):
+            self._unrecorded.append(batch)
+            self._progress_at = time.monotonic()
+        self._watch.hush()
+        self._say_ready()
+        self._ping()
+
+    # ------------------------------------------------------------------ from the inbox
+
+    def _listen(self, now: float) -> None:
+        if not self._once:
+            self._watch.keep()
+        if self._watch.overflowed:
+            self._watch.overflowed = False
+            log.warning("watch.overflow")
+        if not self._once and (
+            self._watch.changed
+            or now - self._listed_at >= self._watch.rescan_s(self._settings.rescan_s)
+        ):
+            self._watch.changed = False
+            self._listed_at = now
+            self._inbox.rescan()
+        while self._watch.arrivals:
+            self._inbox.arrived(self._watch.arrivals.popleft())
+
+    def _take(self, now: float) -> None:
+        drops = self._inbox.ready(self._pipeline.room, now)
+        with Handles(self._folders) as handles:
+            for drop in drops:
+                match open_drop(drop, handles):
+                    case Opened() as opened:
+                        self._pipeline.offer(opened)
+                    case Skipped(reason="permission", hint=hint):
+                        self._inbox.skip(drop.path, "permission", hint)
+                        self._tell_skipped()
+                    case Skipped(reason):
+                        self._inbox.release(drop.path)
+                        self._inbox.rescan()
+                        log.debug("file.vanished", name=names.to_text(drop.path), reason=reason)
+
+    # ------------------------------------------------------------------ to the folders
+
+    def _finish_decided(self) -> None:
+        while self._unrecorded:
+            self._finish(self._unrecorded[0])
+            self._unrecorded.popleft()
+
+    def _finish(self, batch: Batch) -> None:
+        """Record a batch, move its files, mark its rows, and let the files go."""
+        readable = tuple(each for each in batch.judged if not _is_unreadable(each))
+        entries = []
+        if readable:
+            entries = record(
+                self._book, self._folders, replace(batch, judged=readable), self._settings
+            )
+        try:
+            held = {entry.id: judged.opened.descriptor for entry, judged in entries}
+            if held:
+                file_pending(self._book, self._folders, self._settings.layout, held)
+        finally:
+            # Recorded is recorded: what could not be moved now is moved by a later turn.
+            self._unrecorded[0] = replace(batch, judged=())
+            for each in batch.judged:
+                self._let_go(each)
+        if entries:
+            self._report(batch, [judged for _, judged in entries])
+
+    def _let_go(self, judged: Judged) -> None:
+        os.close(judged.opened.descriptor)
+        path = judged.opened.drop.path
+        if _is_unreadable(judged) and isinstance(judged.decoded, Refusal):
+            log.error("file.deferred", name=names.to_text(path), reason=judged.decoded.detail)
+            self._inbox.skip(path, "unreadable")
+        else:
+            self._inbox.release(path)
+
+    def _report(self, batch: Batch, judged: list[Judged]) -> None:
+        for each in judged:
+            name = names.to_text(each.opened.drop.path)
+            if isinstance(each.decoded, Refusal):
+                log.warning("file.rejected", name=name, reason=each.decoded.reason,
+                            detail=each.decoded.detail)  # fmt: skip
+            elif each.decision.outcome == "rejected":
+                log.warning("file.rejected", name=name, reason=each.decision.reason)
+            elif each.decision.outcome == "unsure":
+                log.info("file.unsure", name=name, reason=each.decision.reason)
+        outcomes = Counter(each.decision.outcome for each in judged)
+        log.info(
+            "batch.filed",
+            files=len(judged),
+            **outcomes,
+            decode_ms=round(sum(each.decoded.decode_ms for each in judged), 1),
+            infer_ms=round(batch.infer_ms, 1),
+            queue=self._pipeline.outstanding,
+        )
+
+    def _grant_wishes(self, now: float) -> None:
+        """File what a crash or a command has left recorded."""
+        if now - self._wishes_at < _WISHES_S:
+            return
+        is_first = self._wishes_at == float("-inf")
+        self._wishes_at = now
+        ended = file_pending(self._book, self._folders, self._settings.layout)
+        if is_first:
+            log.info("recovery.done", filed=len(ended.filed), missing=len(ended.missing))
+        elif ended.filed:
+            log.info("batch.filed", files=len(ended.filed))
+
+    # ------------------------------------------------------------------ its own state
+
+    def _require_free_space(self, now: float) -> None:
+        if now - self._free_at < _WISHES_S:
+            return
+        free_mb = shutil.disk_usage(self._folders.root).free // MIB
+        if free_mb < self._settings.min_free_mb:
+            raise Trouble(
+                "disk_low",
+                f"{names.to_text(self._folders.root)}: {free_mb} MiB are free, "
+                f"min_free_mb is {self._settings.min_free_mb}",
+                "make room; work goes on by itself",
+            )
+        self._free_at = now
+
+    def _reload_if_asked(self) -> None:
+        if self._signals.reload:
+            self._signals.reload = False
+            self._pipeline.reload()
+
+    def _patience(self, now: float) -> float:
+        if self._unrecorded or self._signals.stop or (self._once and self._has_finished()):
+            return 0.0
+        if self._pipeline.room == 0:
+            return _WISHES_S
+        return min(_WISHES_S, self._inbox.next_look_s(now))
+
+    def _say_ready(self) -> None:
+        if self._pipeline.ready and not self._is_ready:
+            self._is_ready = True
+            log.info("service.ready")
+            notify.tell("READY=1")
+        model = f"{self._pipeline.model.name} {self._pipeline.model.version}"
+        if self._is_ready and self._told.model != model:
+            self._tell(replace(self._told, model=model))
+
+    def _ping(self) -> None:
+        """Tell systemd that photographs get on, not merely that this loop turns."""
+        period_s = notify.watchdog_s()
+        now = time.monotonic()
+        if self._pipeline.outstanding == 0:
+            self._progress_at = now
+        stalled = now - self._progress_at > _STALL_S
+        if period_s and not stalled and now - self._pinged_at >= period_s / 4:
+            self._pinged_at = now
+            notify.tell("WATCHDOG=1")
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait while paused, alive for systemd and awake for signals."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not self._signals.stop:
+            notify.tell("WATCHDOG=1")
+            time.sleep(min(left, 0.2))
+
+    def _tell(self, told: Status) -> None:
+        self._told = replace(told, model=told.model or self._told.model)
+        with contextlib.suppress(OSError):  # a full disk is told by the log
+            status.write(self._folders.state, self._told)
+
+    def _tell_skipped(self) -> None:
+        skipped = {names.to_text(path): why for path, why in self._inbox.skipped.items()}
+        self._tell(replace(self._told, skipped=skipped))
+
+    def _has_finished(self) -> bool:
+        return self._inbox.exhausted and self._pipeline.outstanding == 0 and not self._unrecorded
+
+    def _left_behind(self) -> bool:
+        stayed = [why for why in self._inbox.skipped.values() if why in _FILES_THAT_STAY]
+        return self._once and bool(stayed or self._inbox.stayed)
+
+    def _release_unrecorded(self) -> None:
+        for batch in self._unrecorded:
+            for each in batch.judged:
+                os.close(each.opened.descriptor)
+
+
+_FILES_THAT_STAY = ("permission", "unreadable", "too_deep")
+
+
+def _is_unreadable(judged: Judged) -> bool:
+    return judged.decision.reason == "unreadable"

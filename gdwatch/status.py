@@ -1,0 +1,36 @@
+"""The service's own words about itself, in ROOT/.gdwatch/status.json, for `gdwatch status`."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+_FILE = "status.json"
+State = Literal["stopped", "running", "paused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the service is doing. since: UTC, ISO 8601. skipped: by name, why it had to stay."""
+
+    state: State
+    reason: str | None = None
+    since: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    model: str | None = None
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+def write(state_folder: Path, status: Status) -> None:
+    """Replace the file at one stroke."""
+    aside = state_folder / (_FILE + ".part")
+    aside.write_text(json.dumps(asdict(status)), encoding="utf-8")
+    aside.replace(state_folder / _FILE)
+
+
+def read(state_folder: Path) -> Status | None:
+    """What the service said last; None if it never did, or not in words of today."""
+    try:
+        return Status(**json.loads((state_folder / _FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None

@@ -1,0 +1,186 @@
+"""Notifications of the kernel: they wake the service, and never decide anything."""
+
+import logging
+import os
+import socket
+import time
+from collections import deque
+from pathlib import Path
+from typing import Literal
+
+import structlog
+from watchdog.events import (
+    DirCreatedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers.inotify import InotifyObserver
+
+log = structlog.get_logger()
+
+_EVENTS: list[type[FileSystemEvent]] = [
+    FileCreatedEvent,
+    FileMovedEvent,
+    FileClosedEvent,
+    DirCreatedEvent,
+    DirMovedEvent,
+]
+_NETWORK = ("nfs", "cifs", "smb", "fuse", "9p", "ceph", "gluster", "lustre", "afs", "virtiofs")
+_POLL_S = 2.0
+_RETRY_S = 3600.0
+_ARRIVALS = 10_000
+
+
+class _Listener(FileSystemEventHandler):
+    """Called on watchdog's threads."""
+
+    def __init__(self, watch: "Watch") -> None:
+        self._watch = watch
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        """Wake the service; remember what came by rename, which is complete."""
+        if isinstance(event, FileMovedEvent) and event.dest_path:
+            self._watch.arrivals.append(os.fsencode(event.dest_path))
+        self._watch.changed = True
+        self._watch.wake()
+
+
+class _Overflow(logging.Handler):
+    """Watchdog says only in its log that the kernel has dropped events."""
+
+    def __init__(self, watch: "Watch") -> None:
+        super().__init__(logging.WARNING)
+        self._watch = watch
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Answer an overflow with a listing."""
+        if "overflow" in record.getMessage():
+            self._watch.overflowed = True
+            self._watch.changed = True
+            self._watch.wake()
+
+
+class Watch:
+    """The watch on one inbox.
+
+    arrivals: paths seen to come by rename. changed: something has happened. overflowed: events
+    were lost. Set by watchdog's threads, taken back by the service's.
+    """
+
+    def __init__(self, inbox: bytes, mode: Literal["auto", "events", "poll"]) -> None:
+        self._inbox = inbox
+        self._poll = mode == "poll" or (mode == "auto" and on_network(inbox))
+        self.waker, self._bell = socket.socketpair()
+        self.waker.setblocking(False)
+        self._bell.setblocking(False)
+        self.arrivals: deque[bytes] = deque(maxlen=_ARRIVALS)
+        self.changed = True
+        self.overflowed = False
+        self._observer: InotifyObserver | None = None
+        self._identity: tuple[int, int] | None = None
+        self._retry_at = float("-inf")
+        self._overflow = _Overflow(self)
+        logging.getLogger("watchdog").addHandler(self._overflow)
+        if self._poll:
+            log.info("watch.polling", reason="setting" if mode == "poll" else "network file system")
+
+    def wake(self) -> None:
+        """End the wait of the service. Safe from any thread and from signal handlers."""
+        try:
+            self._bell.send(b"!")
+        except BlockingIOError:
+            return  # it is about to wake anyway
+
+    def hush(self) -> None:
+        """Forget the wake-ups so far."""
+        try:
+            while self.waker.recv(4096):
+                pass
+        except BlockingIOError:
+            return
+
+    def bell(self) -> int:
+        """The descriptor for signal.set_wakeup_fd."""
+        return self._bell.fileno()
+
+    def rescan_s(self, wanted_s: float) -> float:
+        """How often to list the inbox; more often where nothing wakes the service."""
+        return wanted_s if self._observer is not None else min(wanted_s, _POLL_S)
+
+    def keep(self) -> None:
+        """Watch the folder that lies at the inbox's path now; again, if the watch has died."""
+        if self._poll:
+            return
+        if self._observer is not None and self._is_alive():
+            return
+        if self._observer is not None:
+            log.warning("watch.lost", reason="the folder was removed, moved or replaced")
+            self.stop()
+        if time.monotonic() >= self._retry_at:
+            self._start()
+
+    def stop(self) -> None:
+        """Let the folder go, so that its disk can be unmounted."""
+        if self._observer is not None:
+            self._observer.stop()
+            self._observer = None
+
+    def close(self) -> None:
+        """End it for good."""
+        self.stop()
+        logging.getLogger("watchdog").removeHandler(self._overflow)
+        self.waker.close()
+        self._bell.close()
+
+    def _start(self) -> None:
+        observer = InotifyObserver(generate_full_events=True)
+        try:
+            self._identity = _identity(self._inbox)
+            observer.schedule(
+                _Listener(self), os.fsdecode(self._inbox), recursive=True, event_filter=_EVENTS
+            )
+            observer.start()
+        except OSError as error:
+            observer.stop()
+            self._retry_at = time.monotonic() + _RETRY_S
+            log.warning(
+                "watch.lost",
+                errno=error.errno,
+                reason=error.strerror,
+                hint="raise fs.inotify.max_user_watches and max_user_instances; polling until then",
+            )
+            return
+        self._observer = observer
+        self.changed = True
+        log.info("watch.started")
+
+    def _is_alive(self) -> bool:
+        assert self._observer is not None
+        alive = self._observer.is_alive() and all(
+            emitter.is_alive() for emitter in self._observer.emitters
+        )
+        return alive and _identity(self._inbox) == self._identity
+
+
+def on_network(path: bytes) -> bool:
+    """Whether other hosts may change this folder without this kernel knowing."""
+    real = os.path.realpath(os.fsdecode(path))
+    best, kind = "", ""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        left, _, right = line.partition(" - ")
+        point = left.split()[4]
+        if (real + "/").startswith(point.rstrip("/") + "/") and len(point) >= len(best):
+            best, kind = point, right.split()[0]
+    return kind.startswith(_NETWORK)
+
+
+def _identity(path: bytes) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116 - the path is bytes
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino)
