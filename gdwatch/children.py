@@ -35,14 +35,14 @@ class Child:
 
     def __init__(self, module: str, start: Packet, descriptors: Sequence[int]) -> None:
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.channel.setblocking(False)
+        self.channel.settimeout(0)
         with theirs:
             # -P keeps the working folder out of the module path. A process group of its own
             # keeps the terminal's Ctrl-C away: the parent decides when a child ends.
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", module],
-                stdin=theirs,
-                stdout=sys.stderr,
+                stdin=theirs.fileno(),
+                stdout=2,
                 env={**os.environ, **_ENVIRONMENT},
                 process_group=0,
             )

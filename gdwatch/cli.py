@@ -69,7 +69,7 @@ _COMMON = (
     _common("root", Path | None, None, "--root", metavar="DIR", help="Folder of all the others."),
     _common("set_", list[str] | None, None, "--set", metavar="NAME=VALUE",
             help="One setting; again and again."),
-    _common("debug", bool, False, "--debug", help="Show where an error comes from."),
+    _common("debug", bool, None, "--debug", help="Show where an error comes from."),
 )  # fmt: skip
 
 app = typer.Typer(
@@ -96,7 +96,7 @@ def _version(value: bool) -> None:  # noqa: FBT001 - typer's form of a callback
 def _top(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which one.")
-    ] = False,  # noqa: FBT002
+    ] = False,
 ) -> None:
     """Sort photographs of faces into female/ and male/, every decision in a SQL database."""
 
@@ -104,7 +104,7 @@ def _top(
 @_command(app)
 def run(
     common: Common,
-    once: Annotated[bool, typer.Option("--once", help="File what is there now, and end.")] = False,  # noqa: FBT002
+    once: Annotated[bool, typer.Option("--once", help="File what is there now, and end.")] = False,
 ) -> None:
     """Watch the inbox, and file what people drop there."""
     from gdwatch import service
@@ -125,7 +125,7 @@ def classify(
     output: Annotated[
         Path | None, typer.Option("-o", metavar="FILE", help="Write there, not to stdout.")
     ] = None,
-    null: Annotated[bool, typer.Option("-0", help="Names on stdin end with NUL.")] = False,  # noqa: FBT002
+    null: Annotated[bool, typer.Option("-0", help="Names on stdin end with NUL.")] = False,
 ) -> None:
     """Answer for photographs; record and move nothing."""
     from gdwatch.commands import classify as command
@@ -140,9 +140,9 @@ def reprocess(
     folders: Annotated[
         list[Path], typer.Argument(metavar="FOLDER…", help="ROOT, an answer folder, or below one.")
     ],
-    move: Annotated[bool, typer.Option("--move", help="File what changed.")] = False,  # noqa: FBT002
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Record nothing.")] = False,  # noqa: FBT002
-    json: Json = False,  # noqa: FBT002
+    move: Annotated[bool, typer.Option("--move", help="File what changed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Record nothing.")] = False,
+    json: Json = False,
 ) -> None:
     """Judge filed photographs again with today's model and settings."""
     from gdwatch.commands import reprocess as command
@@ -160,7 +160,7 @@ def requeue(
     ] = None,
     outcome: Annotated[str | None, typer.Option(help="All with this outcome.")] = None,
     reason: Annotated[str | None, typer.Option(help="All with this reason.")] = None,
-    json: Json = False,  # noqa: FBT002
+    json: Json = False,
 ) -> None:
     """Judge these again at once, and file what changed."""
     from gdwatch.commands import requeue as command
@@ -174,19 +174,21 @@ def requeue(
 def correct(
     common: Common,
     which: One,
-    label: Annotated[str | None, typer.Argument(metavar="female|male")] = None,
-    undo: Annotated[bool, typer.Option("--undo", help="Take the correction back.")] = False,  # noqa: FBT002
+    label: Annotated[
+        Literal["female", "male"] | None, typer.Argument(metavar="female|male")
+    ] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Take the correction back.")] = False,
 ) -> None:
     """Record a person's word, and move the file."""
     from gdwatch.commands import correct as command
 
-    if undo == (label is not None) or label not in (None, "female", "male"):
+    if undo == (label is not None):
         raise UsageError("correct: say female or male, or --undo", "one of them")
     command.correct(_settings(common), which, None if undo else label)
 
 
 @_command(app)
-def show(common: Common, which: One, json: Json = False) -> None:  # noqa: FBT002
+def show(common: Common, which: One, json: Json = False) -> None:
     """Say where a file went, and why."""
     from gdwatch.commands import show as command
 
@@ -196,8 +198,8 @@ def show(common: Common, which: One, json: Json = False) -> None:  # noqa: FBT00
 @_command(app)
 def status(
     common: Common,
-    watch: Annotated[bool, typer.Option("--watch", help="Again every second.")] = False,  # noqa: FBT002
-    json: Json = False,  # noqa: FBT002
+    watch: Annotated[bool, typer.Option("--watch", help="Again every second.")] = False,
+    json: Json = False,
 ) -> None:
     """Say what the service is doing, and what it has done."""
     from gdwatch.commands import status as command
@@ -206,7 +208,7 @@ def status(
 
 
 @_command(app)
-def doctor(common: Common, json: Json = False) -> None:  # noqa: FBT002
+def doctor(common: Common, json: Json = False) -> None:
     """Try every condition of a healthy installation."""
     from gdwatch.commands import doctor as command
 
@@ -230,7 +232,7 @@ def db_current(common: Common) -> None:
 
 
 @_command(db, "check")
-def db_check(common: Common, json: Json = False) -> None:  # noqa: FBT002
+def db_check(common: Common, json: Json = False) -> None:
     """Compare the ledger with the folders."""
     from gdwatch.commands import db as command
 
@@ -241,7 +243,7 @@ def db_check(common: Common, json: Json = False) -> None:  # noqa: FBT002
 def model_show(
     common: Common,
     file: Annotated[str | None, typer.Argument(metavar="FILE")] = None,
-    json: Json = False,  # noqa: FBT002
+    json: Json = False,
 ) -> None:
     """Name, version, SHA-256, measures, what it was trained on."""
     from gdwatch.commands import model as command

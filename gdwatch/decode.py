@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import simplejpeg
-from PIL import ExifTags, Image, ImageFile, features
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError, features
 
 from gdwatch import crop
 from gdwatch.crop import Pixels
@@ -20,13 +21,14 @@ from gdwatch.values import Header, RejectedReason
 try:
     import pillow_heif
 except ImportError:  # the extra `heif` is not installed
-    pillow_heif = None
+    _HAS_HEIF = False
 else:
     pillow_heif.register_heif_opener(thumbnails=False)
+    _HAS_HEIF = True
 
 FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"]
 FORMATS += ["AVIF"] if features.check("avif") else []
-FORMATS += ["HEIF"] if pillow_heif is not None else []
+FORMATS += ["HEIF"] if _HAS_HEIF else []
 
 # Formats by their first bytes that Pillow has no reader for, or only with a plug-in.
 _FOREIGN = (b"\xff\x0a", b"\0\0\0\x0cJXL ", b"<svg", b"8BPS", b"FUJIFILMCCD-RAW")
@@ -92,7 +94,7 @@ def decode(content: bytes, limits: Limits, side: int) -> tuple[Header, Pixels]:
 def _open(content: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(content), formats=FORMATS)
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         format_ = sniff(content)
         if format_ is None:
             raise Refused("not_an_image", "the first bytes are no image's") from error
@@ -167,7 +169,7 @@ def _rgb(image: Image.Image, content: bytes) -> Image.Image:
 
 def _from_deep(image: Image.Image) -> Image.Image:
     """Scale 16-bit, 32-bit and float grey to 8 bits; Pillow's own conversion would clip."""
-    values = np.asarray(image, dtype=np.float32)
+    values: NDArray[np.float64] = np.asarray(image, dtype=np.float64)
     if image.mode.startswith("I;16"):
         values = values / 257
     else:

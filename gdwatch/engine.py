@@ -79,7 +79,7 @@ class Engine:
         half: torch.dtype | None = None,
     ) -> None:
         self.device = device
-        self.classifier = classifier.eval().to(device, memory_format=torch.channels_last)
+        self.classifier = classifier.eval().to(device).to(memory_format=torch.channels_last)
         self.temperature = temperature
         self.borders = torch.tensor(tuple(borders))
         self.half = torch.float16 if half is None and device.type == "cuda" else half
@@ -126,8 +126,7 @@ def in_halves(forward: Callable[[Tensor], Tensor], batch: Tensor) -> tuple[Tenso
         if len(batch) == 1:
             raise
     # Only here, outside the handler: its traceback keeps the failed batch's tensors alive.
-    if torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
+    torch.cuda.empty_cache()  # does nothing where there is no card
     middle = len(batch) // 2
     first, first_splits = in_halves(forward, batch[:middle])
     second, second_splits = in_halves(forward, batch[middle:])

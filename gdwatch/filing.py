@@ -24,6 +24,7 @@ _CHUNK_BYTES = 1 << 20
 _libc = ctypes.CDLL(None, use_errno=True)
 
 Layout = Literal["tree", "date"]
+Place = tuple[int, bytes]  # a folder's handle, and a name in it
 
 
 class Moved(Enum):
@@ -105,25 +106,18 @@ def move(entry: Entry, handles: Handles, held: int | None) -> Moved:
     if not _is_as_recorded(found, source, name, entry, held):
         return Moved.CHANGED
     try:
-        target_folder, target_name = handles.parent(entry.target, make=True)
+        target = handles.parent(entry.target, make=True)
     except NotADirectoryError:
         return Moved.TAKEN
     try:
-        _rename(source, name, target_folder, target_name)
-    except FileExistsError:
-        if not _same_file(found, target_folder, target_name):
-            return Moved.TAKEN
-        os.unlink(name, dir_fd=source)  # our own link, from before a crash
+        moved = _rename_or_link((source, name), target, found)
     except OSError as error:
-        if error.errno == errno.EXDEV:
-            return _copy(entry, handles, (source, name), (target_folder, target_name))
-        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+        if error.errno != errno.EXDEV:
             raise
-        if not _link(source, name, target_folder, target_name):
-            return Moved.TAKEN
-    handles.touched(target_folder)
+        moved = _copy(entry, handles, (source, name), target)
+    handles.touched(target[0])
     handles.touched(source)
-    return Moved.DONE
+    return moved
 
 
 def changed_since(entry: Entry, held: int) -> bool:
@@ -183,47 +177,61 @@ def _digest_of(folder: int, name: bytes) -> str:
         os.close(descriptor)
 
 
-def _same_file(found: os.stat_result, folder: int, name: bytes) -> bool:
-    return os.path.samestat(found, os.stat(name, dir_fd=folder, follow_symlinks=False))
+def _rename_or_link(source: Place, target: Place, found: os.stat_result) -> Moved:
+    """Move within a file system. Raises OSError with EXDEV where these are two."""
+    try:
+        _rename(source, target)
+    except FileExistsError:
+        if not _same_file(found, target):
+            return Moved.TAKEN
+        os.unlink(source[1], dir_fd=source[0])  # our own link, from before a crash
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+        return _link(source, target)
+    return Moved.DONE
 
 
-def _rename(source: int, name: bytes, target_folder: int, target_name: bytes) -> None:
+def _rename(source: Place, target: Place) -> None:
     """Rename without ever overwriting: renameat2(2) with RENAME_NOREPLACE."""
-    if _libc.renameat2(source, name, target_folder, target_name, _RENAME_NOREPLACE) != 0:
+    if _libc.renameat2(*source, *target, _RENAME_NOREPLACE) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 
 
-def _link(source: int, name: bytes, target_folder: int, target_name: bytes) -> bool:
+def _same_file(found: os.stat_result, place: Place) -> bool:
+    return os.path.samestat(found, os.stat(place[1], dir_fd=place[0], follow_symlinks=False))
+
+
+def _link(source: Place, target: Place) -> Moved:
+    """Give the file its second name before it loses its first."""
     try:
-        os.link(name, target_name, src_dir_fd=source, dst_dir_fd=target_folder,
+        os.link(source[1], target[1], src_dir_fd=source[0], dst_dir_fd=target[0],
                 follow_symlinks=False)  # fmt: skip
     except FileExistsError:
-        return False
-    os.fsync(target_folder)
-    os.unlink(name, dir_fd=source)
-    return True
+        return Moved.TAKEN
+    os.fsync(target[0])
+    os.unlink(source[1], dir_fd=source[0])
+    return Moved.DONE
 
 
-def _copy(
-    entry: Entry, handles: Handles, source: tuple[int, bytes], target: tuple[int, bytes]
-) -> Moved:
+def _copy(entry: Entry, handles: Handles, source: Place, target: Place) -> Moved:
     """Move to another file system: copy, verify, sync, publish, remove."""
     folder, name = target
     original = os.open(
         source[1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=source[0]
     )
     try:
-        if not _has_content(entry.target, entry, handles):
-            if not _publish_copy(original, entry, folder, name):
-                return Moved.TAKEN
+        # A copy from before a crash counts: it has the hash, and the time, of the original.
+        published = _has_content(entry.target, entry, handles)
+        if not published and not _publish_copy(original, entry, folder, name):
+            return Moved.TAKEN
         os.fsync(folder)
         if changed_since(entry, original):
             return Moved.CHANGED
         os.unlink(source[1], dir_fd=source[0])
     finally:
         os.close(original)
-    handles.touched(source[0])
     return Moved.DONE
 
 

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 import structlog
 
 from gdwatch import names
+from gdwatch.errors import Trouble
 from gdwatch.filing import remove_folder
 from gdwatch.folders import Folders, Handles
 from gdwatch.read import identity_of
@@ -70,6 +71,7 @@ class Inbox:
         self._found_again: set[bytes] = set()
         self._empty_folders: dict[bytes, tuple[int, float]] = {}
         self.skipped: dict[bytes, str] = {}
+        self.newly_skipped: list[tuple[bytes, str, str]] = []  # path, reason, hint: to be reported
         self.stayed = 0  # files that a single run had to leave behind
 
     def rescan(self) -> None:
@@ -109,7 +111,7 @@ class Inbox:
         self._found_again.add(path)
         if self.skipped.get(path) != reason:
             self.skipped[path] = reason
-            log.warning("inbox.skipped", name=names.to_text(path), reason=reason, hint=hint)
+            self.newly_skipped.append((path, reason, hint))
 
     def next_look_s(self, now_s: float) -> float:
         """How long nothing will become ready by waiting alone."""
@@ -124,7 +126,7 @@ class Inbox:
         while self._arrived and len(drops) < limit:
             path = next(iter(self._arrived))
             received_at = self._arrived.pop(path)
-            status = None if path in self._taken or self._ignores(path) else handles.lstat(path)
+            status = None if path in self._taken or self.ignores(path) else handles.lstat(path)
             if status is not None and stat.S_ISREG(status.st_mode):
                 self._looks.pop(path, None)
                 self._taken.add(path)
@@ -164,7 +166,7 @@ class Inbox:
                 return
             self._rescan = False
             self._found_again = set()
-            self._walk = self._list(now_s)
+            self._walk = self.listing(now_s)
         for _ in range(_STEPS):
             if len(self._looks) >= _WINDOW:
                 return
@@ -181,15 +183,17 @@ class Inbox:
                 self._looks[path] = Look(identity_of(status), now_s, now_s, moment)
 
     def _is_candidate(self, path: bytes) -> bool:
-        return path not in self._looks and path not in self._taken and not self._ignores(path)
+        return path not in self._looks and path not in self._taken and not self.ignores(path)
 
-    def _ignores(self, path: bytes) -> bool:
+    def ignores(self, path: bytes) -> bool:
+        """Whether a name on the way to a file is one that the settings leave alone."""
         below = path[len(self._folders.inbox) + 1 :]
         return any(self._ignored.match(os.fsdecode(step)) for step in below.split(b"/"))
 
     # ------------------------------------------------------------------ the listing
 
-    def _list(self, now_s: float) -> Iterator[tuple[bytes, os.stat_result]]:
+    def listing(self, now_s: float = 0.0) -> Iterator[tuple[bytes, os.stat_result]]:
+        """Every regular file in the inbox, read lazily. Raises Trouble if it is not there."""
         with Handles(self._folders) as handles:
             root = os.dup(handles.base(self._folders.inbox))
         yield from self._list_folder(root, self._folders.inbox, 0, now_s)
@@ -252,6 +256,15 @@ class Inbox:
             self._empty_folders[path] = (status.st_mtime_ns, now_s)
             return False
         return now_s - since_s >= _EMPTY_FOLDER_WAIT_S
+
+
+def count_waiting(folders: Folders, settings: Settings) -> int | None:
+    """How many files lie in the inbox that the service would take; None if it is not there."""
+    inbox = Inbox(folders, settings)
+    try:
+        return sum(1 for path, _ in inbox.listing() if not inbox.ignores(path))
+    except Trouble:
+        return None
 
 
 _KINDS: dict[int, str] = {

@@ -62,7 +62,7 @@ class Ledger:
     @contextlib.contextmanager
     def writing(self) -> Iterator["Pen"]:
         """One transaction; on leaving it without an error, what was written is durable."""
-        with _translated(self.engine):
+        with translated(self.engine):
             if self.identity is not None and self.identity != _identity(self.engine):
                 raise ActionNeeded(
                     f"database {self.engine.url.database}: was removed or replaced while in use",
@@ -74,7 +74,7 @@ class Ledger:
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """One consistent look."""
-        with _translated(self.engine), self.engine.connect() as connection:
+        with translated(self.engine), self.engine.connect() as connection:
             yield connection
 
     def pending(self, after: int = 0, limit: int = 256) -> list[Entry]:
@@ -210,6 +210,15 @@ class Pen:
         rows = [self.ledger.row(row) for row in self.connection.execute(query)]
         return {row.path: row for row in rows}
 
+    def is_on_its_way(self, path: bytes) -> bool:
+        """Whether the file at this path is recorded to go elsewhere."""
+        query = sa.select(files.c.id).where(
+            files.c.root_id == self.ledger.root_id,
+            files.c.state == "recorded",
+            files.c.source_path == self.ledger.text(path),
+        )
+        return self.connection.execute(query).first() is not None
+
     def update(self, file_id: int, **values: Any) -> None:
         """Change a row of `files`."""
         self.connection.execute(sa.update(files).where(files.c.id == file_id).values(**values))
@@ -314,7 +323,7 @@ def open_ledger(settings: Settings, root_uuid: str, *, serve: bool = False) -> L
     engine = _engine(url_of(settings), writable=True)
     root = os.fsencode(settings.root.resolve())
     try:
-        with _translated(engine):
+        with translated(engine):
             with engine.begin() as connection:
                 if serve and schema.current(connection) is None:
                     schema.upgrade(connection)
@@ -339,7 +348,7 @@ def open_to_read(settings: Settings) -> Ledger:
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
         raise ActionNeeded(f"database {url.database}: no ledger yet", "`gdwatch run` makes one")
     engine = _engine(url_of(settings), writable=False)
-    with _translated(engine), engine.connect() as connection:
+    with translated(engine), engine.connect() as connection:
         schema.require_newest(connection)
     return Ledger(engine, os.fsencode(settings.root.resolve()), 0, None)
 
@@ -351,7 +360,7 @@ def has_rows(settings: Settings) -> bool:
         return False
     engine = _engine(url_of(settings), writable=False)
     try:
-        with _translated(engine), engine.connect() as connection:
+        with translated(engine), engine.connect() as connection:
             if not sa.inspect(connection).has_table("files"):
                 return False
             return connection.execute(sa.select(files.c.id).limit(1)).first() is not None
@@ -421,7 +430,7 @@ def _root_id(pen: Pen, uuid: str) -> int:
 
 
 @contextlib.contextmanager
-def _translated(engine: Engine) -> Iterator[None]:
+def translated(engine: Engine) -> Iterator[None]:
     """Say in an operator's words what a database has against us."""
     name = engine.url.render_as_string(hide_password=True).removeprefix("sqlite:///")
     try:

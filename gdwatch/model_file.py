@@ -114,7 +114,7 @@ def parse(path: Path, content: bytes) -> ModelFile:
     Raises ActionNeeded if they are damaged or not a model of gdwatch.
     """
     try:
-        tensors = dict(safetensors.deserialize(content))
+        tensors = dict(safetensors.deserialize(content))  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
         raise _refused(path, f"not a whole safetensors file ({error})") from error
     for name, tensor in tensors.items():

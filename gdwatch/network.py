@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Residual(nn.Module):
-    """Two dense 3×3 convolutions and a short cut (He et al. 2016, arXiv:1512.03385)."""
+    """Two dense 3x3 convolutions and a short cut (He et al. 2016, arXiv:1512.03385)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ def _halving(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class ResidualClassifier(nn.Module):
-    """A small residual network of dense 3×3 convolutions, the fastest kind on a CPU core.
+    """A small residual network of dense 3x3 convolutions, the fastest kind on a CPU core.
 
     stem: channels after the first halving of the picture.
     widths: channels of each later stage; each begins with a halving.
@@ -59,6 +59,8 @@ class ResidualClassifier(nn.Module):
         self.dropout = nn.Dropout(0.2)
         self.head = nn.Linear(inputs, 1)
         # Not persistent: they stand in the model file's `preprocessing`, in one place only.
+        self.scale: Tensor
+        self.shift: Tensor
         self.register_buffer("scale", 1 / (255 * torch.tensor(std)).view(3, 1, 1), persistent=False)
         self.register_buffer("shift", (-torch.tensor(mean) / torch.tensor(std)).view(3, 1, 1),
                              persistent=False)  # fmt: skip

@@ -91,6 +91,11 @@ class Pipeline:
         return self._engine.device is not None
 
     @property
+    def device(self) -> str | None:
+        """Where the model runs; None until it is ready."""
+        return self._engine.device
+
+    @property
     def outstanding(self) -> int:
         """How many photographs are on their way."""
         judging = sum(len(tasks) for tasks, _ in self._engine.batches)

@@ -192,6 +192,7 @@ class _Service:
             self._unrecorded.append(batch)
             self._progress_at = time.monotonic()
         self._watch.hush()
+        self._tell_skipped()
         self._say_ready()
         self._ping()
 
@@ -222,7 +223,6 @@ class _Service:
                         self._pipeline.offer(opened)
                     case Skipped(reason="permission", hint=hint):
                         self._inbox.skip(drop.path, "permission", hint)
-                        self._tell_skipped()
                     case Skipped(reason):
                         self._inbox.release(drop.path)
                         self._inbox.rescan()
@@ -274,11 +274,11 @@ class _Service:
                 log.warning("file.rejected", name=name, reason=each.decision.reason)
             elif each.decision.outcome == "unsure":
                 log.info("file.unsure", name=name, reason=each.decision.reason)
-        outcomes = Counter(each.decision.outcome for each in judged)
+        outcomes = Counter(str(each.decision.outcome) for each in judged)
         log.info(
             "batch.filed",
             files=len(judged),
-            **outcomes,
+            **dict(outcomes),
             decode_ms=round(sum(each.decoded.decode_ms for each in judged), 1),
             infer_ms=round(batch.infer_ms, 1),
             queue=self._pipeline.outstanding,
@@ -356,6 +356,11 @@ class _Service:
             status.write(self._folders.state, self._told)
 
     def _tell_skipped(self) -> None:
+        if not self._inbox.newly_skipped and len(self._inbox.skipped) == len(self._told.skipped):
+            return
+        for path, reason, hint in self._inbox.newly_skipped:
+            log.warning("inbox.skipped", name=names.to_text(path), reason=reason, hint=hint)
+        self._inbox.newly_skipped.clear()
         skipped = {names.to_text(path): why for path, why in self._inbox.skipped.items()}
         self._tell(replace(self._told, skipped=skipped))
 

@@ -20,12 +20,12 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION, JSONB
-from sqlalchemy.types import BigInteger
+from sqlalchemy.types import BigInteger, TypeEngine
 
 metadata = MetaData()
 
 _Json = JSON().with_variant(JSONB(), "postgresql")
-_Real = REAL().with_variant(DOUBLE_PRECISION(), "postgresql")
+_Real: TypeEngine[float] = REAL().with_variant(DOUBLE_PRECISION(), "postgresql")
 _Large = Integer().with_variant(BigInteger(), "postgresql")
 
 roots = Table(

@@ -75,8 +75,8 @@ class Watch:
         self._inbox = inbox
         self._poll = mode == "poll" or (mode == "auto" and on_network(inbox))
         self.waker, self._bell = socket.socketpair()
-        self.waker.setblocking(False)
-        self._bell.setblocking(False)
+        self.waker.settimeout(0.0)
+        self._bell.settimeout(0.0)
         self.arrivals: deque[bytes] = deque(maxlen=_ARRIVALS)
         self.changed = True
         self.overflowed = False
@@ -87,6 +87,11 @@ class Watch:
         logging.getLogger("watchdog").addHandler(self._overflow)
         if self._poll:
             log.info("watch.polling", reason="setting" if mode == "poll" else "network file system")
+
+    @property
+    def is_polling(self) -> bool:
+        """Whether nothing wakes the service."""
+        return self._observer is None
 
     def wake(self) -> None:
         """End the wait of the service. Safe from any thread and from signal handlers."""

@@ -1,0 +1,223 @@
+"""`gdwatch classify`: answers for files and folders, in the order given."""
+
+import csv
+import json
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+from gdwatch import names
+from gdwatch.commands.answers import progress
+from gdwatch.errors import GdwatchError
+from gdwatch.pipeline import Pipeline, drain
+from gdwatch.read import identity_of
+from gdwatch.settings import Settings
+from gdwatch.values import Decision, Drop, Judged, Opened
+
+COLUMNS = (
+    "path", "outcome", "reason", "label", "confidence", "p_male", "faces",
+    "box_x", "box_y", "box_w", "box_h", "width", "height", "format", "model",
+)  # fmt: skip
+Format = Literal["table", "jsonl", "csv", "json"]
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the command line names. null: names on standard input end with NUL."""
+
+    paths: tuple[str, ...]
+    null: bool
+
+
+def classify(settings: Settings, given: Given, format_: Format, output: Path | None) -> int:
+    """Write one answer for each photograph; returns 1 if an input could not be opened."""
+    unopened = 0
+    try:
+        target = nullcontext(sys.stdout) if output is None else output.open("w", encoding="utf-8")
+    except OSError as error:
+        raise GdwatchError(f"{output}: {error.strerror}", "name another file with -o") from error
+    with target as stream, progress(None) as seen:
+        write = _FORMATS[format_]
+        answers = _counted(_answers(settings, _inputs(given, settings.ignore)), seen)
+        for answer in write(stream, answers):
+            unopened += answer["reason"] == "unreadable"
+    return 1 if unopened else 0
+
+
+def _counted(answers: Iterable[Answer], seen: Callable[[], None]) -> Iterator[Answer]:
+    for answer in answers:
+        seen()
+        yield answer
+
+
+# ------------------------------------------------------------------------- inputs
+
+
+def _inputs(given: Given, ignored: tuple[str, ...]) -> Iterator[bytes]:
+    for path in given.paths:
+        if path == "-":
+            yield from _from_stdin(b"\0" if given.null else b"\n")
+        elif Path(path).is_dir():
+            yield from _below(os.fsencode(path), ignored)
+        else:
+            yield os.fsencode(path)
+
+
+def _from_stdin(separator: bytes) -> Iterator[bytes]:
+    rest = b""
+    while chunk := os.read(sys.stdin.fileno(), 65536):
+        *lines, rest = (rest + chunk).split(separator)
+        yield from filter(None, lines)
+    if rest:
+        yield rest
+
+
+def _below(folder: bytes, ignored: tuple[str, ...]) -> Iterator[bytes]:
+    """Regular files below a folder, sorted by name, in depth; links are not followed."""
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        if any(fnmatch(os.fsdecode(entry.name), pattern) for pattern in ignored):
+            continue
+        path = folder.rstrip(b"/") + b"/" + entry.name
+        if entry.is_dir(follow_symlinks=False):
+            yield from _below(path, ignored)
+        elif entry.is_file(follow_symlinks=False):
+            yield path
+
+
+def _open(path: bytes) -> Opened | str:
+    """Open an input; else say why that was not possible."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        return error.strerror or str(error)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        return "not a regular file"
+    return Opened(Drop(path, identity_of(status), datetime.now(UTC)), descriptor)
+
+
+# ------------------------------------------------------------------------- answers
+
+
+def _answers(settings: Settings, inputs: Iterator[bytes]) -> Iterator[Answer]:
+    """One answer an input, in the order given, whatever the order of judging."""
+    numbers: dict[int, int] = {}  # of inputs, by descriptor
+    done: dict[int, Answer] = {}  # what came before its turn; bounded by the pipeline
+    with closing(Pipeline(settings)) as pipeline:
+        model = f"{pipeline.model.name} {pipeline.model.version}"
+
+        def opened() -> Iterator[Opened]:
+            for number, path in enumerate(inputs):
+                match _open(path):
+                    case Opened() as file:
+                        numbers[file.descriptor] = number
+                        yield file
+                    case why:
+                        _complain(path, why)
+                        refused = Decision("rejected", "unreadable")
+                        done[number] = _answer(path, refused, None, model)
+
+        turn = 0
+        for batch in drain(pipeline, opened()):
+            for judged in batch.judged:
+                number = numbers.pop(judged.opened.descriptor)
+                os.close(judged.opened.descriptor)
+                path = judged.opened.drop.path
+                done[number] = _answer(path, judged.decision, judged, model)
+            while turn in done:
+                yield done.pop(turn)
+                turn += 1
+        while turn in done:
+            yield done.pop(turn)
+            turn += 1
+
+
+def _complain(path: bytes, why: str) -> None:
+    print(f"gdwatch: {names.to_text(path)}: {why.lower()}", file=sys.stderr)
+
+
+def _answer(path: bytes, decision: Decision, judged: Judged | None, model: str) -> Answer:
+    header = judged.decoded.header if judged else None
+    box = decision.box
+    values = (
+        names.to_text(path),
+        decision.outcome,
+        decision.reason,
+        decision.label,
+        decision.confidence,
+        decision.p_male,
+        decision.faces,
+        box.x if box else None,
+        box.y if box else None,
+        box.width if box else None,
+        box.height if box else None,
+        header.width if header else None,
+        header.height if header else None,
+        header.format if header else None,
+        model,
+    )
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+# ------------------------------------------------------------------------- formats
+
+
+def _table(stream: TextIO, answers: Iterable[Answer]) -> Iterator[Answer]:
+    stream.write(f"{'outcome':<9} {'p(male)':>7}  {'reason':<18} path\n")
+    for answer in answers:
+        p_male = "" if answer["p_male"] is None else f"{answer['p_male']:.3f}"
+        stream.write(
+            f"{answer['outcome']:<9} {p_male:>7}  {answer['reason'] or '':<18} {answer['path']}\n"
+        )
+        yield answer
+
+
+def _jsonl(stream: TextIO, answers: Iterable[Answer]) -> Iterator[Answer]:
+    for answer in answers:
+        stream.write(json.dumps(answer, ensure_ascii=False) + "\n")
+        yield answer
+
+
+def _csv(stream: TextIO, answers: Iterable[Answer]) -> Iterator[Answer]:
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for answer in answers:
+        writer.writerow(["" if value is None else _safe(value) for value in answer.values()])
+        yield answer
+
+
+def _safe(value: Any) -> Any:
+    """A spreadsheet must not take a file's name for a formula."""
+    return (
+        f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
+    )
+
+
+def _json(stream: TextIO, answers: Iterable[Answer]) -> Iterator[Answer]:
+    """The form of the old `process_results.json`: one object, path → answer."""
+    separator = "{"
+    for answer in answers:
+        pair = f"{json.dumps(answer['path'], ensure_ascii=False)}: {json.dumps(answer['outcome'])}"
+        stream.write(f"{separator}\n  {pair}")
+        separator = ","
+        yield answer
+    stream.write("{}\n" if separator == "{" else "\n}\n")
+
+
+_FORMATS: dict[Format, Callable[[TextIO, Iterable[Answer]], Iterator[Answer]]] = {
+    "table": _table,
+    "jsonl": _jsonl,
+    "csv": _csv,
+    "json": _json,
+}

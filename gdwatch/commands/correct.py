@@ -1,0 +1,58 @@
+"""`gdwatch correct`: a person's word counts more than the model's."""
+
+import getpass
+import sys
+from contextlib import closing
+
+from gdwatch import history, names, rejudge, root, wishes
+from gdwatch.errors import GdwatchError
+from gdwatch.folders import Folders, Handles
+from gdwatch.ledger import Ledger, Pen, Row, open_ledger
+from gdwatch.settings import Settings
+from gdwatch.values import Decision, Label
+
+
+def correct(settings: Settings, which: str, label: Label | None) -> None:
+    """Record the word and move the file; None takes the last word back."""
+    folders = Folders.of(settings)
+    root.require_own(folders)
+    with closing(open_ledger(settings, root.read_id(folders))) as ledger:
+        with Handles(folders) as handles, ledger.writing() as pen:
+            row = history.find(ledger, pen.connection, which)
+            gone = row.state == "missing" or not handles.is_file(row.source or row.path)
+            if gone:
+                pen.mark_missing([row.id])
+            else:
+                _record(pen, handles, row, label, settings)
+        if gone:
+            raise GdwatchError(
+                f"{which}: its file has been taken away", "drop it into the inbox again"
+            )
+        waiting = wishes.see_to(ledger, folders, settings, [row.id])
+        print(f"{row.id} {_where(ledger, row.id)}")
+    if waiting:
+        print("gdwatch: recorded; the service moves it next", file=sys.stderr)
+
+
+def _record(pen: Pen, handles: Handles, row: Row, label: Label | None, settings: Settings) -> None:
+    if label is None and history.label_of(pen.connection, row.id) is None:
+        raise GdwatchError(f"id {row.id}: nobody has corrected it", "there is nothing to take back")
+    history.correct(pen, row.id, label, getpass.getuser())
+    decision = Decision(label, None) if label else _model_decision(pen, row)
+    if decision.outcome == row.outcome:
+        pen.update(row.id, reason=decision.reason)
+    else:
+        rejudge.send(pen, handles, row, decision, settings.layout)
+
+
+def _model_decision(pen: Pen, row: Row) -> Decision:
+    result = history.current_result(pen.connection, row)
+    if result is None:
+        return Decision(row.outcome, row.reason)
+    return Decision(result["outcome"], result["reason"])
+
+
+def _where(ledger: Ledger, file_id: int) -> str:
+    with ledger.reading() as connection:
+        row = history.find(ledger, connection, str(file_id))
+    return names.below(row.source or row.path, ledger.root)

@@ -1,0 +1,101 @@
+"""`gdwatch db`: look after the ledger."""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from gdwatch import history, names, root, schema
+from gdwatch.commands.answers import print_json
+from gdwatch.folders import Folders, Handles
+from gdwatch.ledger import Ledger, engine_of, open_ledger, translated
+from gdwatch.settings import Settings
+
+log = structlog.get_logger()
+
+_SHOWN = 20
+
+
+def upgrade(settings: Settings) -> None:
+    """Bring the ledger to this program's version."""
+    root.require_own(Folders.of(settings))
+    engine = engine_of(settings)
+    with translated(engine):
+        snapshot = schema.upgrade_with_snapshot(engine)
+    if snapshot is not None:
+        log.info("db.upgraded", snapshot=str(snapshot))
+    print(f"version {schema.newest()}")
+
+
+def current(settings: Settings) -> None:
+    """Print the ledger's version and this program's."""
+    engine = engine_of(settings)
+    with translated(engine), engine.connect() as connection:
+        found = schema.current(connection)
+    print(f"ledger {found or 'none'}, this gdwatch writes {schema.newest()}")
+
+
+def check(settings: Settings, *, json_: bool) -> int:
+    """Compare rows with files; returns 1 if something is there that should not be.
+
+    Photographs that people have taken away are marked `missing`, and are no fault.
+    """
+    folders = Folders.of(settings)
+    root.require_own(folders)
+    with closing(open_ledger(settings, root.read_id(folders))) as ledger:
+        damage = _damage(ledger)
+        missing = _mark_missing(ledger, folders)
+        without_row = [names.below(path, ledger.root) for path in _without_row(ledger, folders)]
+    answer: dict[str, Any] = {
+        "damage": damage,
+        "missing": missing,
+        "without_row": without_row,
+    }
+    if json_:
+        print_json(answer)
+    else:
+        print(f"database     {'; '.join(damage) or 'ok'}")
+        print(f"taken away   {len(missing)}")
+        print(f"without row  {len(without_row)}")
+        for path in without_row[:_SHOWN]:
+            print(f"  {path}")
+        if without_row:
+            print("`gdwatch reprocess` gives them rows", flush=True)
+    return 1 if damage or without_row else 0
+
+
+def _damage(ledger: Ledger) -> list[str]:
+    if ledger.engine.dialect.name != "sqlite":
+        return []
+    with ledger.reading() as connection:
+        answers = list(connection.exec_driver_sql("PRAGMA quick_check").scalars())
+        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+    damage = [answer for answer in answers if answer != "ok"]
+    return damage + [f"row {row[1]} of {row[0]} names a row that is not there" for row in broken]
+
+
+def _mark_missing(ledger: Ledger, folders: Folders) -> list[str]:
+    found = []
+    with Handles(folders) as handles:
+        for row in history.chosen(ledger, None, None):
+            if not handles.is_file(row.path):
+                found.append(row)
+    for row in found:
+        with ledger.writing() as pen:
+            pen.mark_missing([row.id])
+        log.info("file.missing", id=row.id, name=names.to_text(row.path))
+    return [names.below(row.path, ledger.root) for row in found]
+
+
+def _without_row(ledger: Ledger, folders: Folders) -> Iterator[bytes]:
+    for base in folders.answers.values():
+        for folder, _, files in os.walk(base):
+            paths = {folder + b"/" + name for name in files}
+            paths = {path for path in paths if not Path(os.fsdecode(path)).is_symlink()}
+            with ledger.writing() as pen:
+                known = set(pen.at(paths))
+                known |= {path for path in paths if pen.is_on_its_way(path)}
+            yield from sorted(paths - known)

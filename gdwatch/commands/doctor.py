@@ -1,0 +1,212 @@
+"""`gdwatch doctor`: try every condition of a healthy installation, and say what to do."""
+
+import os
+import shutil
+import socket
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from gdwatch import lock, model_file, root
+from gdwatch.commands.answers import print_json
+from gdwatch.errors import GdwatchError
+from gdwatch.folders import Folders
+from gdwatch.ledger import open_to_read
+from gdwatch.pipeline import Pipeline
+from gdwatch.settings import MIB, Loaded, Settings
+from gdwatch.values import OUTCOMES
+from gdwatch.watch import Watch, on_network
+
+_PROBE = ".gdwatch-probe-"
+_PATIENCE_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One condition. what: what was found; todo: empty if all is well."""
+
+    name: str
+    what: str
+    todo: str = ""
+
+
+def doctor(loaded: Loaded, *, json_: bool) -> int:
+    """Print settings and findings; returns 78 if a person must act, else 0."""
+    settings = loaded.settings
+    findings = [_tried(name, check, settings) for name, check in _CHECKS.items()]
+    values = settings.model_dump(mode="json")
+    if json_:
+        print_json(
+            {
+                "settings": {
+                    name: {"value": value, "from": loaded.origins[name]}
+                    for name, value in values.items()
+                },
+                "findings": [asdict(finding) for finding in findings],
+            }
+        )
+    else:
+        _print(values, loaded, findings)
+    return 78 if any(finding.todo for finding in findings) else 0
+
+
+def _tried(name: str, check: Callable[[Settings], str], settings: Settings) -> Finding:
+    try:
+        return Finding(name, check(settings))
+    except GdwatchError as error:
+        return Finding(name, error.message, error.hint or "see above")
+    except OSError as error:
+        return Finding(name, str(error), "look after this file or folder")
+
+
+def _print(values: dict[str, object], loaded: Loaded, findings: list[Finding]) -> None:
+    console = Console()
+    table = Table("setting", "value", "from", box=None)
+    for name, value in values.items():
+        table.add_row(name, str(value), loaded.origins[name])
+    console.print(table)
+    table = Table("", "condition", "found", "what to do", box=None)
+    for finding in findings:
+        mark = "[red]mend[/red]" if finding.todo else "[green]ok[/green]"
+        table.add_row(mark, finding.name, finding.what, finding.todo)
+    console.print(table)
+
+
+# ------------------------------------------------------------------------- the conditions
+
+
+def _versions(_: Settings) -> str:
+    found = [f"{name} {version(name)}" for name in ("torch", "torchvision", "pillow", "sqlalchemy")]
+    return ", ".join((f"gdwatch {version('gdwatch')}", *found, f"SQLite {sqlite3.sqlite_version}"))
+
+
+def _root(settings: Settings) -> str:
+    folders = Folders.of(settings)
+    if not folders.state.is_dir():
+        parent = next(path for path in folders.state.parents if path.is_dir())
+        if not os.access(parent, os.W_OK):
+            raise GdwatchError(f"{parent}: cannot be written", "make it writable, or set `root`")
+        return f"{os.fsdecode(folders.root)}: not there yet, `gdwatch run` makes it"
+    root.require_own(folders)
+    return f"{os.fsdecode(folders.root)}: {root.read_id(folders)}"
+
+
+def _moves(settings: Settings) -> str:
+    """A real rename from the inbox to each answer folder, and a sync of both."""
+    folders = Folders.of(settings)
+    if not folders.state.is_dir():
+        return "not there yet"
+    slow = []
+    for outcome in OUTCOMES:
+        source = Path(os.fsdecode(folders.inbox))
+        target = Path(os.fsdecode(folders.answers[outcome]))
+        descriptor, probe = tempfile.mkstemp(prefix=_PROBE, dir=source)
+        os.close(descriptor)
+        moved = target / Path(probe).name
+        try:
+            os.rename(probe, moved)  # noqa: PTH104 - exactly what is being tried
+        except OSError:
+            slow.append(outcome)
+        finally:
+            Path(probe).unlink(missing_ok=True)
+            moved.unlink(missing_ok=True)
+    if slow:
+        raise GdwatchError(
+            f"inbox and {', '.join(slow)} lie on two file systems or mounts",
+            "moves are copies then, which work but are slow: put all folders below one parent",
+        )
+    return "renames work from the inbox to every answer folder"
+
+
+def _space(settings: Settings) -> str:
+    path = next(p for p in (settings.root, *settings.root.resolve().parents) if p.is_dir())
+    free_mb = shutil.disk_usage(path).free // MIB
+    if free_mb < settings.min_free_mb:
+        raise GdwatchError(
+            f"{free_mb} MiB free", f"make room: min_free_mb is {settings.min_free_mb}"
+        )
+    return f"{free_mb} MiB free"
+
+
+def _service(settings: Settings) -> str:
+    return "runs" if lock.is_held(Folders.of(settings).state) else "does not run"
+
+
+def _ledger(settings: Settings) -> str:
+    url = settings.database or f"{settings.root}/results.db"
+    if settings.database is None and not Path(url).is_file():
+        return "not there yet, `gdwatch run` makes it"
+    if settings.database is None and on_network(os.fsencode(settings.root)):
+        raise GdwatchError(
+            f"{url}: on a network file system, where SQLite's locks do not hold",
+            "set `database` to a file on a local disk",
+        )
+    with closing(open_to_read(settings)) as ledger, ledger.reading() as connection:
+        if ledger.engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA schema_version")
+    return f"{ledger.engine.url.render_as_string(hide_password=True)}: ours, of this version"
+
+
+def _model(settings: Settings) -> str:
+    file = model_file.read(model_file.find(settings.model))
+    return f"{file.details.name} {file.details.version}, {file.sha256[:12]}, {file.path}"
+
+
+def _engine(settings: Settings) -> str:
+    """Start the workers and the engine, and wait for its self-test."""
+    began = time.monotonic()
+    with closing(Pipeline(settings)) as pipeline:
+        while not pipeline.ready and time.monotonic() - began < _PATIENCE_S:
+            pipeline.turn(timeout_s=1.0)
+        if not pipeline.ready:
+            raise GdwatchError("the engine does not start", "try `gdwatch model verify`")
+        return f"self-test passed on {pipeline.device} after {time.monotonic() - began:.1f} s"
+
+
+def _notifications(settings: Settings) -> str:
+    """A real file in the inbox, and the event that it makes."""
+    inbox = Folders.of(settings).inbox
+    if not Path(os.fsdecode(inbox)).is_dir():
+        return "not there yet"
+    with closing(Watch(inbox, settings.watch)) as watch:
+        watch.keep()
+        if watch.is_polling:
+            return "polling"
+        watch.hush()
+        with tempfile.NamedTemporaryFile(prefix=_PROBE, dir=os.fsdecode(inbox)):
+            woken = _becomes_readable(watch.waker)
+    if not woken:
+        raise GdwatchError(
+            "no event came for a new file",
+            "set `watch` to poll, or raise fs.inotify.max_user_watches",
+        )
+    return "the kernel tells of new files"
+
+
+def _becomes_readable(channel: socket.socket) -> bool:
+    channel.settimeout(5.0)
+    try:
+        return bool(channel.recv(1))
+    except TimeoutError:
+        return False
+
+
+_CHECKS: dict[str, Callable[[Settings], str]] = {
+    "versions": _versions,
+    "root": _root,
+    "moves": _moves,
+    "space": _space,
+    "service": _service,
+    "ledger": _ledger,
+    "model": _model,
+    "engine": _engine,
+    "notifications": _notifications,
+}

@@ -1,0 +1,48 @@
+"""`gdwatch model`: what a model file says of itself, and whether it holds."""
+
+from typing import Any
+
+from gdwatch import model_file
+from gdwatch.commands.answers import print_json
+
+
+def show(model: str, *, json_: bool) -> None:
+    """Print name, version, SHA-256, measures and what it was trained on. Needs no torch."""
+    file = model_file.read(model_file.find(model))
+    answer: dict[str, Any] = {
+        "file": str(file.path),
+        "bytes": len(file.content),
+        "sha256": file.sha256,
+        **file.details.model_dump(mode="json"),
+    }
+    if json_:
+        print_json(answer)
+        return
+    for name in ("file", "bytes", "sha256", "name", "version", "created", "classes"):
+        print(f"{name:<15} {answer[name]}")
+    for name in ("min_confidence", "temperature", "locator", "classifier"):
+        print(f"{name:<15} {answer[name]}")
+    for name in ("measures", "trained_on"):
+        for key, value in answer[name].items():
+            print(f"{name:<15} {key}: {value}")
+
+
+def verify(model: str) -> None:
+    """Check a file against its architecture and run it on one grey picture."""
+    file = model_file.read(model_file.find(model))
+    import numpy as np
+    import torch
+
+    from gdwatch.engine import Engine
+    from gdwatch.model import load
+
+    loaded = load(file)
+    engine = Engine(
+        loaded.classifier,
+        torch.device("cpu"),
+        temperature=file.details.temperature,
+        borders=(0.5,),
+    )
+    side = file.details.classifier.input
+    (p_male,), _ = engine.judge(np.full((1, side, side, 3), 128, np.uint8))
+    print(f"{file.path}: ok, {len(file.shapes)} tensors, {file.sha256}, grey gives {p_male:.4f}")

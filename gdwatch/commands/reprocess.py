@@ -1,0 +1,110 @@
+"""`gdwatch reprocess`: judge filed photographs again, folder by folder."""
+
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from gdwatch import lock, root, wishes
+from gdwatch.commands.answers import print_json, progress
+from gdwatch.errors import GdwatchError
+from gdwatch.folders import Folders
+from gdwatch.ledger import Ledger, open_ledger
+from gdwatch.rejudge import Rejudging, Rules, Tally
+from gdwatch.settings import Settings
+
+
+def reprocess(
+    settings: Settings, given: list[Path], *, move: bool, dry_run: bool, json_: bool
+) -> None:
+    """Judge what lies below these folders; print what changed."""
+    folders = Folders.of(settings)
+    root.require_own(folders)
+    ledger = open_ledger(settings, root.read_id(folders))
+    chosen = [folder for path in given for folder in _answer_folders(path, folders)]
+    with contextlib.ExitStack() as held, contextlib.closing(ledger):
+        for folder in chosen:
+            held.enter_context(lock.hold_folder(Path(os.fsdecode(folder))))
+        total = sum(1 for folder in chosen for _ in _files(folder))
+        with progress(total) as seen:
+            rejudging = Rejudging(ledger, folders, settings, Rules(move, dry_run), seen)
+            waiting = follow(rejudging, _all(chosen), ledger, folders, settings)
+    report(rejudging.tally, waiting, json_=json_)
+
+
+def follow(
+    rejudging: Rejudging,
+    paths: Iterator[bytes],
+    ledger: Ledger,
+    folders: Folders,
+    settings: Settings,
+) -> int:
+    """Run it, filing batch by batch; returns how many moves still wait for the service."""
+    waiting = 0
+    for tally in rejudging.over(paths):
+        waiting += wishes.see_to(ledger, folders, settings, tally.wishes)
+        tally.wishes.clear()
+    return waiting
+
+
+def report(tally: Tally, waiting: int, *, json_: bool) -> None:
+    """Print the summary."""
+    unchanged = sum(count for (old, new), count in tally.changes.items() if old == new)
+    changed = Counter({pair: n for pair, n in tally.changes.items() if pair[0] != pair[1]})
+    if json_:
+        answer: dict[str, Any] = {
+            "unchanged": unchanged,
+            "changed": {f"{old} → {new}": n for (old, new), n in changed.most_common()},
+            "skipped": tally.skipped,
+            "failed": tally.failed,
+            "waiting": waiting,
+        }
+        print_json(answer)
+    else:
+        table = Table("", "photographs")
+        table.columns[1].justify = "right"
+        table.add_row("unchanged", str(unchanged))
+        for (old, new), count in changed.most_common():
+            table.add_row(f"{old} → {new}", str(count))
+        table.add_row("already judged by this model", str(tally.skipped))
+        if tally.failed:
+            table.add_row("could not be opened", str(tally.failed))
+        Console().print(table)
+    if waiting:
+        Console(stderr=True).print(f"{waiting} are recorded; the service moves them next")
+
+
+def _answer_folders(path: Path, folders: Folders) -> list[bytes]:
+    """The answer folders that a given folder is, holds or lies below."""
+    wanted = os.fsencode(path.resolve())
+    if not path.is_dir():
+        raise GdwatchError(f"{path}: no such folder", "name ROOT, an answer folder or one below it")
+    if wanted == folders.root:
+        return [base for base in folders.answers.values() if Path(os.fsdecode(base)).is_dir()]
+    if wanted in folders.answers.values() or folders.outcome_of(wanted):
+        return [wanted]
+    raise GdwatchError(
+        f"{path}: not an answer folder of {os.fsdecode(folders.root)}",
+        "use `gdwatch classify`, or drop the photographs into the inbox",
+    )
+
+
+def _all(chosen: list[bytes]) -> Iterator[bytes]:
+    for folder in chosen:
+        yield from _files(folder)
+
+
+def _files(folder: bytes) -> Iterator[bytes]:
+    """Regular files below a folder, sorted by name, in depth; links are not followed."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as found:
+        for entry in sorted(found, key=lambda entry: entry.name):
+            path = folder + b"/" + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(path)
+            elif entry.is_file(follow_symlinks=False):
+                yield path

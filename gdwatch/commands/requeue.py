@@ -1,0 +1,49 @@
+"""`gdwatch requeue`: judge these again at once, and file what changed."""
+
+from contextlib import closing
+
+from gdwatch import history, root
+from gdwatch.commands.answers import progress
+from gdwatch.commands.reprocess import follow, report
+from gdwatch.errors import GdwatchError
+from gdwatch.folders import Folders
+from gdwatch.ledger import Ledger, open_ledger
+from gdwatch.rejudge import Rejudging, Rules
+from gdwatch.settings import Settings
+
+
+def requeue(
+    settings: Settings,
+    which: list[str],
+    outcome: str | None,
+    reason: str | None,
+    *,
+    json_: bool,
+) -> None:
+    """Judge the named files, and those with an outcome or reason, again."""
+    folders = Folders.of(settings)
+    root.require_own(folders)
+    with closing(open_ledger(settings, root.read_id(folders))) as ledger:
+        paths = _paths(ledger, which, outcome, reason)
+        with progress(len(paths)) as seen:
+            rules = Rules(move=True, again=True)
+            rejudging = Rejudging(ledger, folders, settings, rules, seen)
+            waiting = follow(rejudging, iter(paths), ledger, folders, settings)
+    report(rejudging.tally, waiting, json_=json_)
+
+
+def _paths(
+    ledger: Ledger, which: list[str], outcome: str | None, reason: str | None
+) -> list[bytes]:
+    paths = []
+    for each in which:
+        with ledger.reading() as connection:
+            row = history.find(ledger, connection, each)
+        if row.state == "missing":
+            raise GdwatchError(
+                f"{each}: its file has been taken away", "drop it into the inbox again"
+            )
+        paths.append(row.path)
+    if outcome is not None or reason is not None:
+        paths += [row.path for row in history.chosen(ledger, outcome, reason)]
+    return paths

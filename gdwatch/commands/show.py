@@ -1,0 +1,46 @@
+"""`gdwatch show`: where did it go, and why."""
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import asdict
+from typing import Any
+
+from gdwatch import history, names
+from gdwatch.commands.answers import print_json
+from gdwatch.ledger import Ledger, Row, open_to_read
+from gdwatch.settings import Settings
+
+
+def show(settings: Settings, which: str, *, json_: bool) -> None:
+    """Print one file's row, all its results and corrections."""
+    with closing(open_to_read(settings)) as ledger, ledger.reading() as connection:
+        row = history.find(ledger, connection, which)
+        results = [dict(result) for result in history.all_results(connection, row.id)]
+        corrections = [dict(each) for each in history.all_corrections(connection, row.id)]
+    answer = {**_plain(ledger, row), "results": results, "corrections": corrections}
+    if json_:
+        print_json(answer)
+        return
+    for name, value in answer.items():
+        if not isinstance(value, list) and value is not None:
+            print(f"{name:<12} {value}")
+    for result in results:
+        print(f"{'result':<12} {_result(result)}")
+    for each in corrections:
+        word = each["label"] or "taken back"
+        print(f"{'correction':<12} {word}, by {each['by']}, {each['at']}")
+
+
+def _plain(ledger: Ledger, row: Row) -> dict[str, Any]:
+    values = asdict(row)
+    for name in ("path", "source", "original"):
+        if values[name] is not None:
+            values[name] = names.below(values[name], ledger.root)
+    return values
+
+
+def _result(result: Mapping[str, Any]) -> str:
+    p_male = "" if result["p_male"] is None else f", p(male) {result['p_male']:.4f}"
+    reason = f" ({result['reason']})" if result["reason"] else ""
+    current = f"{result['model']} {result['version']}"
+    return f"{result['outcome']}{reason}{p_male}, by {current}, {result['rules']}"

@@ -1,0 +1,80 @@
+"""`gdwatch status`: what the service is doing; works whether it runs or not."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from gdwatch import history, lock
+from gdwatch.commands.answers import print_json
+from gdwatch.errors import ActionNeeded
+from gdwatch.folders import Folders
+from gdwatch.inbox import count_waiting
+from gdwatch.ledger import open_to_read
+from gdwatch.settings import Settings
+from gdwatch.status import Status, read
+
+
+def status(settings: Settings, *, watch: bool, json_: bool) -> None:
+    """Print it once, or again every second."""
+    if not watch:
+        answer = look(settings)
+        if json_:
+            print_json(answer)
+        else:
+            Console().print(_table(answer))
+        return
+    with Live(auto_refresh=False, screen=False) as live:
+        for answer in _every_second(settings):
+            live.update(_table(answer), refresh=True)
+
+
+def _every_second(settings: Settings) -> Iterator[dict[str, Any]]:
+    while True:
+        yield look(settings)
+        time.sleep(1)
+
+
+def look(settings: Settings) -> dict[str, Any]:
+    """What is known now; what the ledger cannot say is null."""
+    folders = Folders.of(settings)
+    told = read(folders.state) or Status("stopped")
+    state = told.state if lock.is_held(folders.state) else "stopped"
+    try:
+        with closing(open_to_read(settings)) as ledger, ledger.reading() as connection:
+            tally = history.counts(connection)
+    except ActionNeeded:
+        tally = {}
+    female, male = tally.get("female"), tally.get("male")
+    return {
+        "state": state,
+        "reason": told.reason if state == "paused" else None,
+        "since": told.since,
+        "waiting": count_waiting(folders, settings),
+        "filed": None if female is None or male is None else sum(tally.values()),
+        "female": female,
+        "male": male,
+        "unsure": tally.get("unsure"),
+        "rejected": tally.get("rejected"),
+        "missing": tally.get("missing"),
+        "skipped": told.skipped,
+        "model": told.model,
+        "root": os.fsdecode(folders.root),
+    }
+
+
+def _table(answer: dict[str, Any]) -> Table:
+    table = Table(show_header=False, box=None)
+    for name, value in answer.items():
+        if name == "skipped":
+            table.add_row(name, str(len(value)))
+            for path, why in value.items():
+                table.add_row("", f"{path}: {why}")
+        elif value is not None:
+            table.add_row(name, str(value))
+    return table

@@ -1,0 +1,133 @@
+"""What people ask the ledger about one file, and what they tell it."""
+
+import os
+from collections.abc import Iterator, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from gdwatch import names
+from gdwatch.errors import GdwatchError
+from gdwatch.ledger import Ledger, Pen, Row, now
+from gdwatch.tables import corrections, files, models, results
+from gdwatch.values import Label
+
+_PAGE = 500
+
+
+def find(ledger: Ledger, connection: Connection, which: str) -> Row:
+    """The row that an id or a path names.
+
+    A path is tried from the working folder, then below ROOT; where it lies now comes before where
+    it once was dropped. Raises GdwatchError if there is none.
+    """
+    if which.isascii() and which.isdigit():
+        found = connection.execute(sa.select(files).where(files.c.id == int(which))).first()
+        if found is None:
+            raise GdwatchError(f"id {which}: no such row", "`gdwatch show PATH` finds it by path")
+        return ledger.row(found)
+    given = os.fsencode(which)
+    texts = [ledger.text(path) for path in (_absolute(given), ledger.root + b"/" + given)]
+    last = files.c.id.desc()
+    for column in (files.c.path, files.c.source_path, files.c.original_path):
+        for text in texts:
+            query = sa.select(files).where(column == text)
+            # A path that was given up may have been taken by another file since.
+            query = query.order_by(files.c.state == "missing", last).limit(1)
+            found = connection.execute(query).first()
+            if found is not None:
+                return ledger.row(found)
+    raise GdwatchError(f"{names.to_text(given)}: not in the ledger", "name an id or a path of it")
+
+
+def _absolute(path: bytes) -> bytes:
+    # Not resolved: a link in the last step would lead away from the name that was given.
+    folder, name = os.path.split(path.rstrip(b"/"))
+    return os.path.realpath(folder or b".") + b"/" + name
+
+
+def label_of(connection: Connection, file_id: int) -> Label | None:
+    """The person's latest word on a file."""
+    query = (
+        sa.select(corrections.c.label)
+        .where(corrections.c.file_id == file_id)
+        .order_by(corrections.c.id.desc())
+        .limit(1)
+    )
+    label: Label | None = connection.execute(query).scalar()
+    return label
+
+
+def correct(pen: Pen, file_id: int, label: Label | None, by: str) -> None:
+    """Add a person's word; None takes it back."""
+    pen.connection.execute(
+        sa.insert(corrections).values(file_id=file_id, label=label, by=by, at=now())
+    )
+
+
+def current_result(connection: Connection, row: Row) -> sa.RowMapping | None:
+    """The result that counts for a file."""
+    query = sa.select(results).where(
+        results.c.file_id == row.id, results.c.model_id == row.model_id
+    )
+    return connection.execute(query).mappings().first()
+
+
+def result_of(connection: Connection, file_id: int, model_id: int) -> sa.RowMapping | None:
+    """What one model said of a file."""
+    query = sa.select(results).where(results.c.file_id == file_id, results.c.model_id == model_id)
+    return connection.execute(query).mappings().first()
+
+
+def all_results(connection: Connection, file_id: int) -> Sequence[sa.RowMapping]:
+    """Every model's result for a file, oldest first, with the model's name."""
+    query = (
+        sa.select(results, models.c.name.label("model"), models.c.version.label("version"))
+        .join(models, models.c.id == results.c.model_id)
+        .where(results.c.file_id == file_id)
+        .order_by(results.c.decided_at)
+    )
+    return connection.execute(query).mappings().all()
+
+
+def all_corrections(connection: Connection, file_id: int) -> Sequence[sa.RowMapping]:
+    """Every word of a person on a file, oldest first."""
+    query = (
+        sa.select(corrections).where(corrections.c.file_id == file_id).order_by(corrections.c.id)
+    )
+    return connection.execute(query).mappings().all()
+
+
+def chosen(ledger: Ledger, outcome: str | None, reason: str | None) -> Iterator[Row]:
+    """The filed rows with this outcome and reason, page by page."""
+    after = 0
+    while True:
+        query = sa.select(files).where(
+            files.c.root_id == ledger.root_id, files.c.state == "filed", files.c.id > after
+        )
+        if outcome is not None:
+            query = query.where(files.c.outcome == outcome)
+        if reason is not None:
+            query = query.where(files.c.reason == reason)
+        with ledger.reading() as connection:
+            page = connection.execute(query.order_by(files.c.id).limit(_PAGE)).all()
+        if not page:
+            return
+        after = page[-1].id
+        yield from map(ledger.row, page)
+
+
+def filed_below(ledger: Ledger) -> Iterator[Row]:
+    """Every row that claims to have its file, page by page."""
+    return chosen(ledger, None, None)
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """How many files have which outcome, and how many have been taken away."""
+    query = sa.select(files.c.outcome, files.c.state, sa.func.count()).group_by(
+        files.c.outcome, files.c.state
+    )
+    tally = dict.fromkeys(("female", "male", "unsure", "rejected", "missing", "recorded"), 0)
+    for outcome, state, count in connection.execute(query):
+        tally[outcome if state == "filed" else state] += count
+    return tally

@@ -1,0 +1,228 @@
+"""Judging filed photographs again: by another model, with other settings, or because asked to."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from gdwatch import filing, history, names
+from gdwatch.folders import Folders, Handles
+from gdwatch.ledger import Ledger, Pen, Row, now, result_row
+from gdwatch.pipeline import Pipeline, drain
+from gdwatch.read import identity_of, open_drop
+from gdwatch.record import choose
+from gdwatch.settings import Settings
+from gdwatch.values import Batch, Decision, Drop, Judged, Opened, Outcome, Reason, Serving
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How to judge again.
+
+    move: the new result becomes the current one. dry_run: record nothing. again: judge also what
+    this model has judged before with the same rules.
+    """
+
+    move: bool
+    dry_run: bool = False
+    again: bool = False
+
+
+@dataclass(slots=True)
+class Tally:
+    """What came of it: how many went from which outcome to which, and which rows want a move."""
+
+    changes: Counter[tuple[Outcome, Outcome]]
+    skipped: int
+    failed: int
+    wishes: list[int]
+
+
+class Rejudging:
+    """One run over some files.
+
+    seen: called for each file that is done with, judged or not.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        folders: Folders,
+        settings: Settings,
+        rules: Rules,
+        seen: Callable[[], None],
+    ) -> None:
+        self._ledger = ledger
+        self._folders = folders
+        self._settings = settings
+        self._rules = rules
+        self._seen = seen
+        self.tally = Tally(Counter(), 0, 0, [])
+
+    def over(self, paths: Iterator[bytes]) -> Iterator[Tally]:
+        """Judge files of the answer folders, by absolute path; yields the tally a batch at a time.
+
+        Everything up to the tally that was yielded last is recorded.
+        """
+        pipeline = Pipeline(self._settings)
+        try:
+            for batch in drain(pipeline, self._opened(paths, pipeline.model)):
+                self._finish(batch)
+                yield self.tally
+            yield self.tally
+        finally:
+            pipeline.close()
+
+    # ------------------------------------------------------------------ which to judge
+
+    def _opened(self, paths: Iterator[bytes], model: Serving) -> Iterator[Opened]:
+        for path in paths:
+            with Handles(self._folders) as handles:
+                opened = _open(path, handles)
+                if opened is None:
+                    self.tally.failed += 1
+                    self._seen()
+                elif self._is_known(opened, handles, model):
+                    os.close(opened.descriptor)
+                    self.tally.skipped += 1
+                    self._seen()
+                else:
+                    yield opened
+
+    def _is_known(self, opened: Opened, handles: Handles, model: Serving) -> bool:
+        """Whether nothing would come of judging this; its result may still become the current."""
+        with self._ledger.writing() as pen:
+            row = pen.at({opened.drop.path}).get(opened.drop.path)
+            if row is None:
+                return pen.is_on_its_way(opened.drop.path)
+            if row.state != "filed":
+                return True
+            model_id = pen.model_id(model)
+            result = history.result_of(pen.connection, row.id, model_id)
+            if self._rules.again or result is None or result["rules"] != model.rules:
+                return False
+            if row.sha256 != filing.digest(opened.descriptor):
+                return False
+            if self._rules.move:
+                decision = Decision(result["outcome"], result["reason"])
+                self._count(row, decision)
+                self._make_current(pen, handles, row, decision, model_id)
+            return True
+
+    # ------------------------------------------------------------------ what came of it
+
+    def _finish(self, batch: Batch) -> None:
+        readable = [each for each in batch.judged if each.decision.reason != "unreadable"]
+        self.tally.failed += len(batch.judged) - len(readable)
+        if self._rules.dry_run:
+            self._only_count(readable)
+        elif readable:
+            with Handles(self._folders) as handles, self._ledger.writing() as pen:
+                model_id = pen.model_id(batch.model)
+                batch_id = pen.batch(batch, model_id)
+                for each in readable:
+                    self._record(pen, handles, each, batch.model, (model_id, batch_id))
+        for each in batch.judged:
+            os.close(each.opened.descriptor)
+            self._seen()
+
+    def _only_count(self, judged: list[Judged]) -> None:
+        with self._ledger.reading() as connection:
+            pen = Pen(self._ledger, connection)
+            rows = pen.at({each.opened.drop.path for each in judged})
+        for each in judged:
+            path = each.opened.drop.path
+            before = rows[path].outcome if path in rows else self._folders.outcome_of(path)
+            self.tally.changes[before or "unsure", each.decision.outcome] += 1
+
+    def _record(
+        self,
+        pen: Pen,
+        handles: Handles,
+        judged: Judged,
+        model: Serving,
+        ids: tuple[int, int | None],
+    ) -> None:
+        model_id, batch_id = ids
+        path = judged.opened.drop.path
+        row = pen.at({path}).get(path)
+        if row is None or row.sha256 != judged.decoded.sha256:
+            if row is not None:
+                pen.mark_missing([row.id])  # its bytes are no more; others lie there now
+            row = self._insert(pen, judged, model_id)
+        pen.insert_results([result_row(row.id, judged, model, model_id, batch_id)])
+        self._count(row, judged.decision)
+        if self._rules.move:
+            self._make_current(pen, handles, row, judged.decision, model_id)
+
+    def _insert(self, pen: Pen, judged: Judged, model_id: int) -> Row:
+        """A picture without a row gets one: its outcome is the folder that it lies in."""
+        drop = judged.opened.drop
+        text = self._ledger.text(drop.path)
+        sha256 = judged.decoded.sha256
+        first = pen.first_with({sha256}).get(sha256) if sha256 else None
+        moment = now()
+        outcome = self._folders.outcome_of(drop.path)
+        reason: Reason | None = "too_many_bytes" if sha256 is None else None
+        (file_id,) = pen.insert_files(
+            [
+                {
+                    "root_id": self._ledger.root_id,
+                    "sha256": sha256,
+                    "size_bytes": drop.identity.size_bytes,
+                    "modified_ns": drop.identity.modified_ns,
+                    "name": names.to_text(drop.path.rpartition(b"/")[2]),
+                    "original_path": text,
+                    "path": text,
+                    "state": "filed",
+                    "outcome": outcome,
+                    "reason": reason,
+                    "model_id": model_id,
+                    "duplicate_of": first.id if first else None,
+                    "received_at": moment,
+                    "recorded_at": moment,
+                    "filed_at": moment,
+                }
+            ]
+        )
+        return pen.row(file_id)
+
+    def _count(self, row: Row, decision: Decision) -> None:
+        self.tally.changes[row.outcome, decision.outcome] += 1
+
+    def _make_current(
+        self, pen: Pen, handles: Handles, row: Row, decision: Decision, model_id: int
+    ) -> None:
+        """Let a result count, and wish the move that follows; a corrected file stays."""
+        if history.label_of(pen.connection, row.id) is not None:
+            pen.update(row.id, model_id=model_id)
+            return
+        if decision.outcome == row.outcome:
+            pen.update(row.id, model_id=model_id, reason=decision.reason)
+            return
+        send(pen, handles, row, decision, self._settings.layout)
+        pen.update(row.id, model_id=model_id)
+        self.tally.wishes.append(row.id)
+
+
+def send(pen: Pen, handles: Handles, row: Row, decision: Decision, layout: filing.Layout) -> None:
+    """Wish that a filed row goes to another folder; whoever holds the root's lock moves it."""
+    wanted = filing.target(handles.folders, decision.outcome, row.original, layout, row.recorded_at)
+    (path,) = choose(pen, handles, [row.id], [wanted])
+    pen.update(
+        row.id,
+        state="recorded",
+        source_path=pen.ledger.text(row.source or row.path),
+        path=pen.ledger.text(path),
+        outcome=decision.outcome,
+        reason=decision.reason,
+    )
+
+
+def _open(path: bytes, handles: Handles) -> Opened | None:
+    status = handles.lstat(path)
+    if status is None:
+        return None
+    opened = open_drop(Drop(path, identity_of(status), datetime.now(UTC)), handles)
+    return opened if isinstance(opened, Opened) else None

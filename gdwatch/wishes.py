@@ -1,0 +1,43 @@
+"""What a command wants filed: whoever holds the root's lock does it, we or the service."""
+
+import time
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from gdwatch import lock
+from gdwatch.errors import HeldError
+from gdwatch.folders import Folders
+from gdwatch.ledger import Ledger
+from gdwatch.pending import file_pending
+from gdwatch.settings import Settings
+from gdwatch.tables import files
+
+_PATIENCE_S = 10.0
+_LOOK_S = 0.05
+
+
+def see_to(ledger: Ledger, folders: Folders, settings: Settings, ids: Sequence[int]) -> int:
+    """File what these rows wish, or wait until the service has done it.
+
+    Returns how many are still waiting.
+    """
+    if not ids:
+        return 0
+    end = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            with lock.hold(folders.state):
+                file_pending(ledger, folders, settings.layout)
+            return _waiting(ledger, ids)
+        except HeldError:
+            waiting = _waiting(ledger, ids)
+            if not waiting or time.monotonic() > end:
+                return waiting
+            time.sleep(_LOOK_S)
+
+
+def _waiting(ledger: Ledger, ids: Sequence[int]) -> int:
+    query = sa.select(sa.func.count()).where(files.c.id.in_(ids), files.c.state == "recorded")
+    with ledger.reading() as connection:
+        return int(connection.execute(query).scalar_one())
