@@ -109,7 +109,7 @@ def run(
     """Watch the inbox, and file what people drop there."""
     from gdwatch import service
 
-    raise typer.Exit(service.run(_settings(common), once=once))
+    raise typer.Exit(service.run(_loaded(common, serve=True).settings, once=once))
 
 
 @_command(app)
@@ -261,7 +261,7 @@ def model_verify(
     command.verify(file or _settings(common).model)
 
 
-def _loaded(common: Common) -> "Loaded":
+def _loaded(common: Common, *, serve: bool = False) -> "Loaded":
     from gdwatch import log, settings
 
     given: dict[str, str] = {}
@@ -273,7 +273,9 @@ def _loaded(common: Common) -> "Loaded":
     if common.root is not None:
         given["root"] = str(common.root)
     loaded = settings.load(given, common.config)
-    log.set_up(loaded.settings.log_level, loaded.settings.log_format)
+    # A command's answer is its log; only what went wrong is worth a line beside it.
+    level = loaded.settings.log_level if serve else "warning"
+    log.set_up(level, loaded.settings.log_format)
     return loaded
 
 

@@ -36,6 +36,7 @@ class Tally:
     changes: Counter[tuple[Outcome, Outcome]]
     skipped: int
     failed: int
+    kept: int  # where a person has corrected: the new result counts, the file stays
     wishes: list[int]
 
 
@@ -58,7 +59,7 @@ class Rejudging:
         self._settings = settings
         self._rules = rules
         self._seen = seen
-        self.tally = Tally(Counter(), 0, 0, [])
+        self.tally = Tally(Counter(), 0, 0, 0, [])
 
     def over(self, paths: Iterator[bytes]) -> Iterator[Tally]:
         """Judge files of the answer folders, by absolute path; yields the tally a batch at a time.
@@ -104,9 +105,8 @@ class Rejudging:
                 return False
             if row.sha256 != filing.digest(opened.descriptor):
                 return False
-            if self._rules.move:
+            if self._rules.move and row.model_id != model_id:
                 decision = Decision(result["outcome"], result["reason"])
-                self._count(row, decision)
                 self._make_current(pen, handles, row, decision, model_id)
             return True
 
@@ -152,9 +152,10 @@ class Rejudging:
                 pen.mark_missing([row.id])  # its bytes are no more; others lie there now
             row = self._insert(pen, judged, model_id)
         pen.insert_results([result_row(row.id, judged, model, model_id, batch_id)])
-        self._count(row, judged.decision)
         if self._rules.move:
             self._make_current(pen, handles, row, judged.decision, model_id)
+        else:
+            self._count(row, judged.decision)
 
     def _insert(self, pen: Pen, judged: Judged, model_id: int) -> Row:
         """A picture without a row gets one: its outcome is the folder that it lies in."""
@@ -197,7 +198,9 @@ class Rejudging:
         """Let a result count, and wish the move that follows; a corrected file stays."""
         if history.label_of(pen.connection, row.id) is not None:
             pen.update(row.id, model_id=model_id)
+            self.tally.kept += 1
             return
+        self._count(row, decision)
         if decision.outcome == row.outcome:
             pen.update(row.id, model_id=model_id, reason=decision.reason)
             return

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy.engine import make_url
 
 from gdwatch import lock, model_file, root
 from gdwatch.commands.answers import print_json
 from gdwatch.errors import GdwatchError
 from gdwatch.folders import Folders
-from gdwatch.ledger import open_to_read
+from gdwatch.ledger import open_to_read, url_of
 from gdwatch.pipeline import Pipeline
 from gdwatch.settings import MIB, Loaded, Settings
 from gdwatch.values import OUTCOMES
@@ -149,10 +150,8 @@ def _ledger(settings: Settings) -> str:
             f"{url}: on a network file system, where SQLite's locks do not hold",
             "set `database` to a file on a local disk",
         )
-    with closing(open_to_read(settings)) as ledger, ledger.reading() as connection:
-        if ledger.engine.dialect.name == "sqlite":
-            connection.exec_driver_sql("PRAGMA schema_version")
-    return f"{ledger.engine.url.render_as_string(hide_password=True)}: ours, of this version"
+    open_to_read(settings).close()
+    return f"{make_url(url_of(settings)).render_as_string(hide_password=True)}: ours, up to date"
 
 
 def _model(settings: Settings) -> str:

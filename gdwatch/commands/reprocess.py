@@ -60,6 +60,7 @@ def report(tally: Tally, waiting: int, *, json_: bool) -> None:
         answer: dict[str, Any] = {
             "unchanged": unchanged,
             "changed": {f"{old} → {new}": n for (old, new), n in changed.most_common()},
+            "corrected": tally.kept,
             "skipped": tally.skipped,
             "failed": tally.failed,
             "waiting": waiting,
@@ -71,6 +72,8 @@ def report(tally: Tally, waiting: int, *, json_: bool) -> None:
         table.add_row("unchanged", str(unchanged))
         for (old, new), count in changed.most_common():
             table.add_row(f"{old} → {new}", str(count))
+        if tally.kept:
+            table.add_row("corrected by a person, left there", str(tally.kept))
         table.add_row("already judged by this model", str(tally.skipped))
         if tally.failed:
             table.add_row("could not be opened", str(tally.failed))
