@@ -135,6 +135,7 @@ class _Service:
         self._progress_at = time.monotonic()
         self._pinged_at = float("-inf")
         self._is_ready = False
+        self._sha256 = ""
         self._told = Status("stopped")
 
     def serve(self) -> int:
@@ -328,9 +329,12 @@ class _Service:
             self._is_ready = True
             log.info("service.ready")
             notify.tell("READY=1")
-        model = f"{self._pipeline.model.name} {self._pipeline.model.version}"
-        if self._is_ready and self._told.model != model:
-            self._tell(replace(self._told, model=model))
+        serving = self._pipeline.model
+        if self._is_ready and self._sha256 != serving.sha256:
+            self._sha256 = serving.sha256
+            log.info("model.loaded", model=serving.name, version=serving.version,
+                     sha256=serving.sha256, device=self._pipeline.device)  # fmt: skip
+            self._tell(replace(self._told, model=f"{serving.name} {serving.version}"))
 
     def _ping(self) -> None:
         """Tell systemd that photographs get on, not merely that this loop turns."""

@@ -1,0 +1,184 @@
+"""The decode workers: feeding them, and replacing those that die or hang.
+
+A worker's death names its file exactly: it decodes one after the other, in order. Decoding is
+deterministic, so a file is tried once more, alone, and rejected when a second worker dies of it.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from selectors import EVENT_READ, BaseSelector
+
+import structlog
+
+from gdwatch.children import Child, Died, Packet
+from gdwatch.settings import Settings
+from gdwatch.slots import Slots
+from gdwatch.values import Header, Opened, Photo, Refusal, RejectedReason
+
+log = structlog.get_logger()
+
+DEPTH = 2  # files at a worker: one that it decodes, one at hand, so that it never waits
+_NEVER = float("inf")
+
+
+@dataclass(eq=False, slots=True)
+class Task:
+    """A photograph on its way. deaths: of workers that were decoding it."""
+
+    opened: Opened
+    deaths: int = 0
+    slot: int | None = None
+    decoded: Photo | Refusal | None = None
+    decoded_at: float = 0.0
+
+
+@dataclass(eq=False, slots=True)
+class Worker:
+    """One worker with the files that it was given. deadline: of the first, monotonic."""
+
+    child: Child
+    tasks: deque[Task] = field(default_factory=deque)
+    deadline: float = _NEVER
+
+
+class Decoding:
+    """All decode workers and the free slots.
+
+    queued: the files that wait for a worker; what a dead worker had goes back to its front.
+    done: called with each task that has been decoded or refused.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        slots: Slots,
+        selector: BaseSelector,
+        queued: deque[Task],
+        done: Callable[[Task], None],
+    ) -> None:
+        self._settings = settings
+        self._slots = slots
+        self._selector = selector
+        self._queued = queued
+        self._done = done
+        self._free = list(range(slots.count))
+        self.workers: list[Worker] = []
+
+    def start(self, count: int) -> None:
+        """Start the workers."""
+        self.workers = [self._start_worker() for _ in range(count)]
+
+    def tasks(self) -> list[Task]:
+        """What is being decoded."""
+        return [task for worker in self.workers for task in worker.tasks]
+
+    def next_deadline(self) -> float:
+        """When the first worker is late, monotonic."""
+        return min(worker.deadline for worker in self.workers)
+
+    def feed(self) -> None:
+        """Give queued files to workers, as far as slots are free."""
+        for worker in self.workers:
+            while self._queued and self._free:
+                # A file that has killed a worker is tried alone: its neighbours are spared.
+                alone = self._queued[0].deaths > 0 or any(task.deaths for task in worker.tasks)
+                if len(worker.tasks) >= (1 if alone else DEPTH):
+                    break
+                self._give(worker, self._queued.popleft())
+
+    def listen(self, worker: Worker) -> None:
+        """Take a worker's answers, or notice its death."""
+        try:
+            while (packet := worker.child.receive()) is not None:
+                task = worker.tasks.popleft()
+                worker.deadline = self._deadline() if worker.tasks else _NEVER
+                self.finish(task, _decoded(packet))
+        except Died:
+            self._replace(worker, "decoder_crashed")
+
+    def end_late(self, now: float) -> None:
+        """Replace the workers that have taken too long."""
+        for worker in list(self.workers):
+            if now > worker.deadline:
+                self._replace(worker, "decoder_timeout")
+
+    def finish(self, task: Task, decoded: Photo | Refusal) -> None:
+        """Hand a task on; a refusal needs its slot no longer."""
+        task.decoded = decoded
+        task.decoded_at = time.monotonic()
+        if isinstance(decoded, Refusal):
+            self.release(task)
+        self._done(task)
+
+    def release(self, task: Task) -> None:
+        """Give a task's slot back."""
+        if task.slot is not None:
+            self._free.append(task.slot)
+            task.slot = None
+
+    def end(self) -> None:
+        """End every worker."""
+        for worker in self.workers:
+            self._end(worker)
+        self.workers = []
+
+    def _start_worker(self) -> Worker:
+        start = {
+            "slots": self._slots.count,
+            "side": self._slots.side,
+            "max_pixels": self._settings.max_pixels,
+            "memory_mb": self._settings.worker_memory_mb,
+        }
+        worker = Worker(Child("gdwatch.worker", start, [self._slots.descriptor]))
+        self._selector.register(worker.child, EVENT_READ, worker)
+        log.debug("worker.started", pid=worker.child.process.pid)
+        return worker
+
+    def _end(self, worker: Worker) -> None:
+        self._selector.unregister(worker.child)
+        worker.child.end()
+
+    def _deadline(self) -> float:
+        return time.monotonic() + self._settings.decode_timeout_s
+
+    def _give(self, worker: Worker, task: Task) -> None:
+        task.slot = self._free.pop()
+        if not worker.tasks:
+            worker.deadline = self._deadline()
+        worker.tasks.append(task)
+        try:
+            worker.child.send({"slot": task.slot}, [task.opened.descriptor])
+        except Died:
+            self._replace(worker, "decoder_crashed")
+
+    def _replace(self, worker: Worker, why: RejectedReason) -> None:
+        if worker not in self.workers:
+            return  # replaced already, in the same turn
+        self._end(worker)
+        event = "worker.timeout" if why == "decoder_timeout" else "worker.died"
+        log.warning(event, pid=worker.child.process.pid, status=worker.child.process.returncode)
+        tasks = list(worker.tasks)
+        worker.tasks.clear()
+        for task in tasks:
+            self.release(task)
+        if tasks:
+            tasks[0].deaths += 1
+            if tasks[0].deaths >= 2:
+                detail = "a worker process died of it twice, or took too long"
+                self.finish(tasks.pop(0), Refusal(why, detail))
+        self._queued.extendleft(reversed(tasks))
+        self.workers[self.workers.index(worker)] = self._start_worker()
+
+
+def _decoded(packet: Packet) -> Photo | Refusal:
+    """Read a worker's answer field by field: a picture may have taken the worker over."""
+    if "Photo" in packet:
+        photo = packet["Photo"]
+        return Photo(photo["sha256"], Header(**photo["header"]), photo["decode_ms"])
+    refusal = packet["Refusal"]
+    header = Header(**refusal["header"]) if refusal["header"] else None
+    return Refusal(
+        refusal["reason"], refusal["detail"], refusal["sha256"], header, refusal["decode_ms"]
+    )
