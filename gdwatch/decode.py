@@ -4,6 +4,7 @@ The bytes are hostile until shown otherwise: formats are an allow list, sizes ar
 header before a pixel is decoded, warnings count as errors. Runs in a worker; never needs torch.
 """
 
+import contextlib
 import io
 import struct
 import warnings
@@ -114,9 +115,11 @@ def sniff(content: bytes) -> str | None:
         return "an image format unknown here"
     Image.init()  # all of Pillow's readers, of which only the test of the first bytes is used
     for name, (_, accept) in Image.OPEN.items():
-        # Shorter tests than two bytes say nothing: a text may begin with a line feed, as PCX does.
-        if accept is not None and name not in ("PCX", "MPEG", "XBM") and accept(prefix):
-            return name
+        # The test of some is one number that any text may begin with.
+        if accept is not None and name not in ("PCX", "MPEG", "XBM", "DIB"):
+            with contextlib.suppress(struct.error, IndexError):  # fewer bytes than it looks at
+                if accept(prefix):
+                    return name
     return None
 
 

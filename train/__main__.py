@@ -1,0 +1,151 @@
+"""The command `gdtrain`: reads what was asked, shows what came out; the work is elsewhere."""
+
+import json
+import sys
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gdwatch.errors import GdwatchError
+
+# Imported where they are used: torch takes seconds, and `--help` needs none of them.
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Train the model that gdwatch runs: prepare pictures, fit, evaluate, export.",
+)
+
+# Every command takes it, and `main` acts on it.
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+@app.command()
+def prepare(
+    data: Annotated[
+        list[Path],
+        typer.Argument(help="Folders with a manifest.csv, or with folders female/ and male/."),
+    ],
+    *,
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    debug: Debug = False,
+) -> None:
+    """Decode labelled pictures once, as the service does, and split them."""
+    from train.prepare import prepare
+    from train.sources import SPLITS
+
+    summary = prepare(data, out)
+    for picture in summary.unreadable:
+        print(f"gdtrain: {picture.path}: {picture.why}", file=sys.stderr)
+    print(f"pictures {len(summary.rows)}")
+    for split in SPLITS:
+        print(f"{split} {sum(row.split == split for row in summary.rows)}")
+    print(f"duplicates left out {summary.duplicates}")
+    print(f"unreadable {len(summary.unreadable)}")
+
+
+@app.command()
+def fit(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `prepare` wrote.")],
+    *,
+    out: Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run.")],
+    recipe: Annotated[str, typer.Option(help="A name from the package, or a file.")] = "default",
+    debug: Debug = False,
+) -> None:
+    """Train by a recipe; started again, it goes on after the last whole epoch."""
+    from train import pictures, progress
+    from train import recipe as recipes
+    from train.fit import fit
+
+    wanted = recipes.read(recipe)
+    try:
+        with progress.training() as shown:
+            run = fit(pictures.load(folder), wanted, out, shown.step, shown.epoch)
+    except KeyboardInterrupt as error:
+        raise GdwatchError(
+            "stopped", "the same command goes on after the last whole epoch"
+        ) from error
+    best = run.best_epoch
+    print(f"best epoch {best.epoch}")
+    print(f"val balanced accuracy {best.val_balanced_accuracy:.4f}")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A model file.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `prepare` wrote.")],
+    *,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    min_age: Annotated[int, typer.Option(help="Leave out who is known to be younger.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Measure a model file on pictures that it has not learnt from."""
+    from rich.console import Console
+
+    from gdwatch import model_file
+    from gdwatch.model import load
+    from train import pictures
+    from train.evaluate import evaluate, table
+
+    loaded = load(model_file.read(model))
+    found = evaluate(loaded.classifier, loaded.details, pictures.load(folder), split, min_age)
+    if as_json:
+        print(json.dumps(asdict(found), indent=2))
+    else:
+        Console().print(table(found))
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="What `fit` wrote.")],
+    *,
+    file: Annotated[Path, typer.Option("-o", metavar="FILE", help="Model file to write.")],
+    name: Annotated[str, typer.Option(help="Of the model.")] = "fast",
+    version: Annotated[str, typer.Option(help="Of the model.")] = "0.1.0",
+    debug: Debug = False,
+) -> None:
+    """Calibrate the best epoch and write it as a model file, with MODEL_CARD.md beside it."""
+    from train.export import ACCURACY, export
+
+    done = export(run, file, name, version)
+    threshold, test = done.threshold, done.evaluation.overall
+    if threshold.accuracy < ACCURACY:
+        print(
+            f"gdtrain: no min_confidence accepts with accuracy {ACCURACY} on val; "
+            f"the best one reaches {threshold.accuracy:.4f}",
+            file=sys.stderr,
+        )
+    print(f"{done.file} {done.sha256}")
+    print(f"temperature {done.temperature:.4f}")
+    print(f"min_confidence {threshold.min_confidence:.4f}")
+    print(f"test balanced accuracy {test.balanced_accuracy:.4f}")
+    print(f"test coverage {test.coverage:.4f}")
+
+
+def main() -> None:
+    """Run the command; what a person can mend becomes one line and an exit status."""
+    try:
+        app(prog_name="gdtrain")
+    except GdwatchError as error:
+        _show(str(error))
+        sys.exit(error.status)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] in ("gdwatch", "train"):
+            raise
+        _show(f"package {error.name} is not installed; pip install 'gdwatch[train]'")
+        sys.exit(1)
+
+
+def _show(message: str) -> None:
+    if "--debug" in sys.argv:
+        traceback.print_exc()
+    print(f"gdtrain: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""From the best checkpoint of a run to a calibrated model file with its card."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gdwatch import model, model_file
+from gdwatch.model_file import Details, Network, Preprocessing
+from train import checkpoint
+from train.card import card, measures
+from train.checkpoint import Run
+from train.evaluate import Evaluation, evaluate
+from train.fit import prepared_of
+from train.judge import logits
+from train.measures import Threshold, choose_threshold, fit_temperature, probabilities
+from train.pictures import Prepared
+from train.sources import SPLITS
+
+ACCURACY = 0.99  # of the accepted pictures of the validation split
+CARD = "MODEL_CARD.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written.
+
+    threshold: as chosen on the validation split; evaluation: on the test split.
+    """
+
+    file: Path
+    sha256: str
+    temperature: float
+    threshold: Threshold
+    evaluation: Evaluation
+
+
+def export(folder: Path, file: Path, name: str, version: str) -> Exported:
+    """Write the best epoch of the run in `folder` as a model file, and the card beside it.
+
+    Raises GdwatchError.
+    """
+    run = checkpoint.load(folder)
+    prepared = prepared_of(run, folder)
+    recipe = run.basis.recipe
+    classifier = run.average
+    classifier.load_state_dict(run.best)
+    held_back = prepared.select("val", recipe.min_age)
+    male = prepared.is_male()[held_back]
+    judged = logits(classifier, prepared, held_back, recipe.input)
+    temperature = fit_temperature(judged, male)
+    threshold = choose_threshold(probabilities(judged, temperature), male, ACCURACY)
+    details = _details(run, prepared, (name, version), temperature, threshold)
+    # Only now, when all is chosen, is the test split looked at.
+    evaluation = evaluate(classifier, details, prepared, "test", recipe.min_age)
+    details = details.model_copy(update={"measures": measures(evaluation)})
+    file.parent.mkdir(parents=True, exist_ok=True)
+    model.save(file, classifier, details)
+    written = model_file.read(file)
+    model.load(written)  # what the service would refuse must not leave this function
+    file.with_name(CARD).write_text(card(details, evaluation), encoding="utf-8")
+    return Exported(file, written.sha256, temperature, threshold, evaluation)
+
+
+def _details(
+    run: Run,
+    prepared: Prepared,
+    named: tuple[str, str],
+    temperature: float,
+    threshold: Threshold,
+) -> Details:
+    recipe = run.basis.recipe
+    return Details(
+        format=1,
+        name=named[0],
+        version=named[1],
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        locator=None,
+        classifier=Network(
+            arch="residual", arguments=recipe.network.model_dump(), input=recipe.input
+        ),
+        preprocessing=Preprocessing(mean=run.basis.mean, std=run.basis.std),
+        temperature=temperature,
+        min_confidence=threshold.min_confidence,
+        classes=("female", "male"),
+        trained_on={
+            "pictures": _pictures(prepared, recipe.min_age),
+            "epoch": run.best_epoch.epoch,
+            "epochs": len(recipe.sizes),
+            "manifest_sha256": prepared.digest,
+        },
+        measures={},
+        recipe=recipe.model_dump(mode="json"),
+    )
+
+
+def _pictures(prepared: Prepared, min_age: int) -> Mapping[str, Mapping[str, int]]:
+    """How many pictures of each source each split holds."""
+    counts = Counter(
+        (prepared.rows[row].source, split)
+        for split in SPLITS
+        for row in prepared.select(split, min_age)
+    )
+    sources = sorted({source for source, _ in counts})
+    return {source: {split: counts[source, split] for split in SPLITS} for source in sources}
