@@ -21,7 +21,6 @@ _ENVIRONMENT = {
     # One thread a process: more would wait for cores that the other processes use.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
-    "PYTHONFAULTHANDLER": "0",
 }
 Packet = Mapping[str, Any]
 

@@ -61,11 +61,10 @@ def free_target(handles: Handles, wanted: bytes, file_id: int, *, taken: bool) -
     base, steps = handles.folders.split(wanted)
     path = base
     for number, step in enumerate(steps[:-1]):
-        found = handles.lstat(path + b"/" + step)
-        if found is not None and not stat.S_ISDIR(found.st_mode):
+        path += b"/" + step
+        if not handles.may_be_filed_in(path):
             steps[number] = with_id(step, file_id)
             return b"/".join((base, *steps))
-        path += b"/" + step
     if taken or handles.lstat(wanted) is not None:
         steps[-1] = with_id(steps[-1], file_id)
     return b"/".join((base, *steps))
@@ -76,8 +75,19 @@ def with_id(name: bytes, file_id: int) -> bytes:
     stem, dot, suffix = name.rpartition(b".")
     if not stem or len(suffix) > 16:
         stem, dot, suffix = name, b"", b""
-    mark = b"~%d" % file_id
-    return stem[: _NAME_BYTES - len(mark) - len(dot + suffix)] + mark + dot + suffix
+    end = b"~%d" % file_id + dot + suffix
+    short = stem[: _NAME_BYTES - len(end)]
+    while short and _is_text(stem) and not _is_text(short):
+        short = short[:-1]  # not in the middle of a character
+    return short + end
+
+
+def _is_text(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 # ------------------------------------------------------------------------- getting it there

@@ -129,6 +129,19 @@ class Handles:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
+    def may_be_filed_in(self, path: bytes) -> bool:
+        """Whether a sub-folder of an answer folder is ours to use, or is not there yet."""
+        try:
+            found = self.lstat(path)
+            if found is None:
+                return True
+            if not stat.S_ISDIR(found.st_mode):
+                return False
+            folder, name = self.parent(path)
+            return os.access(name, os.W_OK | os.X_OK, dir_fd=folder, effective_ids=True)
+        except PermissionError:
+            return False
+
     def is_file(self, path: bytes) -> bool:
         """Whether a regular file lies at a path."""
         try:

@@ -73,9 +73,13 @@ def current_result(connection: Connection, row: Row) -> sa.RowMapping | None:
     return connection.execute(query).mappings().first()
 
 
-def result_of(connection: Connection, file_id: int, model_id: int) -> sa.RowMapping | None:
-    """What one model said of a file."""
-    query = sa.select(results).where(results.c.file_id == file_id, results.c.model_id == model_id)
+def result_of(connection: Connection, file_id: int, sha256: str) -> sa.RowMapping | None:
+    """What the model with this SHA-256 said of a file."""
+    query = (
+        sa.select(results)
+        .join(models, models.c.id == results.c.model_id)
+        .where(results.c.file_id == file_id, models.c.sha256 == sha256)
+    )
     return connection.execute(query).mappings().first()
 
 

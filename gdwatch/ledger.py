@@ -25,6 +25,7 @@ from gdwatch.tables import batches, files, models, results, roots
 from gdwatch.values import Batch, Decision, Entry, Judged, Outcome, Photo, Reason, Serving
 
 _BUSY_TIMEOUT_S = 5.0
+_VARIABLES = 500  # in one statement: databases allow so many and no more
 
 
 def now() -> datetime:
@@ -202,13 +203,17 @@ class Pen:
     def at(self, paths: set[bytes]) -> dict[bytes, Row]:
         """The rows that claim these paths."""
         texts = [self.ledger.text(path) for path in paths]
-        query = sa.select(files).where(
-            files.c.root_id == self.ledger.root_id,
-            files.c.path.in_(texts),
-            files.c.state != "missing",
-        )
-        rows = [self.ledger.row(row) for row in self.connection.execute(query)]
-        return {row.path: row for row in rows}
+        rows: dict[bytes, Row] = {}
+        for start in range(0, len(texts), _VARIABLES):
+            query = sa.select(files).where(
+                files.c.root_id == self.ledger.root_id,
+                files.c.path.in_(texts[start : start + _VARIABLES]),
+                files.c.state != "missing",
+            )
+            for found in self.connection.execute(query):
+                row = self.ledger.row(found)
+                rows[row.path] = row
+        return rows
 
     def is_on_its_way(self, path: bytes) -> bool:
         """Whether the file at this path is recorded to go elsewhere."""
@@ -335,7 +340,9 @@ def open_ledger(settings: Settings, root_uuid: str, *, serve: bool = False) -> L
             with ledger.writing() as pen:
                 root_id = _root_id(pen, root_uuid)
     except Trouble as trouble:
-        raise ActionNeeded(trouble.message, trouble.hint) from trouble
+        if trouble.reason in ("database_readonly", "database_gone"):
+            raise ActionNeeded(trouble.message, trouble.hint) from trouble
+        raise
     return Ledger(engine, root, root_id, identity)
 
 
@@ -368,9 +375,9 @@ def has_rows(settings: Settings) -> bool:
         engine.dispose()
 
 
-def engine_of(settings: Settings) -> Engine:
+def engine_of(settings: Settings, *, writable: bool) -> Engine:
     """The database itself, for `gdwatch db`."""
-    return _engine(url_of(settings), writable=True)
+    return _engine(url_of(settings), writable=writable)
 
 
 def _engine(url: str, *, writable: bool) -> Engine:

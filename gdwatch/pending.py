@@ -27,7 +27,7 @@ class Ended:
 
     filed: list[int] = field(default_factory=list)
     missing: list[int] = field(default_factory=list)
-    stuck: list[int] = field(default_factory=list)
+    stuck: dict[int, str] = field(default_factory=dict)  # why, in the system's words
 
 
 def file_pending(
@@ -66,8 +66,8 @@ def _file(
                 case Moved.GONE | Moved.CHANGED:
                     missing.append(entry.id)
                     log.error("file.missing", id=entry.id, name=names.to_text(entry.source))
-                case None:
-                    ended.stuck.append(entry.id)
+                case str() as why:
+                    ended.stuck[entry.id] = f"{names.to_text(entry.source)}: {why}"
         handles.sync()
     with ledger.writing() as pen:
         pen.mark_filed(filed)
@@ -83,8 +83,8 @@ def _move(
     handles: Handles,
     entry: Entry,
     descriptor: int | None,
-) -> Moved | None:
-    """Move one file, with another target as often as its target is taken; None: not now."""
+) -> Moved | str:
+    """Move one file, with another target as often as its target is taken; a text: why not now."""
     try:
         while True:
             if descriptor is not None and filing.changed_since(entry, descriptor):
@@ -102,16 +102,13 @@ def _move(
             else:
                 return moved
     except ValueError as error:  # below none of today's folders: the settings have changed
-        log.error("file.deferred", id=entry.id, name=names.to_text(entry.source), reason=str(error))
-        return None
+        return str(error)
     except OSError as error:
         if error.errno in _STORAGE:
             reason = _STORAGE[error.errno]
             path = names.to_text(entry.target)
             raise Trouble(reason, f"{path}: {error.strerror}", "look after the disk") from error
-        log.error("file.deferred", id=entry.id, name=names.to_text(entry.source),
-                  errno=error.errno, reason=error.strerror)  # fmt: skip
-        return None
+        return error.strerror or str(error)
 
 
 def _send_elsewhere(ledger: Ledger, handles: Handles, entry: Entry) -> Entry:

@@ -93,22 +93,23 @@ class Rejudging:
 
     def _is_known(self, opened: Opened, handles: Handles, model: Serving) -> bool:
         """Whether nothing would come of judging this; its result may still become the current."""
-        with self._ledger.writing() as pen:
+        with self._ledger.reading() as connection:
+            pen = Pen(self._ledger, connection)
             row = pen.at({opened.drop.path}).get(opened.drop.path)
             if row is None:
                 return pen.is_on_its_way(opened.drop.path)
             if row.state != "filed":
                 return True
-            model_id = pen.model_id(model)
-            result = history.result_of(pen.connection, row.id, model_id)
-            if self._rules.again or result is None or result["rules"] != model.rules:
-                return False
-            if row.sha256 != filing.digest(opened.descriptor):
-                return False
-            if self._rules.move and row.model_id != model_id:
-                decision = Decision(result["outcome"], result["reason"])
-                self._make_current(pen, handles, row, decision, model_id)
-            return True
+            result = history.result_of(connection, row.id, model.sha256)
+        if self._rules.again or result is None or result["rules"] != model.rules:
+            return False
+        if row.sha256 != filing.digest(opened.descriptor):
+            return False
+        if self._rules.move and row.model_id != result["model_id"]:
+            decision = Decision(result["outcome"], result["reason"])
+            with self._ledger.writing() as pen:
+                self._make_current(pen, handles, row, decision, result["model_id"])
+        return True
 
     # ------------------------------------------------------------------ what came of it
 

@@ -14,7 +14,7 @@ import signal
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import FrameType
 
 import structlog
@@ -36,7 +36,7 @@ from gdwatch.watch import Watch
 log = structlog.get_logger()
 
 _WISHES_S = 1.0
-_PAUSE_S = (1.0, 30.0)  # the first wait, doubled up to the second
+_LONGEST_PAUSE_S = 30.0
 _PAUSE_LOG_S = 60.0
 _ONCE_PATIENCE_S = 30.0
 _STALL_S = 300.0
@@ -61,6 +61,15 @@ def run(settings: Settings, *, once: bool = False) -> int:
     ):
         service = _Service(settings, folders, book, pipeline, (watch, signals), once=once)
         return service.serve()
+
+
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    """A pause that lasts. Monotonic times; wait_s: until the next try."""
+
+    began: float
+    logged_at: float = float("-inf")
+    wait_s: float = 1.0
 
 
 class _Signals:
@@ -136,6 +145,8 @@ class _Service:
         self._pinged_at = float("-inf")
         self._is_ready = False
         self._sha256 = ""
+        self._stuck: dict[int, str] = {}
+        self._paused: _Pause | None = None
         self._told = Status("stopped")
 
     def serve(self) -> int:
@@ -153,32 +164,41 @@ class _Service:
         return 1 if self._left_behind() else 0
 
     def _loop(self) -> None:
-        pause_s, paused_at, logged_at = _PAUSE_S[0], None, float("-inf")
         while not self._signals.stop:
             try:
                 self._turn()
             except Trouble as trouble:
-                now = time.monotonic()
-                paused_at = paused_at or now
-                if now - logged_at >= _PAUSE_LOG_S or self._told.reason != trouble.reason:
-                    logged_at = now
-                    log.warning("service.paused", reason=trouble.reason, why=trouble.message,
-                                hint=trouble.hint, since=self._told.since)  # fmt: skip
-                if self._told.reason != trouble.reason:
-                    self._tell(Status("paused", trouble.reason))
-                if self._once and now - paused_at >= _ONCE_PATIENCE_S:
-                    raise
-                self._watch.stop()
-                self._sleep(pause_s)
-                pause_s = min(pause_s * 2, _PAUSE_S[1])
+                self._pause(trouble)
                 continue
-            if paused_at is not None:
-                log.info("service.resumed", after_s=round(time.monotonic() - paused_at, 1))
-                self._tell(Status("running"))
-                self._inbox.rescan()
-                pause_s, paused_at = _PAUSE_S[0], None
+            self._resume()
             if self._once and self._has_finished():
                 return
+
+    def _pause(self, trouble: Trouble) -> None:
+        """Wait for the surroundings to mend; say why at once, and then once a minute."""
+        now = time.monotonic()
+        pause = self._paused or _Pause(began=now)
+        is_news = self._told.reason != trouble.reason
+        if is_news:
+            self._tell(Status("paused", trouble.reason))
+        if is_news or now - pause.logged_at >= _PAUSE_LOG_S:
+            pause = replace(pause, logged_at=now)
+            if trouble.reason in _EVENTS:
+                log.warning(_EVENTS[trouble.reason], reason=trouble.message)
+            log.warning("service.paused", reason=trouble.reason, why=trouble.message,
+                        hint=trouble.hint, since=self._told.since)  # fmt: skip
+        if self._once and now - pause.began >= _ONCE_PATIENCE_S:
+            raise trouble
+        self._watch.stop()
+        self._sleep(pause.wait_s)
+        self._paused = replace(pause, wait_s=min(pause.wait_s * 2, _LONGEST_PAUSE_S))
+
+    def _resume(self) -> None:
+        if self._paused is not None:
+            log.info("service.resumed", after_s=round(time.monotonic() - self._paused.began, 1))
+            self._paused = None
+            self._tell(Status("running"))
+            self._inbox.rescan()
 
     def _turn(self) -> None:
         """Do what there is to do now; wait a little where that is nothing."""
@@ -292,6 +312,9 @@ class _Service:
         is_first = self._wishes_at == float("-inf")
         self._wishes_at = now
         ended = file_pending(self._book, self._folders, self._settings.layout)
+        for why in ended.stuck.keys() - self._stuck.keys():
+            log.error("file.deferred", id=why, reason=ended.stuck[why])
+        self._stuck = ended.stuck
         if is_first:
             log.info("recovery.done", filed=len(ended.filed), missing=len(ended.missing))
         elif ended.filed:
@@ -302,7 +325,11 @@ class _Service:
     def _require_free_space(self, now: float) -> None:
         if now - self._free_at < _WISHES_S:
             return
-        free_mb = shutil.disk_usage(self._folders.root).free // MIB
+        try:
+            free_mb = shutil.disk_usage(self._folders.root).free // MIB
+        except FileNotFoundError as error:
+            name = names.to_text(self._folders.root)
+            raise Trouble("root_missing", f"{name}: gone", "put it back, or mount it") from error
         if free_mb < self._settings.min_free_mb:
             raise Trouble(
                 "disk_low",
@@ -381,6 +408,7 @@ class _Service:
                 os.close(each.opened.descriptor)
 
 
+_EVENTS = {"disk_low": "disk.low", "database_busy": "db.busy", "database_full": "db.full"}
 _FILES_THAT_STAY = ("permission", "unreadable", "too_deep")
 
 

@@ -13,18 +13,24 @@ from gdwatch.pending import file_pending
 from gdwatch.settings import Settings
 from gdwatch.tables import files
 
-_PATIENCE_S = 10.0
+PATIENCE_S = 10.0
 _LOOK_S = 0.05
 
 
-def see_to(ledger: Ledger, folders: Folders, settings: Settings, ids: Sequence[int]) -> int:
+def see_to(
+    ledger: Ledger,
+    folders: Folders,
+    settings: Settings,
+    ids: Sequence[int],
+    patience_s: float = PATIENCE_S,
+) -> int:
     """File what these rows wish, or wait until the service has done it.
 
-    Returns how many are still waiting.
+    Returns how many are still waiting after `patience_s`.
     """
     if not ids:
         return 0
-    end = time.monotonic() + _PATIENCE_S
+    end = time.monotonic() + patience_s
     while True:
         try:
             with lock.hold(folders.state):
@@ -32,12 +38,14 @@ def see_to(ledger: Ledger, folders: Folders, settings: Settings, ids: Sequence[i
             return _waiting(ledger, ids)
         except HeldError:
             waiting = _waiting(ledger, ids)
-            if not waiting or time.monotonic() > end:
+            if not waiting or time.monotonic() >= end:
                 return waiting
             time.sleep(_LOOK_S)
 
 
 def _waiting(ledger: Ledger, ids: Sequence[int]) -> int:
-    query = sa.select(sa.func.count()).where(files.c.id.in_(ids), files.c.state == "recorded")
+    query = sa.select(files.c.id).where(
+        files.c.root_id == ledger.root_id, files.c.state == "recorded"
+    )
     with ledger.reading() as connection:
-        return int(connection.execute(query).scalar_one())
+        return len(set(connection.execute(query).scalars()) & set(ids))

@@ -22,7 +22,7 @@ _SHOWN = 20
 def upgrade(settings: Settings) -> None:
     """Bring the ledger to this program's version."""
     root.require_own(Folders.of(settings))
-    engine = engine_of(settings)
+    engine = engine_of(settings, writable=True)
     with translated(engine):
         snapshot = schema.upgrade_with_snapshot(engine)
     if snapshot is not None:
@@ -32,7 +32,7 @@ def upgrade(settings: Settings) -> None:
 
 def current(settings: Settings) -> None:
     """Print the ledger's version and this program's."""
-    engine = engine_of(settings)
+    engine = engine_of(settings, writable=False)
     with translated(engine), engine.connect() as connection:
         found = schema.current(connection)
     print(f"ledger {found or 'none'}, this gdwatch writes {schema.newest()}")

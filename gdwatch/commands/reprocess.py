@@ -45,11 +45,9 @@ def follow(
     settings: Settings,
 ) -> int:
     """Run it, filing batch by batch; returns how many moves still wait for the service."""
-    waiting = 0
     for tally in rejudging.over(paths):
-        waiting += wishes.see_to(ledger, folders, settings, tally.wishes)
-        tally.wishes.clear()
-    return waiting
+        wishes.see_to(ledger, folders, settings, tally.wishes, patience_s=0)
+    return wishes.see_to(ledger, folders, settings, rejudging.tally.wishes)
 
 
 def report(tally: Tally, waiting: int, *, json_: bool) -> None:

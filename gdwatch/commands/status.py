@@ -12,7 +12,7 @@ from rich.table import Table
 
 from gdwatch import history, lock
 from gdwatch.commands.answers import print_json
-from gdwatch.errors import ActionNeeded
+from gdwatch.errors import GdwatchError
 from gdwatch.folders import Folders
 from gdwatch.inbox import count_waiting
 from gdwatch.ledger import open_to_read
@@ -48,7 +48,7 @@ def look(settings: Settings) -> dict[str, Any]:
     try:
         with closing(open_to_read(settings)) as ledger, ledger.reading() as connection:
             tally = history.counts(connection)
-    except ActionNeeded:
+    except GdwatchError:
         tally = {}
     female, male = tally.get("female"), tally.get("male")
     return {
