@@ -13,7 +13,7 @@ install: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[heif,train,dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[heif,postgresql,train,dev]'
 	touch $@
 
 format: install

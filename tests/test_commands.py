@@ -1,0 +1,331 @@
+"""The commands as people use them: real processes on one real root."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import build
+from tests.build import BRIGHT, DARK, GREY, gdwatch, photograph, query, rows
+
+
+@pytest.fixture(scope="module")
+def pattern(model, tmp_path_factory):
+    """A root with one photograph of each outcome, its service ended."""
+    root = build.make_root(tmp_path_factory.mktemp("pattern") / "root")
+    build.put(root, "bright.png", photograph(1, BRIGHT))
+    build.put(root, "trip/dark.png", photograph(2, DARK))
+    build.put(root, "grey.png", photograph(3, GREY))
+    build.put(root, "text.jpg", b"no picture")
+    assert build.Services(model).once(root).process.returncode == 0
+    return root
+
+
+@pytest.fixture
+def filed(pattern, tmp_path):
+    """A copy of that root: its paths are relative, so it works wherever it lies."""
+    return Path(shutil.copytree(pattern, tmp_path / "root"))
+
+
+@pytest.fixture
+def call(filed, model, tmp_path):
+    """Run one command on that root."""
+
+    def run(*words, **settings):
+        given = build.arguments(filed, {"model": model, "settle_ms": 50, **settings})
+        return gdwatch(*words, *given, cwd=tmp_path)
+
+    return run
+
+
+@pytest.fixture
+def opposite(tmp_path):
+    """Another model: bright is female to it."""
+    return build.model_file(tmp_path / "opposite.safetensors", slope=-30.0, name="opposite")
+
+
+def outcomes(root):
+    return {row["original_path"]: row["path"].split("/")[0] for row in rows(root)}
+
+
+# ------------------------------------------------------------------------- classify
+
+
+def test_classify_answers_in_the_order_given_and_moves_nothing(call, filed, tmp_path):
+    folder = tmp_path / "folder"
+    (folder / "b").mkdir(parents=True)
+    (folder / "b" / "dark.png").write_bytes(photograph(4, DARK))
+    (folder / "a.png").write_bytes(photograph(5, BRIGHT))
+    (folder / "c.txt").write_bytes(b"text")
+    before = build.contents(filed), rows(filed)
+    done = call("classify", str(folder / "c.txt"), str(folder), "--format", "jsonl")
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0
+    assert [Path(each["path"]).name for each in answers] == ["c.txt", "a.png", "dark.png", "c.txt"]
+    assert [each["outcome"] for each in answers] == ["rejected", "male", "female", "rejected"]
+    assert list(answers[0]) == [
+        "path",
+        "outcome",
+        "reason",
+        "label",
+        "confidence",
+        "p_male",
+        "faces",
+        "box_x",
+        "box_y",
+        "box_w",
+        "box_h",
+        "width",
+        "height",
+        "format",
+        "model",
+    ]
+    assert (build.contents(filed), rows(filed)) == before
+
+
+def test_classify_writes_the_old_json(call, tmp_path):
+    (tmp_path / "x.png").write_bytes(photograph(6, BRIGHT))
+    (tmp_path / "y.png").write_bytes(photograph(7, GREY))
+    done = call("classify", "x.png", "y.png", "--format", "json", "-o", "process_results.json")
+    assert done.stdout == ""
+    assert json.loads((tmp_path / "process_results.json").read_text()) == {
+        "x.png": "male",
+        "y.png": "unsure",
+    }
+
+
+def test_classify_keeps_formulas_and_line_breaks_of_names_out_of_csv(call, tmp_path):
+    for name in (b"=cmd()\n.png", b"\xff.png"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(photograph(8, DARK))
+    done = call("classify", "=cmd()\n.png", os.fsdecode(b"\xff.png"), "--format", "csv")
+    table = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [row["path"] for row in table] == [r"'=cmd()\x0a.png", r"\xff.png"]
+    assert [row["outcome"] for row in table] == ["female", "female"]
+
+
+def test_an_input_that_cannot_be_opened_is_named_and_makes_the_status_1(call, tmp_path):
+    (tmp_path / "x.png").write_bytes(photograph(9, BRIGHT))
+    done = call("classify", "nowhere.png", "x.png")
+    assert done.returncode == 1
+    assert "gdwatch: nowhere.png: no such file or directory" in done.stderr
+    assert "unreadable" in done.stdout.splitlines()[1]
+    assert done.stdout.splitlines()[2].startswith("male")
+
+
+@pytest.mark.parametrize(("words", "end"), [(["-"], b"\n"), (["-", "-0"], b"\0")])
+def test_classify_reads_names_from_standard_input(filed, model, tmp_path, words, end):
+    for number in (1, 2):
+        (tmp_path / f"{number}.png").write_bytes(photograph(number, BRIGHT))
+    done = subprocess.run(
+        [sys.executable, "-m", "gdwatch", "classify", *words, "--format", "jsonl",
+         *build.arguments(filed, {"model": model})],
+        input=end.join([b"2.png", b"1.png"]), capture_output=True, cwd=tmp_path, check=True,
+    )  # fmt: skip
+    assert [json.loads(line)["path"] for line in done.stdout.splitlines()] == ["2.png", "1.png"]
+
+
+# ------------------------------------------------------------------------- reprocess, requeue
+
+
+def test_reprocess_adds_results_and_moves_nothing(call, filed, opposite):
+    before = build.contents(filed)
+    done = call("reprocess", str(filed), "--json", model=opposite)
+    assert json.loads(done.stdout)["changed"] == {"female → male": 1, "male → female": 1}
+    assert build.contents(filed) == before
+    assert query(filed, "SELECT count(*) AS n FROM results")[0]["n"] == 8
+    assert {row["model"] for row in query(filed, "SELECT model FROM current_results")} == {
+        "brightness 1"
+    }
+
+
+def test_reprocess_with_move_files_what_changed(call, filed, opposite):
+    call("reprocess", str(filed / "male"), "--move", model=opposite)
+    call("reprocess", str(filed), "--move", model=opposite)
+    assert outcomes(filed) == {
+        "inbox/bright.png": "female",
+        "inbox/trip/dark.png": "male",
+        "inbox/grey.png": "unsure",
+        "inbox/text.jpg": "rejected",
+    }
+    assert {row["state"] for row in rows(filed)} == {"filed"}
+    assert build.contents(filed).keys() == {
+        "female/bright.png", "male/trip/dark.png", "unsure/grey.png", "rejected/text.jpg"
+    }  # fmt: skip
+
+
+def test_a_dry_run_records_nothing(call, filed, opposite):
+    everything = "SELECT (SELECT count(*) FROM results) + (SELECT count(*) FROM models) AS n"
+    before = query(filed, everything)
+    done = call("reprocess", str(filed), "--dry-run", "--json", model=opposite)
+    assert json.loads(done.stdout)["changed"] == {"female → male": 1, "male → female": 1}
+    assert query(filed, everything) == before
+
+
+def test_what_this_model_has_judged_is_skipped_but_still_filed(call, filed, opposite):
+    call("reprocess", str(filed), model=opposite)
+    done = call("reprocess", str(filed), "--json", model=opposite)
+    assert json.loads(done.stdout)["skipped"] == 4
+    call("reprocess", str(filed), "--move", model=opposite)
+    assert outcomes(filed)["inbox/bright.png"] == "female"
+
+
+def test_other_rules_are_judged_again(call, filed):
+    done = call("reprocess", str(filed), "--json", min_confidence=0.5)
+    answer = json.loads(done.stdout)
+    assert answer["skipped"] == 0
+    assert sum(answer["changed"].values()) == 1
+
+
+def test_a_picture_without_a_row_gets_one_for_the_folder_that_it_lies_in(call, filed):
+    (filed / "female" / "stray.png").write_bytes(photograph(20, BRIGHT))
+    call("reprocess", str(filed / "female"))
+    (row,) = query(filed, "SELECT * FROM current_results WHERE name = 'stray.png'")
+    assert (row["outcome"], row["label"], row["state"]) == ("female", "male", "filed")
+
+
+def test_changed_bytes_get_a_row_of_their_own(call, filed):
+    (filed / "male" / "bright.png").write_bytes(photograph(21, DARK))
+    call("reprocess", str(filed / "male"))
+    states = [row["state"] for row in rows(filed) if row["path"] == "male/bright.png"]
+    assert states == ["missing", "filed"]
+
+
+def test_reprocess_of_another_folder_says_what_to_use_instead(call, tmp_path):
+    done = call("reprocess", str(tmp_path))
+    assert done.returncode == 1
+    assert "gdwatch classify" in done.stderr
+
+
+def test_requeue_judges_again_and_files_at_once(call, filed, opposite):
+    done = call("requeue", "--outcome", "male", "--json", model=opposite)
+    assert json.loads(done.stdout)["changed"] == {"male → female": 1}
+    assert outcomes(filed)["inbox/bright.png"] == "female"
+
+
+def test_requeue_needs_something_to_judge(call):
+    assert call("requeue").returncode == 2
+
+
+# ------------------------------------------------------------------------- correct, show
+
+
+def test_a_correction_moves_the_file_and_stays(call, filed, opposite):
+    done = call("correct", str(filed / "male" / "bright.png"), "female")
+    assert done.returncode == 0, done.stderr
+    assert (filed / "female" / "bright.png").is_file()
+    call("reprocess", str(filed), "--move", model=opposite)
+    call("reprocess", str(filed), "--move")
+    (row,) = query(filed, "SELECT * FROM current_results WHERE name = 'bright.png'")
+    assert (row["path"], row["label"], row["corrected"]) == ("female/bright.png", "male", "female")
+
+
+def test_a_correction_can_be_taken_back(call, filed):
+    (row,) = query(filed, "SELECT id FROM files WHERE name = 'grey.png'")
+    call("correct", str(row["id"]), "male")
+    assert (filed / "male" / "grey.png").is_file()
+    assert call("correct", str(row["id"]), "--undo").returncode == 0
+    assert (filed / "unsure" / "grey.png").is_file()
+    (row,) = query(
+        filed, "SELECT outcome, reason, corrected FROM current_results WHERE name = 'grey.png'"
+    )
+    assert tuple(row.values()) == ("unsure", "low_confidence", None)
+
+
+def test_a_running_service_files_what_a_command_wishes(call, filed, services):
+    service = services.start(filed)
+    service.wait_for("service.ready")
+    assert call("correct", "male/bright.png", "female").returncode == 0
+    assert (filed / "female" / "bright.png").is_file()
+    assert {row["state"] for row in rows(filed)} == {"filed"}
+    assert service.stop() == 0
+
+
+def test_a_file_that_was_taken_away_cannot_be_corrected(call, filed):
+    (filed / "male" / "bright.png").unlink()
+    done = call("correct", "male/bright.png", "female")
+    assert done.returncode == 1
+    assert "taken away" in done.stderr
+    assert query(filed, "SELECT state FROM files WHERE name = 'bright.png'") == [
+        {"state": "missing"}
+    ]
+
+
+def test_show_finds_a_file_by_id_by_path_and_by_where_it_was_dropped(call, filed):
+    (row,) = query(filed, "SELECT id FROM files WHERE name = 'dark.png'")
+    for which in (str(row["id"]), "female/trip/dark.png", "inbox/trip/dark.png"):
+        answer = json.loads(call("show", which, "--json").stdout)
+        assert answer["path"] == "female/trip/dark.png"
+        assert len(answer["results"]) == 1
+    assert call("show", "no/such.png").returncode == 1
+
+
+# ------------------------------------------------------------------------- status, db, model
+
+
+def test_status_works_without_a_service(call):
+    answer = json.loads(call("status", "--json").stdout)
+    assert {"state", "reason", "since", "waiting", "filed", "unsure", "rejected", "skipped",
+            "model"} <= answer.keys()  # fmt: skip
+    assert (answer["state"], answer["filed"], answer["unsure"], answer["rejected"]) == (
+        "stopped", 4, 1, 1
+    )  # fmt: skip
+
+
+def test_status_says_that_the_service_runs(call, filed, services):
+    services.start(filed).wait_for("service.ready")
+    assert json.loads(call("status", "--json").stdout)["state"] == "running"
+
+
+def test_check_finds_what_was_taken_away_and_what_has_no_row(call, filed):
+    assert call("db", "check").returncode == 0
+    (filed / "male" / "bright.png").unlink()
+    (filed / "female" / "stray.png").write_bytes(photograph(30, DARK))
+    done = call("db", "check", "--json")
+    answer = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert answer == {
+        "damage": [], "missing": ["male/bright.png"], "without_row": ["female/stray.png"]
+    }  # fmt: skip
+
+
+def test_upgrade_of_todays_ledger_changes_nothing(call, filed):
+    before = rows(filed)
+    assert call("db", "upgrade").stdout == "version 0001\n"
+    assert call("db", "current").stdout == "ledger 0001, this gdwatch writes 0001\n"
+    assert rows(filed) == before
+    assert not list(filed.glob("*.snapshot"))
+
+
+def test_the_shipped_model_verifies(tmp_path):
+    assert "ok" in gdwatch("model", "verify", "fast", cwd=tmp_path).stdout
+    shown = json.loads(gdwatch("model", "show", "fast", "--json", cwd=tmp_path).stdout)
+    assert shown["classes"] == ["female", "male"]
+    assert shown["bytes"] <= 16 * 2**20
+
+
+def test_doctor_finds_a_healthy_installation_healthy(call):
+    done = call("doctor", "--json")
+    findings = json.loads(done.stdout)
+    assert done.returncode == 0, done.stdout
+    assert findings["settings"]["settle_ms"] == {"value": 50, "from": "command line"}
+    assert not [finding for finding in findings["findings"] if finding["todo"]]
+
+
+def test_doctor_says_what_to_do_about_a_bad_model(call, filed):
+    done = call("doctor", "--json", model=filed / "nothing.safetensors")
+    bad = [each["name"] for each in json.loads(done.stdout)["findings"] if each["todo"]]
+    assert done.returncode == 78
+    assert bad == ["model", "engine"]
+
+
+@pytest.mark.parametrize(
+    "words", [["nonsense"], ["correct", "1"], ["reprocess", ".", "--move", "--dry-run"]]
+)
+def test_wrong_usage_has_status_2(words, tmp_path):
+    assert gdwatch(*words, cwd=tmp_path).returncode == 2

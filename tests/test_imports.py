@@ -1,0 +1,87 @@
+"""Who imports what: torch costs seconds and half a gigabyte, so only the engine may have it."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gdwatch
+from tests import build
+from tests.build import Services, photograph
+
+PACKAGE = Path(gdwatch.__file__).parent
+
+
+def test_only_the_engine_has_torch(services: Services, root: Path) -> None:
+    service = services.start(root, workers=2)
+    service.wait_for("service.ready")
+    build.put(root, "a.png", photograph(1))
+    service.wait_for_filed("inbox/a.png")
+    modules = {service.process.pid: "service", **build.children(service.process.pid)}
+    assert sorted(modules.values()) == [
+        "gdwatch.engine",
+        "gdwatch.worker",
+        "gdwatch.worker",
+        "service",
+    ]
+    for pid, name in modules.items():
+        has_torch = "libtorch" in Path(f"/proc/{pid}/maps").read_text()
+        assert has_torch == (name == "gdwatch.engine"), name
+
+
+def loaded_by(module: str) -> set[str]:
+    code = f"import sys, {module}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(ended.stdout.split())
+
+
+@pytest.mark.parametrize("module", ["gdwatch.cli", "gdwatch.__main__"])
+def test_help_loads_next_to_nothing(module: str) -> None:
+    assert not loaded_by(module) & {
+        "torch", "sqlalchemy", "alembic", "numpy", "PIL", "pydantic", "watchdog", "safetensors"
+    }  # fmt: skip
+
+
+def test_the_service_loads_neither_torch_nor_decoders() -> None:
+    assert not loaded_by("gdwatch.service") & {"torch", "torchvision", "simplejpeg"}
+
+
+def test_a_worker_loads_neither_torch_nor_the_ledger() -> None:
+    assert not loaded_by("gdwatch.worker") & {"torch", "sqlalchemy", "alembic"}
+
+
+def imported_in(file: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {each.name.partition(".")[0] for each in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: file.name)
+def test_the_service_never_imports_the_trainer_nor_a_pickle(file: Path) -> None:
+    assert not imported_in(file) & {"train", "pickle", "shelve", "marshal", "multiprocessing"}
+
+
+# One module does all that changes files, so that one can be read and tested for it.
+CHANGES = {"rename", "renames", "unlink", "remove", "rmdir", "link", "symlink", "move", "rmtree"}
+
+
+@pytest.mark.parametrize(
+    "file", [each for each in sorted(PACKAGE.glob("*.py")) if each.name != "filing.py"],
+    ids=lambda file: file.name,
+)  # fmt: skip
+def test_only_filing_changes_files_of_people(file: Path) -> None:
+    called = {
+        f"{node.func.value.id}.{node.func.attr}"
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id in ("os", "shutil")
+    }
+    assert not {name for name in called if name.partition(".")[2] in CHANGES}
