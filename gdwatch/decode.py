@@ -8,6 +8,7 @@ import contextlib
 import io
 import struct
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,7 @@ FORMATS += ["HEIF"] if _HAS_HEIF else []
 # Formats by their first bytes that Pillow has no reader for, or only with a plug-in.
 _FOREIGN = (b"\xff\x0a", b"\0\0\0\x0cJXL ", b"<svg", b"8BPS", b"FUJIFILMCCD-RAW")
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis"}
+_SHORTEST_HEADER = 64  # bytes; with fewer, no format can say what it is
 _BACKGROUND = (128, 128, 128)  # under transparent pixels, whose own colour is often nonsense
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -72,16 +74,14 @@ def decode(content: bytes, limits: Limits, side: int) -> tuple[Header, Pixels]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
+            # A broken EXIF block is no reason to refuse a picture that decodes.
+            warnings.filterwarnings("ignore", "Corrupt EXIF data")
             image = _open(content)
             header = _header(image)
-            pixels = header.width * header.height
-            if pixels > limits.max_pixels:
-                raise Refused(
-                    "too_many_pixels",
-                    f"{header.width}x{header.height} is more than max_pixels {limits.max_pixels}",
-                    header,
-                )
-            return header, crop.whole(_upright(image, content), side)
+            _require_few_pixels(header, limits)
+            photo = _upright(_rgb(image, content), image)
+            header = Header(photo.width, photo.height, header.format)
+            return header, crop.whole(photo, side)
     except Refused:
         raise
     except MemoryError as error:
@@ -124,24 +124,37 @@ def sniff(content: bytes) -> str | None:
 
 
 def _header(image: Image.Image) -> Header:
+    """What is known before a pixel is decoded, and without decoding one."""
     width, height = image.size
-    if _orientation(image) >= 5:
+    # The base class's, because that of PNG decodes the picture to look behind it.
+    if _orientation(Image.Image.getexif, image) >= 5:
         width, height = height, width
     return Header(width, height, image.format or "?")
 
 
-def _orientation(image: Image.Image) -> int:
+def _require_few_pixels(header: Header, limits: Limits) -> None:
+    if header.width * header.height > limits.max_pixels:
+        raise Refused(
+            "too_many_pixels",
+            f"{header.width}x{header.height} is more than max_pixels {limits.max_pixels}",
+            header,
+        )
+
+
+def _orientation(read: Callable[[Image.Image], Image.Exif], image: Image.Image) -> int:
+    if image.format == "TIFF":
+        return 1  # Pillow turns these itself
     try:
-        value = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except (SyntaxError, ValueError, TypeError, KeyError, OSError, struct.error, Warning):
-        return 1  # a broken EXIF block is no reason to refuse a picture that decodes
+        value = read(image).get(ExifTags.Base.Orientation, 1)
+    except Exception:
+        return 1  # broken, and no reason to refuse the picture
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _upright(image: Image.Image, content: bytes) -> Image.Image:
-    turn = _TURNS.get(_orientation(image))
-    rgb = _rgb(image, content)
-    return rgb if turn is None else rgb.transpose(turn)
+def _upright(photo: Image.Image, image: Image.Image) -> Image.Image:
+    """Turn a decoded photograph as the file that it came from wants."""
+    turn = _TURNS.get(_orientation(type(image).getexif, image))
+    return photo if turn is None else photo.transpose(turn)
 
 
 _TURNS = {
@@ -157,9 +170,12 @@ _TURNS = {
 
 def _rgb(image: Image.Image, content: bytes) -> Image.Image:
     """Decode and convert to RGB, whatever the mode."""
-    if image.format == "JPEG" and image.mode in ("RGB", "L"):
+    if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
         # The same pixels as Pillow's (the same library decodes), in about 0.65 of its time.
         return Image.fromarray(simplejpeg.decode_jpeg(content, "RGB", strict=True))
+    if image.format == "PNG":
+        # Decoding does not check the sums that every chunk has.
+        Image.open(io.BytesIO(content), formats=["PNG"]).verify()
     image.load()
     if image.mode.startswith("I") or image.mode == "F":
         return _from_deep(image)
@@ -176,8 +192,9 @@ def _from_deep(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
         values = values / 257
     else:
-        values = np.nan_to_num(values)
-        low, high = float(values.min()), float(values.max())
+        light = values[np.isfinite(values)]
+        low, high = (float(light.min()), float(light.max())) if light.size else (0.0, 0.0)
+        values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
         if image.mode == "I" and low >= 0 and high <= 65535:
             values = values / 257
         else:
@@ -187,8 +204,11 @@ def _from_deep(image: Image.Image) -> Image.Image:
 
 def _is_cut(content: bytes, error: Exception) -> bool:
     """Whether the data of a file that could not be decoded end before its picture does."""
-    if content.startswith(b"\xff\xd8"):  # no end of image after the last start of scan
-        return content.rfind(b"\xff\xd9") <= content.rfind(b"\xff\xda")
+    if len(content) < _SHORTEST_HEADER:
+        return True
+    if content.startswith(b"\xff\xd8"):
+        scan = _first_scan(content)
+        return scan is None or content.find(b"\xff\xd9", scan) < 0
     if content.startswith(b"\x89PNG"):
         return not content.rstrip(b"\0").endswith(b"IEND\xaeB`\x82")
     if content.startswith(b"RIFF"):
@@ -197,6 +217,16 @@ def _is_cut(content: bytes, error: Exception) -> bool:
         return _boxes_end(content) > len(content)
     words = str(error).lower()
     return isinstance(error, EOFError) or "truncated" in words or "not enough" in words
+
+
+def _first_scan(content: bytes) -> int | None:
+    """Where a JPEG's first scan begins, its thumbnail's passed over (ITU-T T.81, B.1.1)."""
+    at = 2
+    while at + 4 <= len(content) and content[at] == 0xFF:
+        if content[at + 1] == 0xDA:
+            return at
+        at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    return None if at + 4 > len(content) else at
 
 
 def _boxes_end(content: bytes) -> int:

@@ -12,6 +12,7 @@ from selectors import EVENT_READ, BaseSelector
 
 import structlog
 
+from gdwatch import filing
 from gdwatch.children import Child, Died, Packet
 from gdwatch.settings import Settings
 from gdwatch.slots import Slots
@@ -166,10 +167,19 @@ class Decoding:
         if tasks:
             tasks[0].deaths += 1
             if tasks[0].deaths >= 2:
-                detail = "a worker process died of it twice, or took too long"
-                self.finish(tasks.pop(0), Refusal(why, detail))
+                self._reject(tasks.pop(0), why)
         self._queued.extendleft(reversed(tasks))
         self.workers[self.workers.index(worker)] = self._start_worker()
+
+    def _reject(self, task: Task, why: RejectedReason) -> None:
+        """Two workers have ended on it. Its hash is taken here: reading harms nobody."""
+        try:
+            sha256 = filing.digest(task.opened.descriptor)
+        except OSError as error:
+            self.finish(task, Refusal("unreadable", error.strerror or str(error)))
+            return
+        detail = "a worker process died of it twice, or took too long"
+        self.finish(task, Refusal(why, detail, sha256))
 
 
 def _decoded(packet: Packet) -> Photo | Refusal:

@@ -4,6 +4,7 @@ A move is a rename that never overwrites; where the file system cannot do that, 
 unlink; across file systems a copy that is verified and durable before its source goes.
 """
 
+import contextlib
 import ctypes
 import errno
 import hashlib
@@ -70,12 +71,16 @@ def free_target(handles: Handles, wanted: bytes, file_id: int, *, taken: bool) -
     return b"/".join((base, *steps))
 
 
-def with_id(name: bytes, file_id: int) -> bytes:
-    """Put an id before the suffix of a name, within the 255 bytes that a name may have."""
+def with_id(name: bytes, file_id: int, attempt: int = 1) -> bytes:
+    """Put an id before the suffix of a name, within the 255 bytes that a name may have.
+
+    attempt: from the second on, a number follows the id.
+    """
     stem, dot, suffix = name.rpartition(b".")
     if not stem or len(suffix) > 16:
         stem, dot, suffix = name, b"", b""
-    end = b"~%d" % file_id + dot + suffix
+    mark = b"~%d" % file_id if attempt == 1 else b"~%d-%d" % (file_id, attempt)
+    end = mark + dot + suffix
     short = stem[: _NAME_BYTES - len(end)]
     while short and _is_text(stem) and not _is_text(short):
         short = short[:-1]  # not in the middle of a character
@@ -112,8 +117,8 @@ def move(entry: Entry, handles: Handles, held: int | None) -> Moved:
         source, name = handles.parent(entry.source)
         found = os.stat(name, dir_fd=source, follow_symlinks=False)
     except (FileNotFoundError, NotADirectoryError):
-        return Moved.DONE if _has_content(entry.target, entry, handles) else Moved.GONE
-    if not _is_as_recorded(found, source, name, entry, held):
+        return _moved_before(entry, handles)
+    if not _is_as_recorded(found, (source, name), entry, held, handles):
         return Moved.CHANGED
     try:
         target = handles.parent(entry.target, make=True)
@@ -137,13 +142,17 @@ def changed_since(entry: Entry, held: int) -> bool:
 
 
 def stable_digest(descriptor: int) -> tuple[os.stat_result, str]:
-    """Hash a file that may be being written to: what was hashed has this size and time."""
-    while True:
+    """Hash a file that may be being written to: what was hashed has this size and time.
+
+    A writer that never rests is not waited for: the third look stands.
+    """
+    for _ in range(3):
         before = os.fstat(descriptor)
         sha256 = digest(descriptor)
         after = os.fstat(descriptor)
         if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
-            return after, sha256
+            break
+    return after, sha256
 
 
 def digest(descriptor: int) -> str:
@@ -156,28 +165,43 @@ def digest(descriptor: int) -> str:
     return sha256.hexdigest()
 
 
+def _moved_before(entry: Entry, handles: Handles) -> Moved:
+    """The source is gone: did a move end before a crash? Its folders may not be synced yet."""
+    if not _has_content(entry.target, entry, handles):
+        return Moved.GONE
+    for path in (entry.target, entry.source):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            handles.touched(handles.parent(path)[0])
+    return Moved.DONE
+
+
 def _is_as_recorded(
-    found: os.stat_result, folder: int, name: bytes, entry: Entry, held: int | None
+    found: os.stat_result, place: Place, entry: Entry, held: int | None, handles: Handles
 ) -> bool:
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(found.st_mode) or found.st_size != entry.size_bytes:
         return False
-    if (found.st_size, found.st_mtime_ns) != (entry.size_bytes, entry.modified_ns):
+    # In the inbox another time means another drop. In an answer folder it means that someone
+    # has touched the file: its bytes decide.
+    is_drop = handles.folders.outcome_of(entry.source) is None
+    if is_drop and found.st_mtime_ns != entry.modified_ns:
         return False
     if held is not None:
         return os.path.samestat(found, os.fstat(held))
-    return _digest_of(folder, name) == entry.sha256 or entry.sha256 is None
+    return entry.sha256 is None or digest_at(place) == entry.sha256
 
 
 def _has_content(path: bytes, entry: Entry, handles: Handles) -> bool:
     found = handles.lstat(path)
     if found is None or not stat.S_ISREG(found.st_mode) or found.st_size != entry.size_bytes:
         return False
-    if found.st_mtime_ns != entry.modified_ns:
-        return False
-    return entry.sha256 is None or _digest_of(*handles.parent(path)) == entry.sha256
+    if entry.sha256 is None:
+        return found.st_mtime_ns == entry.modified_ns
+    return digest_at(handles.parent(path)) == entry.sha256
 
 
-def _digest_of(folder: int, name: bytes) -> str:
+def digest_at(place: Place) -> str:
+    """SHA-256 of the file with this name in this folder. Raises OSError."""
+    folder, name = place
     descriptor = os.open(
         name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder
     )
@@ -232,12 +256,19 @@ def _copy(entry: Entry, handles: Handles, source: Place, target: Place) -> Moved
         source[1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=source[0]
     )
     try:
+        before = os.fstat(original)
         # A copy from before a crash counts: it has the hash, and the time, of the original.
-        published = _has_content(entry.target, entry, handles)
+        there = handles.lstat(entry.target)
+        published = (
+            there is not None
+            and there.st_mtime_ns == before.st_mtime_ns
+            and _has_content(entry.target, entry, handles)
+        )
         if not published and not _publish_copy(original, entry, folder, name):
             return Moved.TAKEN
         os.fsync(folder)
-        if changed_since(entry, original):
+        after = os.fstat(original)
+        if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
             return Moved.CHANGED
         os.unlink(source[1], dir_fd=source[0])
     finally:

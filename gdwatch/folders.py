@@ -5,6 +5,7 @@ nothing outside these folders is ever opened, moved or changed.
 """
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from gdwatch.errors import Trouble
+from gdwatch.errors import ActionNeeded, Trouble
 from gdwatch.settings import Settings
 from gdwatch.values import OUTCOMES, Outcome
 
@@ -36,6 +37,7 @@ class Folders:
             name: getattr(settings, name) for name in ("inbox", *OUTCOMES)
         }
         paths = {name: os.fsencode((path or root / name).resolve()) for name, path in named.items()}
+        _require_apart({**paths, "root/.gdwatch": os.fsencode(root / STATE)})
         return cls(
             os.fsencode(root), paths["inbox"], {outcome: paths[outcome] for outcome in OUTCOMES}
         )
@@ -63,6 +65,17 @@ class Folders:
             if path.startswith(base + b"/"):
                 return outcome
         return None
+
+
+def _require_apart(paths: Mapping[str, bytes]) -> None:
+    """Raise ActionNeeded if one folder is another, or lies in it: files would go round."""
+    for name, path in paths.items():
+        for other, holder in paths.items():
+            if name != other and (path + b"/").startswith(holder + b"/"):
+                raise ActionNeeded(
+                    f"{name} {os.fsdecode(path)}: lies in {other} {os.fsdecode(holder)}",
+                    "give each its own folder, beside the others",
+                )
 
 
 class Handles:
@@ -97,6 +110,10 @@ class Handles:
             try:
                 self._open[path] = os.open(path, _DIRECTORY)
             except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    raise Trouble(
+                        "open_files", "too many open files", "raise LimitNOFILE, or `ulimit -n`"
+                    ) from error
                 name = "inbox" if path == self.folders.inbox else "answer folder"
                 reason = "inbox_missing" if path == self.folders.inbox else "folder_missing"
                 raise Trouble(
@@ -110,6 +127,12 @@ class Handles:
         """Open the folder that a path lies in; returns its handle and the path's last step."""
         base, steps = self.folders.split(path)
         handle = self.base(base)
+        if make and not os.access(".", os.W_OK | os.X_OK, dir_fd=handle, effective_ids=True):
+            raise Trouble(
+                "folder_readonly",
+                f"answer folder {os.fsdecode(base)}: cannot be written",
+                "make it writable for the service; it goes on by itself",
+            )
         for step in steps[:-1]:
             base = base + b"/" + step
             if base not in self._open:

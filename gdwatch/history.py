@@ -22,7 +22,8 @@ def find(ledger: Ledger, connection: Connection, which: str) -> Row:
     it once was dropped. Raises GdwatchError if there is none.
     """
     if which.isascii() and which.isdigit():
-        found = connection.execute(sa.select(files).where(files.c.id == int(which))).first()
+        number = min(int(which), 2**63 - 1)  # what a database calls an integer
+        found = connection.execute(sa.select(files).where(files.c.id == number)).first()
         if found is None:
             raise GdwatchError(f"id {which}: no such row", "`gdwatch show PATH` finds it by path")
         return ledger.row(found)

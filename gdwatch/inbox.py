@@ -117,8 +117,11 @@ class Inbox:
         """How long nothing will become ready by waiting alone."""
         if self._arrived or self._rescan or (self._walk and len(self._looks) < _WINDOW):
             return 0.0
-        look = next(iter(self._looks.values()), None)
-        return 60.0 if look is None else max(0.0, look.since_s + self._settle_s - now_s)
+        due_s = (
+            look.since_s + (self._settle_s if look.identity.size_bytes else self._empty_s)
+            for look in self._looks.values()
+        )
+        return max(0.0, min(due_s, default=now_s + 60.0) - now_s)
 
     # ------------------------------------------------------------------ looks
 
@@ -126,7 +129,8 @@ class Inbox:
         while self._arrived and len(drops) < limit:
             path = next(iter(self._arrived))
             received_at = self._arrived.pop(path)
-            status = None if path in self._taken or self.ignores(path) else handles.lstat(path)
+            passed_over = path in self._taken or self.ignores(path)
+            status = None if passed_over else self._status(handles, path)
             if status is not None and stat.S_ISREG(status.st_mode):
                 self._looks.pop(path, None)
                 self._taken.add(path)
@@ -138,7 +142,7 @@ class Inbox:
                 return
             if now_s - look.since_s < self._settle_s:
                 return  # the oldest look comes first
-            status = handles.lstat(path)
+            status = self._status(handles, path)
             if status is None or not stat.S_ISREG(status.st_mode):
                 del self._looks[path]
                 log.debug("file.vanished", name=names.to_text(path))
@@ -150,6 +154,13 @@ class Inbox:
                 del self._looks[path]
                 self._taken.add(path)
                 drops.append(Drop(path, identity, look.received_at))
+
+    def _status(self, handles: Handles, path: bytes) -> os.stat_result | None:
+        try:
+            return handles.lstat(path)
+        except (PermissionError, ValueError):
+            self._skip_listed(path, "permission")
+            return None
 
     def _start_over(self, path: bytes, look: Look, identity: Identity, now_s: float) -> None:
         del self._looks[path]
@@ -178,6 +189,8 @@ class Inbox:
                 }
                 return
             path, status = found
+            if path in self.skipped:
+                self._found_again.add(path)
             if self._is_candidate(path):
                 moment = datetime.now(UTC)
                 self._looks[path] = Look(identity_of(status), now_s, now_s, moment)
@@ -208,11 +221,14 @@ class Inbox:
                     name = os.fsencode(entry.name)
                     if self._ignored.match(entry.name):
                         continue
-                    with contextlib.suppress(FileNotFoundError):
+                    try:
                         status = os.stat(name, dir_fd=handle, follow_symlinks=False)
-                        yield from self._list_entry(
-                            handle, path + b"/" + name, status, depth, now_s
-                        )
+                    except FileNotFoundError:
+                        continue
+                    except PermissionError:  # a folder that may be listed but not entered
+                        self._skip_listed(path + b"/" + name, "permission")
+                        continue
+                    yield from self._list_entry(handle, path + b"/" + name, status, depth, now_s)
         finally:
             os.close(handle)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, event
@@ -264,19 +265,42 @@ class Pen:
             )
         )
 
-    def mark_filed(self, ids: Sequence[int]) -> None:
-        """Say that these files lie at their paths, durably."""
-        self._mark(ids, state="filed", filed_at=now())
+    def mark_filed(self, entries: Sequence[Entry]) -> None:
+        """Say that these files lie at their targets, durably.
 
-    def mark_missing(self, ids: Sequence[int]) -> None:
-        """Say that these files are no longer where they were."""
-        self._mark(ids, state="missing")
+        Where a command has wished otherwise meanwhile, its wish starts from where the file is now.
+        """
+        done = self._mark(entries, state="filed", filed_at=now())
+        if done < len(entries):
+            for entry in entries:
+                row = self.row(entry.id)
+                if row.state == "recorded":
+                    self.update(entry.id, source_path=self.ledger.text(entry.target))
 
-    def _mark(self, ids: Sequence[int], **values: Any) -> None:
-        if ids:
+    def mark_gone(self, entries: Sequence[Entry]) -> None:
+        """Say that these files are neither at their sources nor at their targets."""
+        self._mark(entries, state="missing")
+
+    def mark_missing(self, rows: Sequence[Row]) -> None:
+        """Say that these filed files have been taken away; one that has changed stays."""
+        for row in rows:
             self.connection.execute(
-                sa.update(files).where(files.c.id.in_(ids)).values(source_path=None, **values)
+                sa.update(files)
+                .where(files.c.id == row.id, files.c.path == self.ledger.text(row.path))
+                .where(files.c.state == row.state)
+                .values(state="missing", source_path=None)
             )
+
+    def _mark(self, entries: Sequence[Entry], **values: Any) -> int:
+        if not entries:
+            return 0
+        as_read = [(entry.id, self.ledger.text(entry.target)) for entry in entries]
+        marked = self.connection.execute(
+            sa.update(files)
+            .where(sa.tuple_(files.c.id, files.c.path).in_(as_read), files.c.state == "recorded")
+            .values(source_path=None, **values)
+        )
+        return int(marked.rowcount)
 
     def _insert(self, table: sa.Table, **values: Any) -> int:
         statement = sa.insert(table).values(**values).returning(table.c.id)
@@ -315,9 +339,14 @@ def result_row(
 # ------------------------------------------------------------------------- opening
 
 
-def url_of(settings: Settings) -> str:
-    """The database that the settings name."""
-    return settings.database or f"sqlite:///{settings.root.resolve() / 'results.db'}"
+def url_of(settings: Settings) -> sa.URL:
+    """The database that the settings name. Raises ActionNeeded if they name none."""
+    if settings.database is None:
+        return sa.URL.create("sqlite", database=str(settings.root.resolve() / "results.db"))
+    try:
+        return make_url(settings.database)
+    except ArgumentError as error:
+        raise ActionNeeded(f"setting database: {error}", "write an SQLAlchemy URL") from error
 
 
 def open_ledger(settings: Settings, root_uuid: str, *, serve: bool = False) -> Ledger:
@@ -351,18 +380,29 @@ def open_to_read(settings: Settings) -> Ledger:
 
     Raises ActionNeeded if there is none.
     """
-    url = make_url(url_of(settings))
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        raise ActionNeeded(f"database {url.database}: no ledger yet", "`gdwatch run` makes one")
+    url = url_of(settings)
+    if url.get_backend_name() == "sqlite":
+        _require_file(url)
     engine = _engine(url_of(settings), writable=False)
     with translated(engine), engine.connect() as connection:
         schema.require_newest(connection)
     return Ledger(engine, os.fsencode(settings.root.resolve()), 0, None)
 
 
+def _require_file(url: sa.URL) -> None:
+    try:
+        if Path(url.database or "").is_file():
+            return
+    except PermissionError as error:
+        raise ActionNeeded(
+            f"database {url.database}: permission denied", "run it as the user of the service"
+        ) from error
+    raise ActionNeeded(f"database {url.database}: no ledger yet", "`gdwatch run` makes one")
+
+
 def has_rows(settings: Settings) -> bool:
     """Whether there is a ledger with files in it."""
-    url = make_url(url_of(settings))
+    url = url_of(settings)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
         return False
     engine = _engine(url_of(settings), writable=False)
@@ -380,22 +420,20 @@ def engine_of(settings: Settings, *, writable: bool) -> Engine:
     return _engine(url_of(settings), writable=writable)
 
 
-def _engine(url: str, *, writable: bool) -> Engine:
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise ActionNeeded(f"setting database: {error}", "write an SQLAlchemy URL") from error
-    backend = parsed.get_backend_name()
+def _engine(url: sa.URL, *, writable: bool) -> Engine:
+    backend = url.get_backend_name()
     if backend == "sqlite":
-        return _sqlite(parsed, writable=writable)
+        return _sqlite(url, writable=writable)
     if backend == "postgresql":
-        return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        return sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
     raise ActionNeeded(f"setting database: {backend} is not supported", "use SQLite or PostgreSQL")
 
 
 def _sqlite(url: sa.URL, *, writable: bool) -> Engine:
     if not writable:
-        url = url.set(database=f"file:{url.database}", query={"mode": "ro", "uri": "true"})
+        url = url.set(
+            database=f"file:{quote(url.database or '')}", query={"mode": "ro", "uri": "true"}
+        )
     engine = sa.create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S})
 
     @event.listens_for(engine, "connect")
@@ -433,6 +471,11 @@ def _root_id(pen: Pen, uuid: str) -> int:
     found = pen.connection.execute(sa.select(roots.c.id).where(roots.c.uuid == uuid)).scalar()
     if found is not None:
         return int(found)
+    if pen.connection.execute(sa.select(files.c.id).limit(1)).first() is not None:
+        raise ActionNeeded(
+            f"root-id {uuid}: the ledger has rows, and belongs to another root",
+            "is the right disk mounted? put its root-id back, or set `database` elsewhere",
+        )
     return pen._insert(roots, uuid=uuid, first_used_at=now())
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gdwatch.errors import HeldError
+from gdwatch.errors import GdwatchError, HeldError
 
 # struct flock: l_type, l_whence, l_start, l_len, l_pid; the whole file.
 _FLOCK = "hhqqi4x"
@@ -44,6 +44,10 @@ def is_held(state: Path) -> bool:
         descriptor = os.open(state / "lock", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
+    except PermissionError as error:
+        raise GdwatchError(
+            f"{state.parent}: permission denied", "run it as the user of the service"
+        ) from error
     try:
         answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _WHOLE)
     finally:

@@ -3,6 +3,7 @@
 The same for what was judged just now, for what a crash has left, and for what commands wish.
 """
 
+import errno
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,16 +19,22 @@ from gdwatch.values import Entry
 
 log = structlog.get_logger()
 
-_STORAGE = {5: "storage_error", 28: "disk_full", 30: "read_only", 122: "quota_full"}
+_STORAGE = {
+    errno.EIO: "storage_error",
+    errno.ENOSPC: "disk_full",
+    errno.EROFS: "read_only",
+    errno.EDQUOT: "quota_full",
+}
+_ATTEMPTS = 5  # to find a free name, or a file that nobody writes to
 
 
 @dataclass(slots=True)
 class Ended:
-    """How the moves of one round ended, by the ids of rows."""
+    """How the moves of one round ended. filed, missing: ids; stuck: by source, why not now."""
 
     filed: list[int] = field(default_factory=list)
     missing: list[int] = field(default_factory=list)
-    stuck: dict[int, str] = field(default_factory=dict)  # why, in the system's words
+    stuck: dict[bytes, str] = field(default_factory=dict)
 
 
 def file_pending(
@@ -44,54 +51,60 @@ def file_pending(
     after = 0
     while entries := ledger.pending(after):
         after = entries[-1].id
-        _file(ledger, folders, layout, entries, held or {}, ended)
+        with Handles(folders) as handles:
+            _Round(ledger, handles, layout, held or {}).file(entries, ended)
     return ended
 
 
-def _file(
-    ledger: Ledger,
-    folders: Folders,
-    layout: filing.Layout,
-    entries: Sequence[Entry],
-    held: Mapping[int, int],
-    ended: Ended,
-) -> None:
-    filed: list[int] = []
-    missing: list[int] = []
-    with Handles(folders) as handles:
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """One page of recorded rows, with the folders open."""
+
+    ledger: Ledger
+    handles: Handles
+    layout: filing.Layout
+    held: Mapping[int, int]
+
+    def file(self, entries: Sequence[Entry], ended: Ended) -> None:
+        """Move, sync, mark."""
+        filed: list[Entry] = []
+        gone: list[Entry] = []
         for entry in entries:
-            match _move(ledger, folders, layout, handles, entry, held.get(entry.id)):
+            try:
+                moved, entry = self._move(entry)
+            except ValueError as error:  # below none of today's folders: other settings
+                ended.stuck[entry.source] = str(error)
+                continue
+            except OSError as error:
+                _raise_if_storage(entry, error)
+                ended.stuck[entry.source] = error.strerror or str(error)
+                continue
+            match moved:
                 case Moved.DONE:
-                    filed.append(entry.id)
+                    filed.append(entry)
+                case Moved.TAKEN:
+                    ended.stuck[entry.source] = "its name is taken again and again"
                 case Moved.GONE | Moved.CHANGED:
-                    missing.append(entry.id)
+                    gone.append(entry)
                     log.error("file.missing", id=entry.id, name=names.to_text(entry.source))
-                case str() as why:
-                    ended.stuck[entry.id] = f"{names.to_text(entry.source)}: {why}"
-        handles.sync()
-    with ledger.writing() as pen:
-        pen.mark_filed(filed)
-        pen.mark_missing(missing)
-    ended.filed += filed
-    ended.missing += missing
+        self.handles.sync()
+        if filed or gone:
+            with self.ledger.writing() as pen:
+                pen.mark_filed(filed)
+                pen.mark_gone(gone)
+        ended.filed += [entry.id for entry in filed]
+        ended.missing += [entry.id for entry in gone]
 
-
-def _move(
-    ledger: Ledger,
-    folders: Folders,
-    layout: filing.Layout,
-    handles: Handles,
-    entry: Entry,
-    descriptor: int | None,
-) -> Moved | str:
-    """Move one file, with another target as often as its target is taken; a text: why not now."""
-    try:
-        while True:
+    def _move(self, entry: Entry) -> tuple[Moved, Entry]:
+        """Move one file, with another target where its target is taken; returns where to."""
+        descriptor = self.held.get(entry.id)
+        moved = Moved.TAKEN
+        for _ in range(_ATTEMPTS):
             if descriptor is not None and filing.changed_since(entry, descriptor):
-                entry = _judge_changed(ledger, folders, layout, handles, entry, descriptor)
-            moved = filing.move(entry, handles, descriptor)
+                entry = self._judge_changed(entry, descriptor)
+            moved = filing.move(entry, self.handles, descriptor)
             if moved is Moved.TAKEN:
-                entry = _send_elsewhere(ledger, handles, entry)
+                entry = self._send_elsewhere(entry)
                 log.info("file.collision", id=entry.id, name=names.to_text(entry.target))
             elif (
                 moved is Moved.DONE
@@ -100,44 +113,44 @@ def _move(
             ):
                 entry = replace(entry, source=entry.target)
             else:
-                return moved
-    except ValueError as error:  # below none of today's folders: the settings have changed
-        return str(error)
-    except OSError as error:
-        if error.errno in _STORAGE:
-            reason = _STORAGE[error.errno]
-            path = names.to_text(entry.target)
-            raise Trouble(reason, f"{path}: {error.strerror}", "look after the disk") from error
-        return error.strerror or str(error)
+                break
+        return moved, entry
+
+    def _send_elsewhere(self, entry: Entry) -> Entry:
+        """Find a name that neither the disk nor the ledger knows. Raises FileExistsError."""
+        folder = entry.target.rpartition(b"/")[0]
+        with self.ledger.writing() as pen:
+            name = pen.row(entry.id).original.rpartition(b"/")[2]
+            for attempt in range(1, _ATTEMPTS + 1):
+                target = folder + b"/" + filing.with_id(name, entry.id, attempt)
+                if not pen.at({target}) and self.handles.lstat(target) is None:
+                    pen.update(entry.id, path=self.ledger.text(target))
+                    return replace(entry, target=target)
+        raise FileExistsError(errno.EEXIST, "every name for it is taken")
+
+    def _judge_changed(self, entry: Entry, descriptor: int) -> Entry:
+        """The file was written to after it was read: the decision is of bytes that are no more."""
+        status, sha256 = filing.stable_digest(descriptor)
+        with self.ledger.writing() as pen:
+            row = pen.row(entry.id)
+            wanted = filing.target(
+                self.handles.folders, "unsure", row.original, self.layout, row.recorded_at
+            )
+            (target,) = choose(pen, self.handles, [entry.id], [wanted])
+            pen.changed_late(entry.id, status, sha256, entry.source, target)
+        log.warning("file.changed_late", id=entry.id, name=names.to_text(entry.source))
+        return replace(
+            entry,
+            target=target,
+            sha256=sha256,
+            size_bytes=status.st_size,
+            modified_ns=status.st_mtime_ns,
+        )
 
 
-def _send_elsewhere(ledger: Ledger, handles: Handles, entry: Entry) -> Entry:
-    with ledger.writing() as pen:
-        target = filing.free_target(handles, entry.target, entry.id, taken=True)
-        pen.update(entry.id, path=ledger.text(target))
-    return replace(entry, target=target)
-
-
-def _judge_changed(
-    ledger: Ledger,
-    folders: Folders,
-    layout: filing.Layout,
-    handles: Handles,
-    entry: Entry,
-    descriptor: int,
-) -> Entry:
-    """The file was written to after it was read: the decision is of bytes that are no more."""
-    status, sha256 = filing.stable_digest(descriptor)
-    with ledger.writing() as pen:
-        row = pen.row(entry.id)
-        wanted = filing.target(folders, "unsure", row.original, layout, row.recorded_at)
-        (target,) = choose(pen, handles, [entry.id], [wanted])
-        pen.changed_late(entry.id, status, sha256, entry.source, target)
-    log.warning("file.changed_late", id=entry.id, name=names.to_text(entry.source))
-    return replace(
-        entry,
-        target=target,
-        sha256=sha256,
-        size_bytes=status.st_size,
-        modified_ns=status.st_mtime_ns,
-    )
+def _raise_if_storage(entry: Entry, error: OSError) -> None:
+    """A disk's trouble is every file's: the service waits for it."""
+    reason = _STORAGE.get(error.errno or 0)
+    if reason is not None:
+        path = names.to_text(entry.target)
+        raise Trouble(reason, f"{path}: {error.strerror}", "look after the disk") from error

@@ -21,6 +21,13 @@ def record(
     """
     filing.sync_contents([judged.opened.descriptor for judged in batch.judged])
     with Handles(folders) as handles, ledger.writing() as pen:
+        # A file whose move is stuck is listed again: it has its row already.
+        news = tuple(
+            judged for judged in batch.judged if not pen.is_on_its_way(judged.opened.drop.path)
+        )
+        if not news:
+            return []
+        batch = replace(batch, judged=news)
         model_id = pen.model_id(batch.model)
         recorded_at = now()
         ids = pen.insert_files(
@@ -68,12 +75,13 @@ def choose(pen: Pen, handles: Handles, ids: Sequence[int], wanted: Sequence[byte
     """
     claimed = pen.at(set(wanted))
     missing = [
-        row.id
+        row
         for row in claimed.values()
         if row.state == "filed" and row.id not in ids and not handles.is_file(row.path)
     ]
     pen.mark_missing(missing)
-    taken = {path for path, row in claimed.items() if row.id not in missing and row.id not in ids}
+    gone = {row.id for row in missing}
+    taken = {path for path, row in claimed.items() if row.id not in gone and row.id not in ids}
     chosen = []
     for file_id, path in zip(ids, wanted, strict=True):
         chosen.append(filing.free_target(handles, path, file_id, taken=path in taken))

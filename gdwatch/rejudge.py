@@ -13,7 +13,7 @@ from gdwatch.pipeline import Pipeline, drain
 from gdwatch.read import identity_of, open_drop
 from gdwatch.record import choose
 from gdwatch.settings import Settings
-from gdwatch.values import Batch, Decision, Drop, Judged, Opened, Outcome, Reason, Serving
+from gdwatch.values import Batch, Decision, Drop, Judged, Opened, Outcome, Serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +148,18 @@ class Rejudging:
         model_id, batch_id = ids
         path = judged.opened.drop.path
         row = pen.at({path}).get(path)
-        if row is None or row.sha256 != judged.decoded.sha256:
+        if pen.is_on_its_way(path) or (row is not None and row.state != "filed"):
+            self.tally.skipped += 1  # sent elsewhere while it was being judged
+            return
+        if row is None or not _is_same(row, judged):
+            if not handles.is_file(path):
+                self.tally.failed += 1  # taken away while it was being judged
+                return
             if row is not None:
-                pen.mark_missing([row.id])  # its bytes are no more; others lie there now
+                pen.mark_missing([row])  # its bytes are no more; others lie there now
             row = self._insert(pen, judged, model_id)
+        elif row.sha256 is None:
+            pen.update(row.id, sha256=judged.decoded.sha256)
         pen.insert_results([result_row(row.id, judged, model, model_id, batch_id)])
         if self._rules.move:
             self._make_current(pen, handles, row, judged.decision, model_id)
@@ -166,7 +174,7 @@ class Rejudging:
         first = pen.first_with({sha256}).get(sha256) if sha256 else None
         moment = now()
         outcome = self._folders.outcome_of(drop.path)
-        reason: Reason | None = "too_many_bytes" if sha256 is None else None
+        reason = judged.decision.reason if sha256 is None else None
         (file_id,) = pen.insert_files(
             [
                 {
@@ -208,6 +216,15 @@ class Rejudging:
         send(pen, handles, row, decision, self._settings.layout)
         pen.update(row.id, model_id=model_id)
         self.tally.wishes.append(row.id)
+
+
+def _is_same(row: Row, judged: Judged) -> bool:
+    """Whether the bytes that were judged are the row's; of unread ones size and time say so."""
+    sha256 = judged.decoded.sha256
+    if row.sha256 is not None and sha256 is not None:
+        return row.sha256 == sha256
+    identity = judged.opened.drop.identity
+    return (row.size_bytes, row.modified_ns) == (identity.size_bytes, identity.modified_ns)
 
 
 def send(pen: Pen, handles: Handles, row: Row, decision: Decision, layout: filing.Layout) -> None:

@@ -9,6 +9,7 @@ pause and try again; what needs a person ends it.
 
 import contextlib
 import os
+import resource
 import shutil
 import signal
 import time
@@ -49,6 +50,7 @@ def run(settings: Settings, *, once: bool = False) -> int:
 
     Raises GdwatchError.
     """
+    _allow_many_open_files()
     folders = Folders.of(settings)
     root.require_own(folders)
     root_id = root.prepare(settings, folders)
@@ -61,6 +63,12 @@ def run(settings: Settings, *, once: bool = False) -> int:
     ):
         service = _Service(settings, folders, book, pipeline, (watch, signals), once=once)
         return service.serve()
+
+
+def _allow_many_open_files() -> None:
+    """Every photograph on its way is an open file, and the usual limit is for older programs."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +153,7 @@ class _Service:
         self._pinged_at = float("-inf")
         self._is_ready = False
         self._sha256 = ""
-        self._stuck: dict[int, str] = {}
+        self._stuck: dict[bytes, str] = {}  # recorded, but cannot be moved now
         self._paused: _Pause | None = None
         self._told = Status("stopped")
 
@@ -159,7 +167,7 @@ class _Service:
         finally:
             notify.tell("STOPPING=1")
             self._release_unrecorded()
-            self._tell(Status("stopped"))
+            self._tell(Status("stopped", skipped=self._told.skipped))
         log.info("service.stopped")
         return 1 if self._left_behind() else 0
 
@@ -180,7 +188,7 @@ class _Service:
         pause = self._paused or _Pause(began=now)
         is_news = self._told.reason != trouble.reason
         if is_news:
-            self._tell(Status("paused", trouble.reason))
+            self._tell(Status("paused", trouble.reason, skipped=self._told.skipped))
         if is_news or now - pause.logged_at >= _PAUSE_LOG_S:
             pause = replace(pause, logged_at=now)
             if trouble.reason in _EVENTS:
@@ -197,7 +205,7 @@ class _Service:
         if self._paused is not None:
             log.info("service.resumed", after_s=round(time.monotonic() - self._paused.began, 1))
             self._paused = None
-            self._tell(Status("running"))
+            self._tell(Status("running", skipped=self._told.skipped))
             self._inbox.rescan()
 
     def _turn(self) -> None:
@@ -239,6 +247,9 @@ class _Service:
         drops = self._inbox.ready(self._pipeline.room, now)
         with Handles(self._folders) as handles:
             for drop in drops:
+                if drop.path in self._stuck:
+                    self._inbox.skip(drop.path, "stuck", self._stuck[drop.path])
+                    continue
                 match open_drop(drop, handles):
                     case Opened() as opened:
                         self._pipeline.offer(opened)
@@ -312,8 +323,8 @@ class _Service:
         is_first = self._wishes_at == float("-inf")
         self._wishes_at = now
         ended = file_pending(self._book, self._folders, self._settings.layout)
-        for why in ended.stuck.keys() - self._stuck.keys():
-            log.error("file.deferred", id=why, reason=ended.stuck[why])
+        for path in ended.stuck.keys() - self._stuck.keys():
+            log.error("file.deferred", name=names.to_text(path), reason=ended.stuck[path])
         self._stuck = ended.stuck
         if is_first:
             log.info("recovery.done", filed=len(ended.filed), missing=len(ended.missing))
@@ -400,7 +411,7 @@ class _Service:
 
     def _left_behind(self) -> bool:
         stayed = [why for why in self._inbox.skipped.values() if why in _FILES_THAT_STAY]
-        return self._once and bool(stayed or self._inbox.stayed)
+        return self._once and bool(stayed or self._inbox.stayed or self._stuck)
 
     def _release_unrecorded(self) -> None:
         for batch in self._unrecorded:

@@ -1,5 +1,6 @@
 """Notifications of the kernel: they wake the service, and never decide anything."""
 
+import errno
 import logging
 import os
 import socket
@@ -33,6 +34,10 @@ _NETWORK = ("nfs", "cifs", "smb", "fuse", "9p", "ceph", "gluster", "lustre", "af
 _POLL_S = 2.0
 _RETRY_S = 3600.0
 _ARRIVALS = 10_000
+_HINTS = {
+    errno.ENOSPC: "polling; raise fs.inotify.max_user_watches",
+    errno.EMFILE: "polling; raise fs.inotify.max_user_instances",
+}
 
 
 class _Listener(FileSystemEventHandler):
@@ -156,7 +161,7 @@ class Watch:
                 "watch.lost",
                 errno=error.errno,
                 reason=error.strerror,
-                hint="raise fs.inotify.max_user_watches and max_user_instances; polling until then",
+                hint=_HINTS.get(error.errno or 0, "polling; the watch is tried again in an hour"),
             )
             return
         self._observer = observer

@@ -65,7 +65,7 @@ def _inputs(given: Given, ignored: tuple[str, ...]) -> Iterator[bytes]:
     for path in given.paths:
         if path == "-":
             yield from _from_stdin(b"\0" if given.null else b"\n")
-        elif Path(path).is_dir():
+        elif os.path.isdir(path):  # noqa: PTH112 - any bytes, a NUL too, are a name here
             yield from _below(os.fsencode(path), ignored)
         else:
             yield os.fsencode(path)
@@ -82,8 +82,12 @@ def _from_stdin(separator: bytes) -> Iterator[bytes]:
 
 def _below(folder: bytes, ignored: tuple[str, ...]) -> Iterator[bytes]:
     """Regular files below a folder, sorted by name, in depth; links are not followed."""
-    with os.scandir(folder) as found:
-        entries = sorted(found, key=lambda entry: entry.name)
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError:
+        yield folder  # its answer says why
+        return
     for entry in entries:
         if any(fnmatch(os.fsdecode(entry.name), pattern) for pattern in ignored):
             continue
@@ -100,6 +104,8 @@ def _open(path: bytes) -> Opened | str:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         return error.strerror or str(error)
+    except ValueError as error:  # a NUL in a name
+        return str(error)
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)

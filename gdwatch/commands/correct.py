@@ -1,10 +1,11 @@
 """`gdwatch correct`: a person's word counts more than the model's."""
 
 import getpass
+import os
 import sys
 from contextlib import closing
 
-from gdwatch import history, names, rejudge, root, wishes
+from gdwatch import filing, history, names, rejudge, root, wishes
 from gdwatch.errors import GdwatchError
 from gdwatch.folders import Folders, Handles
 from gdwatch.ledger import Ledger, Pen, Row, open_ledger
@@ -21,17 +22,34 @@ def correct(settings: Settings, which: str, label: Label | None) -> None:
             row = history.find(ledger, pen.connection, which)
             gone = row.state == "missing" or not handles.is_file(row.source or row.path)
             if gone:
-                pen.mark_missing([row.id])
+                pen.mark_missing([row])
             else:
+                _require_same(row, handles)
                 _record(pen, handles, row, label, settings)
         if gone:
-            raise GdwatchError(
-                f"{which}: its file has been taken away", "drop it into the inbox again"
-            )
+            raise _taken_away(which)
         waiting = wishes.see_to(ledger, folders, settings, [row.id])
+        with ledger.reading() as connection:
+            if history.find(ledger, connection, str(row.id)).state == "missing":
+                raise _taken_away(which)
         print(f"{row.id} {_where(ledger, row.id)}")
     if waiting:
         print("gdwatch: recorded; the service moves it next", file=sys.stderr)
+
+
+def _taken_away(which: str) -> GdwatchError:
+    shown = names.to_text(os.fsencode(which))
+    return GdwatchError(f"{shown}: its file has been taken away", "drop it into the inbox again")
+
+
+def _require_same(row: Row, handles: Handles) -> None:
+    """Raise GdwatchError if the file has other bytes than its row says."""
+    path = row.source or row.path
+    if row.sha256 is not None and filing.digest_at(handles.parent(path)) != row.sha256:
+        raise GdwatchError(
+            f"{names.to_text(path)}: its bytes are not those that were judged",
+            "`gdwatch reprocess` on its folder gives them a row of their own",
+        )
 
 
 def _record(pen: Pen, handles: Handles, row: Row, label: Label | None, settings: Settings) -> None:

@@ -85,7 +85,7 @@ def _mark_missing(ledger: Ledger, folders: Folders) -> list[str]:
                 found.append(row)
     for row in found:
         with ledger.writing() as pen:
-            pen.mark_missing([row.id])
+            pen.mark_missing([row])
         log.info("file.missing", id=row.id, name=names.to_text(row.path))
     return [names.below(row.path, ledger.root) for row in found]
 

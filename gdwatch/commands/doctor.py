@@ -14,7 +14,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy.engine import make_url
 
 from gdwatch import lock, model_file, root
 from gdwatch.commands.answers import print_json
@@ -151,7 +150,7 @@ def _ledger(settings: Settings) -> str:
             "set `database` to a file on a local disk",
         )
     open_to_read(settings).close()
-    return f"{make_url(url_of(settings)).render_as_string(hide_password=True)}: ours, up to date"
+    return f"{url_of(settings).render_as_string(hide_password=True)}: ours, up to date"
 
 
 def _model(settings: Settings) -> str:

@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def reprocess(
     folders = Folders.of(settings)
     root.require_own(folders)
     ledger = open_ledger(settings, root.read_id(folders))
-    chosen = [folder for path in given for folder in _answer_folders(path, folders)]
+    chosen = _outermost(folder for path in given for folder in _answer_folders(path, folders))
     with contextlib.ExitStack() as held, contextlib.closing(ledger):
         for folder in chosen:
             held.enter_context(lock.hold_folder(Path(os.fsdecode(folder))))
@@ -95,6 +95,15 @@ def _answer_folders(path: Path, folders: Folders) -> list[bytes]:
     )
 
 
+def _outermost(given: Iterable[bytes]) -> list[bytes]:
+    """Each folder once, and none that lies in another."""
+    chosen: list[bytes] = []
+    for folder in sorted(set(given)):
+        if not any(folder.startswith(other + b"/") for other in chosen):
+            chosen.append(folder)
+    return chosen
+
+
 def _all(chosen: list[bytes]) -> Iterator[bytes]:
     for folder in chosen:
         yield from _files(folder)
@@ -102,7 +111,7 @@ def _all(chosen: list[bytes]) -> Iterator[bytes]:
 
 def _files(folder: bytes) -> Iterator[bytes]:
     """Regular files below a folder, sorted by name, in depth; links are not followed."""
-    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as found:
+    with contextlib.suppress(FileNotFoundError, PermissionError), os.scandir(folder) as found:
         for entry in sorted(found, key=lambda entry: entry.name):
             path = folder + b"/" + entry.name
             if entry.is_dir(follow_symlinks=False):

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from gdwatch import history, lock
 from gdwatch.commands.answers import print_json
@@ -18,6 +19,7 @@ from gdwatch.inbox import count_waiting
 from gdwatch.ledger import open_to_read
 from gdwatch.settings import Settings
 from gdwatch.status import Status, read
+from gdwatch.values import OUTCOMES
 
 
 def status(settings: Settings, *, watch: bool, json_: bool) -> None:
@@ -50,15 +52,14 @@ def look(settings: Settings) -> dict[str, Any]:
             tally = history.counts(connection)
     except GdwatchError:
         tally = {}
-    female, male = tally.get("female"), tally.get("male")
     return {
         "state": state,
         "reason": told.reason if state == "paused" else None,
         "since": told.since,
         "waiting": count_waiting(folders, settings),
-        "filed": None if female is None or male is None else sum(tally.values()),
-        "female": female,
-        "male": male,
+        "filed": sum(tally[outcome] for outcome in OUTCOMES) if tally else None,
+        "female": tally.get("female"),
+        "male": tally.get("male"),
         "unsure": tally.get("unsure"),
         "rejected": tally.get("rejected"),
         "missing": tally.get("missing"),
@@ -74,7 +75,7 @@ def _table(answer: dict[str, Any]) -> Table:
         if name == "skipped":
             table.add_row(name, str(len(value)))
             for path, why in value.items():
-                table.add_row("", f"{path}: {why}")
+                table.add_row("", Text(f"{path}: {why}"))
         elif value is not None:
-            table.add_row(name, str(value))
+            table.add_row(name, Text(str(value)))
     return table

@@ -1,0 +1,80 @@
+"""The ledger in PostgreSQL: the same rows as in SQLite, on a server that this test starts."""
+
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from tests import build
+from tests.build import BRIGHT, DARK, gdwatch, photograph
+
+BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+PORT = "54329"
+
+pytestmark = [
+    pytest.mark.skipif(not BINARIES, reason="no PostgreSQL server is installed"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="starting a server as its own user needs root"),
+]
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An empty database on a server of its own, on the loopback address."""
+    pytest.importorskip("psycopg")
+    try:
+        user = pwd.getpwnam("postgres")
+    except KeyError:
+        pytest.skip("no user postgres")
+    home = Path(tmp_path_factory.mktemp("postgresql"))
+    for folder in (home, *list(home.parents)[:2]):  # pytest's folders are for one user alone
+        folder.chmod(0o755)
+    shutil.chown(home, user.pw_uid, user.pw_gid)
+    data = home / "data"
+
+    def call(name: str, *words: str) -> None:
+        command = [str(BINARIES[-1].with_name(name)), *words]
+        subprocess.run(
+            command, user=user.pw_uid, group=user.pw_gid, cwd=home, check=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    call("initdb", "--pgdata", str(data), "--auth", "trust")
+    options = f"-p {PORT} -c listen_addresses=127.0.0.1 -k {home}"
+    call("pg_ctl", "--pgdata", str(data), "--options", options, "--wait", "start")
+    try:
+        yield f"postgresql://postgres@127.0.0.1:{PORT}/postgres"
+    finally:
+        call("pg_ctl", "--pgdata", str(data), "--mode", "immediate", "stop")
+
+
+def test_a_whole_life_of_a_file_in_postgresql(database, root, model, tmp_path):
+    given = build.arguments(root, {"model": model, "settle_ms": 50, "database": database})
+    build.put(root, "bright.png", photograph(1, BRIGHT))
+    build.put(root, "dark.png", photograph(2, DARK))
+    build.put(root, "copy.png", photograph(1, BRIGHT))
+    build.put(root, "text.jpg", b"no picture")
+    opposite = build.model_file(tmp_path / "opposite.safetensors", slope=-30.0, name="opposite")
+
+    assert gdwatch("run", "--once", *given, cwd=tmp_path).returncode == 0
+    assert gdwatch("correct", "female/dark.png", "male", *given, cwd=tmp_path).returncode == 0
+    again = gdwatch("reprocess", root, "--move", *given, f"--set=model={opposite}", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert gdwatch("db", "check", *given, cwd=tmp_path).returncode == 0
+
+    query = "SELECT name, path, label, corrected, model, state FROM current_results ORDER BY name"
+    driver = database.replace("postgresql:", "postgresql+psycopg:")
+    with create_engine(driver).connect() as connection:
+        found = [tuple(row) for row in connection.execute(text(query))]
+        copies = connection.execute(text("SELECT count(*) FROM files WHERE duplicate_of > 0"))
+        assert copies.scalar_one() == 1
+    assert found == [
+        ("bright.png", "female/bright.png", "female", None, "opposite 1", "filed"),
+        ("copy.png", "female/copy.png", "female", None, "opposite 1", "filed"),
+        ("dark.png", "male/dark.png", "male", "male", "opposite 1", "filed"),
+        ("text.jpg", "rejected/text.jpg", None, None, "opposite 1", "filed"),
+    ]
