@@ -97,6 +97,7 @@ class Engine:
         if self.half is not None:
             near = (p_male[:, None] - self.borders).abs().amin(1) < _HALF_DOUBT
             if bool(near.any()):
+                p_male = p_male.clone()  # what inference mode has made cannot be written to
                 p_male[near], more = in_halves(self._exact, batch[near])
                 splits += more
         return p_male.tolist(), splits

@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from enum import Enum, auto
@@ -21,6 +21,7 @@ from gdwatch.values import Entry, Outcome
 
 _RENAME_NOREPLACE = 1
 _NAME_BYTES = 255
+_ATTEMPTS = 9  # names with an id: the first is free unless people use such names
 _CHUNK_BYTES = 1 << 20
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -54,10 +55,11 @@ def target(
     return b"/".join((folders.answers[outcome], *steps))
 
 
-def free_target(handles: Handles, wanted: bytes, file_id: int, *, taken: bool) -> bytes:
-    """Put the file's id where the wanted path is taken: `IMG_1~48213.jpg`, `wedding~48213/`.
+def candidates(handles: Handles, wanted: bytes, file_id: int) -> Iterator[bytes]:
+    """Paths for a file, the wanted one first; then with its id: `IMG_1~48213.jpg`.
 
-    taken: whether the ledger knows of another file there.
+    Where a folder's name is a file's, or the folder is not ours to use, it becomes
+    `wedding~48213` in all of them.
     """
     base, steps = handles.folders.split(wanted)
     path = base
@@ -65,10 +67,11 @@ def free_target(handles: Handles, wanted: bytes, file_id: int, *, taken: bool) -
         path += b"/" + step
         if not handles.may_be_filed_in(path):
             steps[number] = with_id(step, file_id)
-            return b"/".join((base, *steps))
-    if taken or handles.lstat(wanted) is not None:
-        steps[-1] = with_id(steps[-1], file_id)
-    return b"/".join((base, *steps))
+            break
+    yield b"/".join((base, *steps))
+    name = steps.pop()
+    for attempt in range(1, _ATTEMPTS + 1):
+        yield b"/".join((base, *steps, with_id(name, file_id, attempt)))
 
 
 def with_id(name: bytes, file_id: int, attempt: int = 1) -> bytes:

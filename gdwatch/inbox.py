@@ -66,6 +66,7 @@ class Inbox:
         self._looks: dict[bytes, Look] = {}
         self._arrived: dict[bytes, datetime] = {}
         self._taken: set[bytes] = set()
+        self._again: set[bytes] = set()  # taken, and seen to come by rename once more
         self._walk: Iterator[tuple[bytes, os.stat_result]] | None = None
         self._rescan = True
         self._found_again: set[bytes] = set()
@@ -104,6 +105,9 @@ class Inbox:
     def release(self, path: bytes) -> None:
         """A file that was handed out has been dealt with."""
         self._taken.discard(path)
+        if path in self._again:
+            self._again.discard(path)
+            self.arrived(path)
 
     def skip(self, path: bytes, reason: str, hint: str = "") -> None:
         """A file has to stay for now; it is named once, and tried again at the next listing."""
@@ -129,8 +133,10 @@ class Inbox:
         while self._arrived and len(drops) < limit:
             path = next(iter(self._arrived))
             received_at = self._arrived.pop(path)
-            passed_over = path in self._taken or self.ignores(path)
-            status = None if passed_over else self._status(handles, path)
+            if path in self._taken:
+                self._again.add(path)
+                continue
+            status = None if self.ignores(path) else self._status(handles, path)
             if status is not None and stat.S_ISREG(status.st_mode):
                 self._looks.pop(path, None)
                 self._taken.add(path)

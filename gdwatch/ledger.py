@@ -23,7 +23,7 @@ from gdwatch import names, schema
 from gdwatch.errors import ActionNeeded, GdwatchError, Trouble
 from gdwatch.settings import Settings
 from gdwatch.tables import batches, files, models, results, roots
-from gdwatch.values import Batch, Decision, Entry, Judged, Outcome, Photo, Reason, Serving
+from gdwatch.values import Batch, Decision, Drop, Entry, Judged, Outcome, Photo, Reason, Serving
 
 _BUSY_TIMEOUT_S = 5.0
 _VARIABLES = 500  # in one statement: databases allow so many and no more
@@ -215,6 +215,17 @@ class Pen:
                 row = self.ledger.row(found)
                 rows[row.path] = row
         return rows
+
+    def has_row_under_way(self, drop: Drop) -> bool:
+        """Whether this very drop was recorded before, and could not be moved yet."""
+        query = sa.select(files.c.id).where(
+            files.c.root_id == self.ledger.root_id,
+            files.c.state == "recorded",
+            files.c.source_path == self.ledger.text(drop.path),
+            files.c.size_bytes == drop.identity.size_bytes,
+            files.c.modified_ns == drop.identity.modified_ns,
+        )
+        return self.connection.execute(query).first() is not None
 
     def is_on_its_way(self, path: bytes) -> bool:
         """Whether the file at this path is recorded to go elsewhere."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import safetensors
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from gdwatch.errors import ActionNeeded
 
@@ -18,6 +18,9 @@ FORMAT = 1
 METADATA_KEY = "gdwatch"
 MAX_BYTES = 256 * 1024 * 1024
 PACKAGED = Path(__file__).parent / "models"
+
+
+Positive = Annotated[FiniteFloat, Field(gt=0)]
 
 
 class Network(BaseModel):
@@ -37,8 +40,8 @@ class Preprocessing(BaseModel):
 
     margin: float | None = None  # of the crop round a face; null without a locator
     interpolation: Literal["bilinear"] = "bilinear"
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
+    std: tuple[Positive, Positive, Positive]
     colour: Literal["RGB"] = "RGB"
 
 
@@ -54,7 +57,7 @@ class Details(BaseModel):
     locator: Network | None
     classifier: Network
     preprocessing: Preprocessing
-    temperature: Annotated[float, Field(gt=0)]
+    temperature: Positive
     min_confidence: Annotated[float, Field(ge=0.5, le=1)]
     classes: tuple[Literal["female"], Literal["male"]]
     trained_on: dict[str, Any]

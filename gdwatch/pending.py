@@ -28,13 +28,21 @@ _STORAGE = {
 _ATTEMPTS = 5  # to find a free name, or a file that nobody writes to
 
 
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """A recorded file that cannot be moved now, in the system's words."""
+
+    source: bytes
+    why: str
+
+
 @dataclass(slots=True)
 class Ended:
-    """How the moves of one round ended. filed, missing: ids; stuck: by source, why not now."""
+    """How the moves of one round ended, by the ids of rows."""
 
     filed: list[int] = field(default_factory=list)
     missing: list[int] = field(default_factory=list)
-    stuck: dict[bytes, str] = field(default_factory=dict)
+    stuck: dict[int, Stuck] = field(default_factory=dict)
 
 
 def file_pending(
@@ -73,17 +81,17 @@ class _Round:
             try:
                 moved, entry = self._move(entry)
             except ValueError as error:  # below none of today's folders: other settings
-                ended.stuck[entry.source] = str(error)
+                ended.stuck[entry.id] = Stuck(entry.source, str(error))
                 continue
             except OSError as error:
                 _raise_if_storage(entry, error)
-                ended.stuck[entry.source] = error.strerror or str(error)
+                ended.stuck[entry.id] = Stuck(entry.source, error.strerror or str(error))
                 continue
             match moved:
                 case Moved.DONE:
                     filed.append(entry)
                 case Moved.TAKEN:
-                    ended.stuck[entry.source] = "its name is taken again and again"
+                    ended.stuck[entry.id] = Stuck(entry.source, "its name is taken each time")
                 case Moved.GONE | Moved.CHANGED:
                     gone.append(entry)
                     log.error("file.missing", id=entry.id, name=names.to_text(entry.source))
@@ -117,16 +125,13 @@ class _Round:
         return moved, entry
 
     def _send_elsewhere(self, entry: Entry) -> Entry:
-        """Find a name that neither the disk nor the ledger knows. Raises FileExistsError."""
+        """Something has taken the target since it was chosen. Raises FileExistsError."""
         folder = entry.target.rpartition(b"/")[0]
         with self.ledger.writing() as pen:
             name = pen.row(entry.id).original.rpartition(b"/")[2]
-            for attempt in range(1, _ATTEMPTS + 1):
-                target = folder + b"/" + filing.with_id(name, entry.id, attempt)
-                if not pen.at({target}) and self.handles.lstat(target) is None:
-                    pen.update(entry.id, path=self.ledger.text(target))
-                    return replace(entry, target=target)
-        raise FileExistsError(errno.EEXIST, "every name for it is taken")
+            (target,) = choose(pen, self.handles, [entry.id], [folder + b"/" + name])
+            pen.update(entry.id, path=self.ledger.text(target))
+        return replace(entry, target=target)
 
     def _judge_changed(self, entry: Entry, descriptor: int) -> Entry:
         """The file was written to after it was read: the decision is of bytes that are no more."""

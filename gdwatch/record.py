@@ -1,6 +1,7 @@
 """The first durable step: decisions become rows, with the place where each file is to go."""
 
-from collections.abc import Sequence
+import errno
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -23,7 +24,7 @@ def record(
     with Handles(folders) as handles, ledger.writing() as pen:
         # A file whose move is stuck is listed again: it has its row already.
         news = tuple(
-            judged for judged in batch.judged if not pen.is_on_its_way(judged.opened.drop.path)
+            judged for judged in batch.judged if not pen.has_row_under_way(judged.opened.drop)
         )
         if not news:
             return []
@@ -84,9 +85,22 @@ def choose(pen: Pen, handles: Handles, ids: Sequence[int], wanted: Sequence[byte
     taken = {path for path, row in claimed.items() if row.id not in gone and row.id not in ids}
     chosen = []
     for file_id, path in zip(ids, wanted, strict=True):
-        chosen.append(filing.free_target(handles, path, file_id, taken=path in taken))
+        chosen.append(_first_free(pen, handles, filing.candidates(handles, path, file_id), taken))
         taken.add(chosen[-1])
     return chosen
+
+
+def _first_free(
+    pen: Pen, handles: Handles, candidates: Iterator[bytes], taken: set[bytes]
+) -> bytes:
+    """The first path that no file lies at and no other row claims. Raises FileExistsError."""
+    wanted = next(candidates)
+    if wanted not in taken and handles.lstat(wanted) is None:
+        return wanted
+    for path in candidates:
+        if path not in taken and handles.lstat(path) is None and not pen.at({path}):
+            return path
+    raise FileExistsError(errno.EEXIST, "every name for it is taken", names.to_text(wanted))
 
 
 def _with_duplicates(

@@ -323,9 +323,10 @@ class _Service:
         is_first = self._wishes_at == float("-inf")
         self._wishes_at = now
         ended = file_pending(self._book, self._folders, self._settings.layout)
-        for path in ended.stuck.keys() - self._stuck.keys():
-            log.error("file.deferred", name=names.to_text(path), reason=ended.stuck[path])
-        self._stuck = ended.stuck
+        stuck = {each.source: each.why for each in ended.stuck.values()}
+        for path in stuck.keys() - self._stuck.keys():
+            log.error("file.deferred", name=names.to_text(path), reason=stuck[path])
+        self._stuck = stuck
         if is_first:
             log.info("recovery.done", filed=len(ended.filed), missing=len(ended.missing))
         elif ended.filed:

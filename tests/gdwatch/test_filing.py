@@ -1,0 +1,367 @@
+import errno
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gdwatch import filing
+from gdwatch.filing import Moved
+from gdwatch.folders import Folders, Handles
+from gdwatch.values import Entry
+from tests import build
+
+MOMENT = datetime(2026, 11, 23, 18, 4, 5)
+CONTENT = b"a photograph, larger than one chunk " * 40_000
+
+
+@pytest.fixture
+def folders(root: Path) -> Folders:
+    return build.folders_of(root)[0]
+
+
+@pytest.fixture
+def abroad(tmp_path: Path) -> Iterator[Folders]:
+    """The answer folder `male` lies on another file system than the inbox."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        if os.stat(elsewhere).st_dev == tmp_path.stat().st_dev:
+            pytest.skip("/dev/shm and the temporary folder are one file system")
+        yield build.folders_of(build.make_root(tmp_path / "two"), male=Path(elsewhere, "male"))[0]
+
+
+def dropped(folders: Folders, name: bytes = b"a.jpg", content: bytes = CONTENT) -> Entry:
+    source = folders.inbox + b"/" + name
+    os.makedirs(os.path.dirname(source), exist_ok=True)
+    Path(os.fsdecode(source)).write_bytes(content)
+    found = os.stat(source)
+    target = folders.answers["male"] + b"/" + name
+    return Entry(1, source, target, build.sha256(content), found.st_size, found.st_mtime_ns)
+
+
+def move(folders: Folders, entry: Entry, held: int | None = None) -> Moved:
+    with Handles(folders) as handles:
+        moved = filing.move(entry, handles, held)
+        handles.sync()
+    return moved
+
+
+@contextmanager
+def opened(entry: Entry) -> Iterator[int]:
+    descriptor = os.open(entry.source, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+# ------------------------------------------------------------------------- where it goes
+
+
+def test_the_target_keeps_the_path_below_the_inbox(folders: Folders) -> None:
+    source = folders.inbox + b"/wedding/a.jpg"
+    assert filing.target(folders, "female", source, "tree", MOMENT) == (
+        folders.root + b"/female/wedding/a.jpg"
+    )
+
+
+def test_the_target_can_be_the_day(folders: Folders) -> None:
+    source = folders.inbox + b"/wedding/a.jpg"
+    assert filing.target(folders, "unsure", source, "date", MOMENT) == (
+        folders.root + b"/unsure/2026/11/23/a.jpg"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "with_id"),
+    [
+        (b"IMG_1.jpg", b"IMG_1~7.jpg"),
+        (b"no suffix", b"no suffix~7"),
+        (b".hidden", b".hidden~7"),
+        (b"two.dots.jpg", b"two.dots~7.jpg"),
+        (b"end.", b"end~7."),
+        (b"a." + b"s" * 40, b"a." + b"s" * 40 + b"~7"),
+    ],
+)
+def test_the_id_stands_before_the_suffix(name: bytes, with_id: bytes) -> None:
+    assert filing.with_id(name, 7) == with_id
+
+
+names_ = st.binary(min_size=1, max_size=255).filter(
+    lambda name: b"/" not in name and b"\0" not in name and name not in (b".", b"..")
+)
+
+
+@given(names_, st.integers(1, 2**63 - 1))
+def test_a_name_with_an_id_is_a_name_that_a_file_may_have(name: bytes, file_id: int) -> None:
+    made = filing.with_id(name, file_id)
+    assert 0 < len(made) <= 255
+    assert b"~%d" % file_id in made
+    assert b"/" not in made
+    assert made not in (b".", b"..")
+
+
+@given(names_, st.integers(1, 10**9), st.integers(1, 10**9))
+def test_one_name_with_two_ids_is_two_names(name: bytes, one: int, other: int) -> None:
+    assert (filing.with_id(name, one) == filing.with_id(name, other)) == (one == other)
+
+
+def free(folders: Folders, wanted: bytes, *, taken: bool = False) -> bytes:
+    with Handles(folders) as handles:
+        path = folders.root + b"/" + wanted
+        known = {path} if taken else set()
+        found = next(
+            each
+            for each in filing.candidates(handles, path, 7)
+            if each not in known and handles.lstat(each) is None
+        )
+    return found.removeprefix(folders.root + b"/")
+
+
+def test_a_free_name_stays_as_it_is(folders: Folders) -> None:
+    assert free(folders, b"male/wedding/a.jpg") == b"male/wedding/a.jpg"
+
+
+def test_a_name_that_the_ledger_knows_gets_the_id(folders: Folders) -> None:
+    assert free(folders, b"male/a.jpg", taken=True) == b"male/a~7.jpg"
+
+
+def test_a_name_that_lies_there_gets_the_id(folders: Folders, root: Path) -> None:
+    (root / "male" / "a.jpg").mkdir()
+    assert free(folders, b"male/a.jpg") == b"male/a~7.jpg"
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_a_folder_name_that_is_taken_gets_the_id(folders: Folders, root: Path, kind: str) -> None:
+    blocker = root / "male" / "wedding"
+    blocker.write_bytes(b"") if kind == "file" else blocker.symlink_to(root)
+    assert free(folders, b"male/wedding/church/a.jpg") == b"male/wedding~7/church/a.jpg"
+
+
+# ------------------------------------------------------------------------- moves
+
+
+@pytest.mark.parametrize("place", ["folders", "abroad"])
+def test_a_move_keeps_bytes_time_mode_and_attributes(
+    place: str, request: pytest.FixtureRequest
+) -> None:
+    folders: Folders = request.getfixturevalue(place)
+    entry = dropped(folders, b"wedding/church/a.jpg")
+    os.chmod(entry.source, 0o640)
+    os.utime(entry.source, ns=(1, entry.modified_ns))
+    os.setxattr(entry.source, "user.rating", b"5 stars")
+    before = os.stat(entry.source)
+    assert move(folders, entry) is Moved.DONE
+    after = os.stat(entry.target)
+    assert Path(os.fsdecode(entry.target)).read_bytes() == CONTENT
+    assert (after.st_mtime_ns, after.st_mode) == (before.st_mtime_ns, before.st_mode)
+    assert os.getxattr(entry.target, "user.rating") == b"5 stars"
+    assert not os.path.lexists(entry.source)
+
+
+@pytest.mark.parametrize("place", ["folders", "abroad"])
+@pytest.mark.parametrize("kind", ["file", "equal file", "dangling link", "folder"])
+def test_a_move_never_overwrites(place: str, kind: str, request: pytest.FixtureRequest) -> None:
+    folders: Folders = request.getfixturevalue(place)
+    entry = dropped(folders)
+    target = Path(os.fsdecode(entry.target))
+    target.parent.mkdir(exist_ok=True)
+    match kind:
+        case "file":
+            target.write_bytes(b"a person's")
+        case "equal file":
+            target.write_bytes(CONTENT)
+        case "dangling link":
+            target.symlink_to("nowhere")
+        case "folder":
+            target.mkdir()
+    before = target.lstat()
+    assert move(folders, entry) is Moved.TAKEN
+    assert target.lstat() == before
+    assert Path(os.fsdecode(entry.source)).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("place", ["folders", "abroad"])
+def test_a_repeated_move_ends_well(place: str, request: pytest.FixtureRequest) -> None:
+    folders: Folders = request.getfixturevalue(place)
+    entry = dropped(folders)
+    assert [move(folders, entry), move(folders, entry)] == [Moved.DONE, Moved.DONE]
+    assert Path(os.fsdecode(entry.target)).read_bytes() == CONTENT
+
+
+def test_a_copy_from_before_a_crash_is_kept_and_its_source_goes(abroad: Folders) -> None:
+    entry = dropped(abroad)
+    target = Path(os.fsdecode(entry.target))
+    target.parent.mkdir()
+    target.write_bytes(CONTENT)
+    os.utime(target, ns=(0, entry.modified_ns))
+    inode = target.stat().st_ino
+    assert move(abroad, entry) is Moved.DONE
+    assert target.stat().st_ino == inode
+    assert not os.path.lexists(entry.source)
+
+
+def test_a_failed_copy_leaves_nothing_behind(
+    abroad: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = dropped(abroad)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "utime", full)  # the last step before the copy gets its name
+        with pytest.raises(OSError, match="No space left"):
+            move(abroad, entry)
+    assert os.listdir(abroad.answers["male"]) == []
+    assert Path(os.fsdecode(entry.source)).read_bytes() == CONTENT
+    assert move(abroad, entry) is Moved.DONE
+
+
+def test_a_copy_of_other_bytes_than_recorded_is_never_published(abroad: Folders) -> None:
+    entry = dropped(abroad)
+    with opened(entry) as held:
+        with Path(os.fsdecode(entry.source)).open("r+b") as file:
+            file.write(b"A")
+        os.utime(entry.source, ns=(0, entry.modified_ns))
+        with pytest.raises(OSError, match="differs from what was recorded"):
+            move(abroad, entry, held)
+    assert os.listdir(abroad.answers["male"]) == []
+    assert os.path.exists(entry.source)
+
+
+def test_a_file_system_without_that_rename_gets_a_link(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = dropped(folders)
+
+    class Old:
+        """A C library on a kernel that does not know the flag."""
+
+        def renameat2(self, *_: object) -> int:
+            import ctypes
+
+            ctypes.set_errno(errno.EINVAL)
+            return -1
+
+    monkeypatch.setattr(filing, "_libc", Old())
+    assert move(folders, entry) is Moved.DONE
+    assert Path(os.fsdecode(entry.target)).read_bytes() == CONTENT
+    other = dropped(folders)
+    assert move(folders, other) is Moved.TAKEN
+    assert os.path.exists(other.source)
+
+
+def test_both_names_of_one_file_become_the_new_one(folders: Folders) -> None:
+    entry = dropped(folders)
+    os.link(entry.source, entry.target)
+    assert move(folders, entry) is Moved.DONE
+    assert not os.path.lexists(entry.source)
+    assert os.stat(entry.target).st_nlink == 1
+
+
+def test_a_file_that_is_nowhere_is_gone(folders: Folders) -> None:
+    entry = dropped(folders)
+    os.unlink(entry.source)
+    assert move(folders, entry) is Moved.GONE
+
+
+def test_a_foreign_file_at_the_target_is_not_taken_for_ours(folders: Folders) -> None:
+    entry = dropped(folders)
+    os.unlink(entry.source)
+    Path(os.fsdecode(entry.target)).write_bytes(CONTENT[:-1] + b"!")
+    os.utime(entry.target, ns=(0, entry.modified_ns))
+    assert move(folders, entry) is Moved.GONE
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo", "folder"])
+def test_a_source_that_is_no_regular_file_any_more_is_left_alone(
+    folders: Folders, kind: str
+) -> None:
+    entry = dropped(folders)
+    source = Path(os.fsdecode(entry.source))
+    source.rename(source.with_name("elsewhere"))
+    match kind:
+        case "link":
+            source.symlink_to("elsewhere")
+        case "fifo":
+            os.mkfifo(source)
+        case "folder":
+            source.mkdir()
+    assert move(folders, entry) is Moved.CHANGED
+    assert os.path.lexists(source)
+    assert not os.path.lexists(entry.target)
+
+
+def test_another_file_under_the_name_of_the_judged_one_is_left_alone(folders: Folders) -> None:
+    entry = dropped(folders)
+    with opened(entry) as held:
+        source = Path(os.fsdecode(entry.source))
+        source.unlink()
+        source.write_bytes(CONTENT)
+        os.utime(source, ns=(0, entry.modified_ns))
+        assert move(folders, entry, held) is Moved.CHANGED
+    assert source.exists()
+
+
+def test_a_linked_folder_in_the_target_is_never_entered(folders: Folders, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    Path(os.fsdecode(folders.answers["male"]), "wedding").symlink_to(tmp_path / "outside")
+    entry = dropped(folders, b"wedding/a.jpg")
+    assert move(folders, entry) is Moved.TAKEN
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_a_path_outside_the_folders_is_never_moved(folders: Folders, tmp_path: Path) -> None:
+    entry = dropped(folders)
+    target = os.fsencode(tmp_path / "outside.jpg")
+    outside = Entry(1, entry.source, target, entry.sha256, entry.size_bytes, entry.modified_ns)
+    with pytest.raises(ValueError, match="below none"):
+        move(folders, outside)
+    climbing = folders.answers["male"] + b"/../../outside.jpg"
+    changed = Entry(1, entry.source, climbing, entry.sha256, entry.size_bytes, entry.modified_ns)
+    with pytest.raises(ValueError, match="below none"):
+        move(folders, changed)
+    assert os.path.exists(entry.source)
+
+
+def test_names_of_255_bytes_are_moved(folders: Folders) -> None:
+    entry = dropped(folders, b"n" * 251 + b".jpg")
+    assert move(folders, entry) is Moved.DONE
+
+
+def test_a_file_written_to_since_it_was_read_is_noticed(folders: Folders) -> None:
+    entry = dropped(folders)
+    with opened(entry) as held:
+        assert not filing.changed_since(entry, held)
+        with open(entry.source, "ab") as file:
+            file.write(b"!")
+        assert filing.changed_since(entry, held)
+        status, sha256 = filing.stable_digest(held)
+    assert (status.st_size, sha256) == (len(CONTENT) + 1, build.sha256(CONTENT + b"!"))
+
+
+def test_a_hash_is_of_the_whole_file_wherever_the_descriptor_stands(folders: Folders) -> None:
+    with opened(dropped(folders)) as held:
+        os.lseek(held, 100, os.SEEK_SET)
+        assert filing.digest(held) == build.sha256(CONTENT)
+
+
+def test_only_an_empty_folder_is_removed(root: Path) -> None:
+    (root / "inbox" / "empty").mkdir()
+    (root / "inbox" / "full").mkdir()
+    (root / "inbox" / "full" / "a.jpg").write_bytes(b"")
+    handle = os.open(root / "inbox", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        filing.remove_folder(handle, b"empty")
+        with pytest.raises(OSError, match="not empty"):
+            filing.remove_folder(handle, b"full")
+    finally:
+        os.close(handle)
+    assert [path.name for path in (root / "inbox").iterdir()] == ["full"]
+    assert stat.S_ISREG((root / "inbox" / "full" / "a.jpg").stat().st_mode)

@@ -1,0 +1,56 @@
+import os
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from gdwatch import names
+
+PATHS = st.binary(max_size=300).filter(lambda name: b"\0" not in name)
+
+
+@given(PATHS)
+@example(rb"\x41")
+@example(b"\\")
+@example(b"\xff\xfe\n\x1b[31m\xc2\x85\xe2\x80\xa8")
+def test_the_text_gives_the_bytes_back(name: bytes) -> None:
+    assert names.to_bytes(names.to_text(name)) == name
+
+
+@given(PATHS)
+def test_the_text_is_one_line_of_utf_8_that_steers_nothing(name: bytes) -> None:
+    text = names.to_text(name)
+    assert text.encode().decode() == text
+    assert len(text.splitlines()) <= 1
+    assert not any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text)
+
+
+@given(PATHS, PATHS)
+def test_two_names_have_two_texts(one: bytes, other: bytes) -> None:
+    assert (names.to_text(one) == names.to_text(other)) == (one == other)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Größe 日本.jpg".encode(), "Größe 日本.jpg"),
+        (b"a\nb", r"a\x0ab"),
+        (b"a\\b", r"a\\b"),
+        (b"\xff", r"\xff"),
+        ("\u2028".encode(), r"\xe2\x80\xa8"),
+    ],
+)
+def test_a_name_is_shown_as_it_is_where_that_is_safe(name: bytes, text: str) -> None:
+    assert names.to_text(name) == text
+
+
+@pytest.mark.parametrize("root", [b"/srv/root", b"/"])
+def test_a_path_below_the_root_is_shown_relative_to_it(root: bytes) -> None:
+    path = os.path.join(root, b"male/a.jpg")
+    assert names.below(path, root) == "male/a.jpg"
+    assert names.absolute("male/a.jpg", root) == path
+
+
+def test_a_path_elsewhere_is_shown_whole() -> None:
+    assert names.below(b"/srv/rooted/a.jpg", b"/srv/root") == "/srv/rooted/a.jpg"
+    assert names.absolute("/srv/rooted/a.jpg", b"/srv/root") == b"/srv/rooted/a.jpg"

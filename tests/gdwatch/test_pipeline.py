@@ -1,0 +1,336 @@
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gdwatch.errors import ActionNeeded, GdwatchError
+from gdwatch.pipeline import Pipeline, drain
+from gdwatch.values import Judged, Opened, Photo, Refusal
+from tests import build
+from tests.build import BRIGHT, DARK, photograph
+
+LEVELS = {"male": BRIGHT, "female": DARK}
+
+
+@pytest.fixture(scope="module")
+def pipeline(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    """One worker and one engine, for every test that does not end them for good."""
+    made = ready(start(model, tmp_path_factory.mktemp("root")))
+    yield made
+    made.close()
+
+
+def start(model: Path, root: Path, **others: object) -> Pipeline:
+    given = {"model": str(model), "workers": 1, "batch_size": 4, "device": "cpu", **others}
+    return Pipeline(build.make_settings(root, **given))
+
+
+def ready(pipeline: Pipeline) -> Pipeline:
+    turn_until(pipeline, lambda: pipeline.ready)
+    return pipeline
+
+
+def turn_until(pipeline: Pipeline, condition: Callable[[], bool]) -> list[Judged]:
+    end = time.monotonic() + build.DEADLINE_S
+    judged: list[Judged] = []
+    while not condition():
+        assert time.monotonic() < end
+        for batch in pipeline.turn(0.1):
+            judged += batch.judged
+    return judged
+
+
+@pytest.fixture
+def dropped(tmp_path: Path) -> Callable[[dict[str, bytes]], list[Opened]]:
+    def drop(contents: dict[str, bytes]) -> list[Opened]:
+        found = []
+        for name, content in contents.items():
+            path = tmp_path / name
+            path.write_bytes(content)
+            found.append(Opened(build.drop_of(path), os.open(path, os.O_RDONLY)))
+        return found
+
+    return drop
+
+
+Dropped = Callable[[dict[str, bytes]], list[Opened]]
+
+
+def offer(pipeline: Pipeline, opened: list[Opened]) -> None:
+    for each in opened:
+        pipeline.offer(each)
+
+
+def finish(pipeline: Pipeline) -> list[Judged]:
+    judged = turn_until(pipeline, lambda: pipeline.outstanding == 0)
+    for each in judged:
+        os.close(each.opened.descriptor)
+    return judged
+
+
+def answers(judged: list[Judged]) -> dict[str, str]:
+    return {
+        os.path.basename(os.fsdecode(each.opened.drop.path)): (
+            each.decision.reason or each.decision.outcome
+        )
+        for each in judged
+    }
+
+
+def some(count: int) -> dict[str, bytes]:
+    return {
+        f"{label}{number}": photograph(number, level)
+        for number in range(count)
+        for label, level in LEVELS.items()
+    }
+
+
+def as_named(contents: dict[str, bytes]) -> dict[str, str]:
+    return {name: name.rstrip("0123456789") for name in contents}
+
+
+def child(module: str) -> int:
+    """The process id of the one child that runs this module, once it does."""
+
+    def found() -> list[int]:
+        return [pid for pid, name in build.children(os.getpid()).items() if name == module]
+
+    (pid,) = build.wait_until(found, module)
+    return pid
+
+
+# ------------------------------------------------------------------------- what goes well
+
+
+def test_every_photograph_comes_back_once_with_its_answer(
+    pipeline: Pipeline, dropped: Dropped
+) -> None:
+    contents = some(15)
+    judged = list(drain(pipeline, iter(dropped(contents))))
+    sizes = [len(batch.judged) for batch in judged]
+    assert sum(sizes) == len(contents)
+    assert max(sizes) <= 4
+    assert {batch.device for batch in judged} == {"cpu"}
+    assert answers([each for batch in judged for each in batch.judged]) == as_named(contents)
+    for batch in judged:
+        assert batch.started_at <= batch.finished_at
+        assert batch.model.name == "brightness"
+        for each in batch.judged:
+            name = os.path.basename(os.fsdecode(each.opened.drop.path))
+            assert each.decoded.sha256 == build.sha256(contents[name])
+            os.close(each.opened.descriptor)
+
+
+def test_bad_files_come_back_with_the_good_ones(pipeline: Pipeline, dropped: Dropped) -> None:
+    contents = {**some(2), "cut": photograph(9)[:500], "page": b"<html>", "empty": b""}
+    offer(pipeline, dropped(contents))
+    judged = finish(pipeline)
+    assert answers(judged) == {
+        **as_named(some(2)),
+        "cut": "truncated",
+        "page": "not_an_image",
+        "empty": "empty",
+    }
+    for each in judged:
+        assert isinstance(each.decoded, Photo) == (each.decision.label is not None)
+        assert each.decoded.sha256 is not None
+
+
+def test_a_batch_of_refusals_alone_needs_no_engine(pipeline: Pipeline, dropped: Dropped) -> None:
+    offer(pipeline, dropped({"page": b"<html>"}))
+    batches = []
+    while pipeline.outstanding:
+        batches += pipeline.turn(0.1)
+    assert [batch.device for batch in batches] == [None]
+    os.close(batches[0].judged[0].opened.descriptor)
+
+
+def test_a_file_too_large_is_refused_unread(model: Path, tmp_path: Path, dropped: Dropped) -> None:
+    with Closing(start(model, tmp_path, max_bytes=10)) as pipeline:
+        offer(pipeline, dropped({"large": b"more than ten bytes"}))
+        (judged,) = finish(pipeline)
+    assert judged.decision.reason == "too_many_bytes"
+    assert judged.decoded.sha256 is None
+
+
+def test_there_is_only_so_much_room(pipeline: Pipeline, dropped: Dropped) -> None:
+    room = pipeline.room
+    offer(pipeline, dropped(some(2)))
+    assert (pipeline.outstanding, pipeline.room) == (4, room - 4)
+    finish(pipeline)
+    assert pipeline.room == room
+
+
+# ------------------------------------------------------------------------- children that end
+
+
+def test_a_worker_killed_at_work_is_replaced_and_the_file_still_judged(
+    pipeline: Pipeline, dropped: Dropped
+) -> None:
+    first = child("gdwatch.worker")
+    os.kill(first, signal.SIGSTOP)  # so that it surely has the files when it dies
+    contents = some(3)
+    offer(pipeline, dropped(contents))
+    os.kill(first, signal.SIGKILL)
+    assert answers(finish(pipeline)) == as_named(contents)
+    assert child("gdwatch.worker") != first
+
+
+def test_a_file_that_ends_its_worker_twice_is_rejected_and_its_neighbours_are_judged(
+    pipeline: Pipeline, dropped: Dropped
+) -> None:
+    contents = some(3)
+    os.kill(child("gdwatch.worker"), signal.SIGSTOP)
+    offer(pipeline, dropped(contents))
+    for _ in range(2):
+        killed = child("gdwatch.worker")
+        os.kill(killed, signal.SIGKILL)
+        turn_until(pipeline, lambda killed=killed: killed not in build.children(os.getpid()))
+        os.kill(child("gdwatch.worker"), signal.SIGSTOP)
+    os.kill(child("gdwatch.worker"), signal.SIGCONT)
+    found = answers(finish(pipeline))
+    assert found == {**as_named(contents), next(iter(contents)): "decoder_crashed"}
+
+
+def test_a_worker_that_dies_idle_is_replaced(pipeline: Pipeline, dropped: Dropped) -> None:
+    first = child("gdwatch.worker")
+    os.kill(first, signal.SIGKILL)
+    turn_until(pipeline, lambda: first not in build.children(os.getpid()))
+    offer(pipeline, dropped(some(1)))
+    assert answers(finish(pipeline)) == as_named(some(1))
+
+
+def test_a_file_that_takes_too_long_twice_is_rejected(
+    model: Path, tmp_path: Path, dropped: Dropped
+) -> None:
+    others = set(build.children(os.getpid()))
+    with Closing(ready(start(model, tmp_path, decode_timeout_s=0.5))) as pipeline:
+        stopped: set[int] = set()
+        judged: list[Judged] = []
+        offer(pipeline, dropped({"slow": photograph(1)}))
+        while pipeline.outstanding:
+            found = build.children(os.getpid())
+            for pid in found.keys() - others - stopped:
+                if found[pid] == "gdwatch.worker":
+                    os.kill(pid, signal.SIGSTOP)
+                    stopped.add(pid)
+            judged += [each for batch in pipeline.turn(0.1) for each in batch.judged]
+    assert answers(judged) == {"slow": "decoder_timeout"}
+    assert isinstance(judged[0].decoded, Refusal)
+
+
+def test_an_engine_killed_at_work_is_started_again_and_judges_the_same_files(
+    pipeline: Pipeline, dropped: Dropped
+) -> None:
+    first = child("gdwatch.engine")
+    os.kill(first, signal.SIGSTOP)
+    contents = some(5)
+    offer(pipeline, dropped(contents))
+    for _ in range(10):  # until the stopped engine has been handed all that it may have
+        assert pipeline.turn(0.1) == []
+    os.kill(first, signal.SIGKILL)
+    assert answers(finish(pipeline)) == as_named(contents)
+    assert child("gdwatch.engine") != first
+
+
+def test_an_engine_that_keeps_dying_is_an_error(model: Path, tmp_path: Path) -> None:
+    others = set(build.children(os.getpid()))
+    killed: set[int] = set()
+
+    def kill_engines() -> bool:
+        found = build.children(os.getpid())
+        for pid in found.keys() - others - killed:
+            if found[pid] == "gdwatch.engine":
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+        return False
+
+    with (
+        Closing(start(model, tmp_path)) as pipeline,
+        pytest.raises(GdwatchError, match=r"the engine on device cpu ended \d times in a row"),
+    ):
+        turn_until(pipeline, kill_engines)
+    assert len(killed) >= 2
+
+
+class Closing:
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+
+    def __enter__(self) -> Pipeline:
+        return self.pipeline
+
+    def __exit__(self, *_: object) -> None:
+        self.pipeline.close()
+
+
+def descriptors() -> dict[str, str]:
+    found = {}
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found[fd] = os.readlink(f"/proc/self/fd/{fd}")
+    return found
+
+
+def test_nothing_is_left_of_a_closed_pipeline(
+    model: Path, tmp_path: Path, dropped: Dropped
+) -> None:
+    others = set(build.children(os.getpid()))
+    opened = dropped(some(4))
+    given = {str(each.descriptor) for each in opened}
+    before = descriptors()
+    made = start(model, tmp_path, workers=2)
+    offer(made, opened)
+    made.turn(0.1)
+    made.close()
+    del made  # the slots go with the last one who sees them
+    assert set(build.children(os.getpid())) == others
+    assert descriptors() == {fd: what for fd, what in before.items() if fd not in given}
+
+
+# ------------------------------------------------------------------------- models
+
+
+def test_another_model_takes_over_between_two_photographs(
+    model: Path, tmp_path: Path, dropped: Dropped
+) -> None:
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(model.read_bytes())
+    with Closing(ready(start(path, tmp_path))) as pipeline:
+        old = pipeline.model
+        path.write_bytes(b"no model")
+        pipeline.reload()
+        build.model_file(path, slope=-30.0, name="contrary")
+        assert pipeline.model == old
+        offer(pipeline, dropped(some(2)))
+        pipeline.reload()
+        assert answers(finish(pipeline)) == as_named(some(2))
+        turn_until(pipeline, lambda: pipeline.model.name == "contrary")
+        offer(pipeline, dropped(some(1)))
+        assert answers(finish(pipeline)) == {"male0": "female", "female0": "male"}
+
+
+def test_a_model_that_its_engine_refuses_is_an_error_at_the_start(tmp_path: Path) -> None:
+    arguments = {"stem": 8, "widths": [8], "blocks": [1]}
+    path = build.model_file(
+        tmp_path / "m.safetensors",
+        classifier={"arch": "residual", "arguments": arguments, "input": 32},
+    )
+    with (
+        Closing(start(path, tmp_path)) as pipeline,
+        pytest.raises(ActionNeeded, match="has shape"),
+    ):
+        turn_until(pipeline, lambda: False)
+
+
+def test_the_settings_outweigh_the_models_own_threshold(
+    model: Path, tmp_path: Path, dropped: Dropped
+) -> None:
+    with Closing(start(model, tmp_path, min_confidence=1.0)) as pipeline:
+        assert pipeline.model.rules.endswith("min_confidence=1")
+        offer(pipeline, dropped({"dim": photograph(1, 150)}))
+        assert answers(finish(pipeline)) == {"dim": "low_confidence"}

@@ -1,0 +1,218 @@
+import os
+import stat
+
+import pytest
+
+from gdwatch.errors import ActionNeeded, Trouble
+from gdwatch.values import Judged, Refusal
+from tests import build
+from tests.gdwatch.conftest import World
+
+
+def test_a_decision_is_a_row_before_its_file_is_touched(world: World) -> None:
+    path = world.drop("wedding/a.jpg")
+    before = path.stat()
+    (entry,) = world.record(world.judged(path))
+    assert path.stat() == before
+    row = world.row(entry.id)
+    assert row["state"] == "recorded"
+    assert row["name"] == "a.jpg"
+    assert row["original_path"] == row["source_path"] == "inbox/wedding/a.jpg"
+    assert row["path"] == "male/wedding/a.jpg"
+    assert (row["outcome"], row["reason"], row["filed_at"]) == ("male", None, None)
+    assert (row["size_bytes"], row["modified_ns"]) == (before.st_size, before.st_mtime_ns)
+    assert row["sha256"] == build.sha256(b"a photograph")
+    assert entry.source == os.fsencode(path)
+    assert entry.target == os.fsencode(world.root) + b"/male/wedding/a.jpg"
+
+
+def test_times_are_utc_text_that_sqlite_understands(world: World) -> None:
+    world.record_file("a.jpg")
+    (row,) = build.query(
+        world.root, "SELECT date(recorded_at) AS day, date('now') AS today FROM files"
+    )
+    assert row["day"] == row["today"]
+
+
+def test_what_the_model_said_stands_in_results(world: World) -> None:
+    entry = world.record_file("a.jpg", outcome="unsure")
+    (row,) = build.query(world.root, "SELECT * FROM results")
+    assert row["file_id"] == entry.id
+    assert (row["outcome"], row["reason"], row["label"]) == ("unsure", "low_confidence", "male")
+    assert (row["p_male"], row["confidence"]) == (0.6, 0.6)
+    assert (row["width"], row["height"], row["format"]) == (640, 480, "JPEG")
+    assert (row["faces"], row["box_x"]) == (None, None)
+    assert row["rules"] == "crop=whole"
+    (batch,) = build.query(world.root, "SELECT * FROM batches")
+    assert row["batch_id"] == batch["id"]
+    assert (batch["device"], batch["files"], batch["decode_ms"]) == ("cpu", 1, 2.0)
+    (view,) = build.query(world.root, "SELECT * FROM current_results")
+    assert (view["model"], view["label"], view["corrected"]) == ("brightness 1", "male", None)
+
+
+def test_a_refused_file_has_no_label_and_no_batch(world: World) -> None:
+    world.record_file("a.jpg", outcome="rejected")
+    (row,) = build.query(world.root, "SELECT * FROM results")
+    assert (row["outcome"], row["reason"]) == ("rejected", "truncated")
+    assert (row["label"], row["p_male"], row["confidence"], row["batch_id"]) == (None,) * 4
+    assert row["model_id"] is not None
+
+
+def test_a_file_too_large_to_be_read_has_no_hash(world: World) -> None:
+    judged = world.judged(world.drop("a.jpg"), "rejected")
+    refusal = Refusal("too_many_bytes", "12 bytes are more than max_bytes 4")
+    judged = Judged(judged.opened, refusal, type(judged.decision)("rejected", "too_many_bytes"))
+    (entry,) = world.record(judged)
+    assert world.row(entry.id)["sha256"] is None
+
+
+def test_a_model_has_one_row_however_often_it_is_used(world: World) -> None:
+    world.record_file("a.jpg")
+    world.record_file("b.jpg")
+    (row,) = build.query(world.root, "SELECT * FROM models")
+    assert (row["name"], row["version"], row["sha256"]) == (
+        "brightness",
+        "1",
+        build.sha256(b"brightness"),
+    )
+
+
+def test_the_day_of_the_decision_can_be_the_folder(world: World) -> None:
+    entry = world.record_file("wedding/a.jpg", layout="date")
+    row = world.row(entry.id)
+    day = row["recorded_at"][:10].replace("-", "/")
+    assert row["path"] == f"male/{day}/a.jpg"
+
+
+def test_the_same_bytes_twice_are_two_rows_and_the_second_names_the_first(world: World) -> None:
+    first, second = world.record(
+        world.judged(world.drop("a.jpg")), world.judged(world.drop("b.jpg"))
+    )
+    third = world.record_file("c.jpg")
+    assert [world.row(each.id)["duplicate_of"] for each in (first, second, third)] == [
+        None,
+        first.id,
+        first.id,
+    ]
+    assert world.row(third.id)["outcome"] == "male"
+
+
+def test_duplicates_are_rejected_where_the_settings_say_so(world: World) -> None:
+    world.record_file("a.jpg")
+    world.file()
+    copy = world.record_file("b.jpg", duplicates="reject")
+    row = world.row(copy.id)
+    assert (row["path"], row["reason"]) == ("rejected/b.jpg", "duplicate")
+    other = world.record_file("c.jpg", b"other bytes", duplicates="reject")
+    assert world.row(other.id)["outcome"] == "male"
+
+
+def test_a_duplicate_of_what_was_taken_away_is_not_rejected(world: World) -> None:
+    world.record_file("a.jpg")
+    world.file()
+    (world.root / "male" / "a.jpg").unlink()
+    again = world.record_file("b.jpg", duplicates="reject")
+    assert world.row(again.id)["outcome"] == "male"
+    assert world.row(again.id)["duplicate_of"] is not None
+
+
+def test_two_files_of_one_batch_that_want_one_name_get_two(world: World) -> None:
+    first = world.judged(world.drop("party/a.jpg", b"1"))
+    second = world.judged(world.drop("wedding/a.jpg", b"2"))
+    entries = world.record(first, second, layout="date")
+    paths = [world.row(each.id)["path"] for each in entries]
+    assert paths[1] == paths[0].replace("a.jpg", f"a~{entries[1].id}.jpg")
+
+
+def test_a_name_that_another_row_waits_for_is_taken(world: World) -> None:
+    world.record_file("a.jpg", b"1")  # recorded, not moved
+    second = world.record_file("a.jpg", b"2")
+    assert world.row(second.id)["path"] == f"male/a~{second.id}.jpg"
+
+
+def test_a_name_that_a_foreign_file_has_is_taken(world: World) -> None:
+    (world.root / "male" / "a.jpg").write_bytes(b"a person's")
+    entry = world.record_file("a.jpg")
+    assert world.row(entry.id)["path"] == f"male/a~{entry.id}.jpg"
+
+
+def test_a_dangling_link_takes_a_name(world: World) -> None:
+    (world.root / "male" / "a.jpg").symlink_to("nowhere")
+    entry = world.record_file("a.jpg")
+    assert world.row(entry.id)["path"] == f"male/a~{entry.id}.jpg"
+
+
+def test_a_folder_name_that_a_file_has_gets_the_id(world: World) -> None:
+    (world.root / "male" / "wedding").write_bytes(b"a file")
+    entry = world.record_file("wedding/church/a.jpg")
+    assert world.row(entry.id)["path"] == f"male/wedding~{entry.id}/church/a.jpg"
+
+
+def test_a_file_that_was_taken_away_gives_its_name_up(world: World) -> None:
+    first = world.record_file("a.jpg", b"1")
+    world.file()
+    (world.root / "male" / "a.jpg").unlink()
+    second = world.record_file("a.jpg", b"2")
+    assert world.row(first.id)["state"] == "missing"
+    assert world.row(second.id)["path"] == "male/a.jpg"
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_a_drop_named_like_a_name_with_an_id_does_not_break_the_ledger(
+    world: World, *, present: bool
+) -> None:
+    world.record_file("a~3.jpg", b"1")
+    world.record_file("a.jpg", b"2")
+    world.file()
+    if not present:
+        (world.root / "male" / "a~3.jpg").unlink()
+    third = world.record_file("a.jpg", b"3")
+    assert third.id == 3
+    world.file()
+    row = world.row(third.id)
+    assert (world.root / row["path"]).read_bytes() == b"3"
+
+
+def test_a_name_of_255_bytes_is_cut_for_the_id(world: World) -> None:
+    name = "ü" * 125 + "x.jpg"
+    world.record_file(name, b"1")
+    second = world.record_file(name, b"2")
+    world.file()
+    path = world.row(second.id)["path"]
+    assert path.endswith("~2.jpg")
+    target = second.target.rpartition(b"/")[2]
+    assert len(target) <= 255
+    assert stat.S_ISREG(os.stat(second.target).st_mode)
+
+
+def test_hostile_names_stand_escaped_in_the_row(world: World) -> None:
+    entry = world.record_file(b"a\n\xff\\b.jpg")
+    row = world.row(entry.id)
+    assert row["name"] == r"a\x0a\xff\\b.jpg"
+    assert row["path"] == r"male/a\x0a\xff\\b.jpg"
+
+
+def test_a_batch_that_cannot_be_recorded_leaves_no_row(world: World) -> None:
+    good = world.judged(world.drop("a.jpg", b"1"))
+    bad = world.judged(world.drop("b.jpg", b"2"))
+    (world.root / "results.db").rename(world.root / "away.db")
+    with pytest.raises(ActionNeeded, match="was removed or replaced while in use"):
+        world.record(good, bad)
+    (world.root / "away.db").rename(world.root / "results.db")
+    assert world.rows() == []
+
+
+def test_a_missing_answer_folder_is_made_again(world: World) -> None:
+    (world.root / "male").rmdir()
+    entry = world.record_file("a.jpg")
+    world.file()
+    assert (world.root / world.row(entry.id)["path"]).is_file()
+
+
+def test_an_answer_folder_that_is_a_file_is_trouble(world: World) -> None:
+    (world.root / "male").rmdir()
+    (world.root / "male").write_bytes(b"")
+    with pytest.raises(Trouble, match="answer folder") as caught:
+        world.record_file("a.jpg")
+    assert caught.value.reason == "folder_missing"
+    assert world.rows() == []

@@ -1,0 +1,110 @@
+import logging
+import os
+import select
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from gdwatch.watch import Watch, on_network
+from tests.build import wait_until
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Path:
+    (tmp_path / "inbox").mkdir()
+    return tmp_path / "inbox"
+
+
+@pytest.fixture
+def watch(inbox: Path) -> Iterator[Watch]:
+    with closing(Watch(os.fsencode(inbox), "events")) as made:
+        made.keep()
+        settle(made)
+        yield made
+
+
+def settle(watch: Watch) -> None:
+    watch.hush()
+    watch.changed = False
+
+
+def wakes(watch: Watch) -> bool:
+    """Whether the service would be woken within a minute."""
+    return bool(select.select([watch.waker], [], [], 60)[0])
+
+
+def test_a_new_file_wakes_the_service(watch: Watch, inbox: Path) -> None:
+    (inbox / "a.jpg").write_bytes(b"1")
+    assert wakes(watch)
+    wait_until(lambda: watch.changed)
+
+
+def test_what_comes_by_rename_is_named(watch: Watch, inbox: Path) -> None:
+    outside = inbox.parent / "a.jpg"
+    outside.write_bytes(b"1")
+    outside.rename(inbox / "a.jpg")
+    wait_until(lambda: os.fsencode(inbox / "a.jpg") in watch.arrivals)
+    (inbox / "b.part").write_bytes(b"1")
+    (inbox / "b.part").rename(inbox / "b.jpg")
+    wait_until(lambda: os.fsencode(inbox / "b.jpg") in watch.arrivals)
+
+
+def test_a_new_sub_folder_is_watched_too(watch: Watch, inbox: Path) -> None:
+    (inbox / "sub").mkdir()
+    wait_until(lambda: watch.changed)
+
+    def moved_in() -> bool:
+        (inbox.parent / "x").write_bytes(b"1")
+        (inbox.parent / "x").rename(inbox / "sub" / "x")
+        return os.fsencode(inbox / "sub" / "x") in watch.arrivals
+
+    wait_until(moved_in)
+
+
+def test_an_inbox_that_was_replaced_is_watched_again(watch: Watch, inbox: Path) -> None:
+    inbox.rename(inbox.parent / "away")
+    inbox.mkdir()
+    watch.keep()  # notices
+    watch.keep()
+    settle(watch)
+    (inbox / "a.jpg").write_bytes(b"1")
+    wait_until(lambda: watch.changed)
+
+
+def test_a_missing_inbox_is_no_failure(inbox: Path) -> None:
+    inbox.rmdir()
+    with closing(Watch(os.fsencode(inbox), "events")) as watch:
+        watch.keep()
+        assert watch.rescan_s(30) == 2
+
+
+def test_polling_lists_more_often(inbox: Path) -> None:
+    with closing(Watch(os.fsencode(inbox), "poll")) as watch:
+        watch.keep()
+        assert watch.rescan_s(30) == 2
+        assert watch.rescan_s(0.5) == 0.5
+
+
+def test_events_let_the_setting_stand(watch: Watch) -> None:
+    assert watch.rescan_s(30) == 30
+
+
+def test_lost_events_ask_for_a_listing(watch: Watch) -> None:
+    logging.getLogger("watchdog.observers.inotify_c").warning("inotify queue overflow")
+    assert watch.overflowed
+    assert watch.changed
+    assert wakes(watch)
+
+
+def test_a_thousand_wakes_do_not_block(watch: Watch) -> None:
+    for _ in range(100_000):
+        watch.wake()
+    watch.hush()
+    assert not select.select([watch.waker], [], [], 0)[0]
+
+
+def test_a_local_folder_is_not_on_the_network(inbox: Path) -> None:
+    assert not on_network(os.fsencode(inbox))
+    assert not on_network(b"/proc")

@@ -1,0 +1,113 @@
+import os
+import resource
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gdwatch.children import Child, Died, Packet
+from gdwatch.slots import Slots
+from tests import build
+from tests.build import photograph, wait_until
+
+START = {"slots": 3, "side": build.SIDE, "max_pixels": 10_000, "memory_mb": 512}
+
+
+@pytest.fixture(scope="module")
+def slots() -> Slots:
+    return Slots(3, build.SIDE)
+
+
+@pytest.fixture
+def worker(slots: Slots) -> Iterator[Child]:
+    child = Child("gdwatch.worker", START, [slots.descriptor])
+    yield child
+    child.end()
+
+
+def answer(worker: Child, path: Path, slot: int = 0) -> Packet:
+    descriptor = os.open(path, os.O_RDONLY)
+    worker.send({"slot": slot}, [descriptor])
+    os.close(descriptor)
+    return wait_until(worker.receive)
+
+
+def written(tmp_path: Path, content: bytes) -> Path:
+    (tmp_path / "a").write_bytes(content)
+    return tmp_path / "a"
+
+
+def test_a_photograph_stands_in_its_slot(worker: Child, slots: Slots, tmp_path: Path) -> None:
+    found = answer(worker, written(tmp_path, photograph(1, 200)), slot=2)
+    assert found["slot"] == 2
+    assert found["Photo"]["sha256"] == build.sha256(photograph(1, 200))
+    assert found["Photo"]["header"] == {"width": 48, "height": 40, "format": "PNG"}
+    assert abs(slots.pixels[2].mean() - 200) < 3
+
+
+def test_a_refusal_has_the_hash_of_what_was_read(worker: Child, tmp_path: Path) -> None:
+    found = answer(worker, written(tmp_path, b"<html>"))["Refusal"]
+    assert (found["reason"], found["sha256"]) == ("not_an_image", build.sha256(b"<html>"))
+    found = answer(worker, written(tmp_path, photograph(1, size=(200, 200))))["Refusal"]
+    assert found["reason"] == "too_many_pixels"
+
+
+def test_a_descriptor_is_read_from_its_beginning(worker: Child, tmp_path: Path) -> None:
+    path = written(tmp_path, photograph(2))
+    descriptor = os.open(path, os.O_RDONLY)
+    os.lseek(descriptor, 100, os.SEEK_SET)
+    worker.send({"slot": 0}, [descriptor])
+    assert "Photo" in wait_until(worker.receive)
+    os.close(descriptor)
+
+
+def test_what_cannot_be_read_is_unreadable(worker: Child, tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    worker.send({"slot": 0}, [descriptor])
+    assert wait_until(worker.receive)["Refusal"]["reason"] == "unreadable"
+    os.close(descriptor)
+
+
+def test_a_worker_is_limited(worker: Child, tmp_path: Path) -> None:
+    answer(worker, written(tmp_path, photograph(1)))
+    pid = worker.process.pid
+    assert resource.prlimit(pid, resource.RLIMIT_AS) == (512 << 20, 512 << 20)
+    assert resource.prlimit(pid, resource.RLIMIT_FSIZE) == (0, 0)
+    assert resource.prlimit(pid, resource.RLIMIT_CORE) == (0, 0)
+
+
+def test_a_worker_keeps_no_descriptor(worker: Child, tmp_path: Path) -> None:
+    path = written(tmp_path, photograph(1))
+    answer(worker, path)
+    folder = f"/proc/{worker.process.pid}/fd"
+    before = len(os.listdir(folder))
+    for _ in range(20):
+        answer(worker, path)
+    assert len(os.listdir(folder)) == before
+
+
+def test_a_worker_ends_when_nobody_speaks_to_it_any_more(worker: Child) -> None:
+    worker.channel.shutdown(socket.SHUT_RDWR)
+    assert worker.process.wait(60) == 0
+
+
+def test_a_worker_with_the_least_memory_decodes(slots: Slots, tmp_path: Path) -> None:
+    child = Child("gdwatch.worker", {**START, "memory_mb": 256}, [slots.descriptor])
+    try:
+        assert "Photo" in answer(child, written(tmp_path, photograph(1)))
+    finally:
+        child.end()
+
+
+def test_a_dead_child_is_noticed_by_who_speaks_or_listens(worker: Child) -> None:
+    worker.process.kill()
+    worker.process.wait()
+    with pytest.raises(Died):
+        worker.receive()
+    with pytest.raises(Died):
+        worker.send({"slot": 0})
+
+
+def test_a_child_keeps_the_terminals_interrupt_away(worker: Child) -> None:
+    assert os.getpgid(worker.process.pid) == worker.process.pid
