@@ -6,26 +6,23 @@ that begins with the write lock; errors of the database come out as `Trouble` or
 
 import contextlib
 import os
-import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Engine, event
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from gdwatch import names, schema
-from gdwatch.errors import ActionNeeded, GdwatchError, Trouble
+from gdwatch.database import connect, identity_of, translated, url_of, use_write_ahead_log
+from gdwatch.errors import ActionNeeded, Trouble
 from gdwatch.settings import Settings
 from gdwatch.tables import batches, files, models, results, roots
 from gdwatch.values import Batch, Decision, Drop, Entry, Judged, Outcome, Photo, Reason, Serving
 
-_BUSY_TIMEOUT_S = 5.0
 _VARIABLES = 500  # in one statement: databases allow so many and no more
 
 
@@ -65,7 +62,7 @@ class Ledger:
     def writing(self) -> Iterator["Pen"]:
         """One transaction; on leaving it without an error, what was written is durable."""
         with translated(self.engine):
-            if self.identity is not None and self.identity != _identity(self.engine):
+            if self.identity is not None and self.identity != identity_of(self.engine):
                 raise ActionNeeded(
                     f"database {self.engine.url.database}: was removed or replaced while in use",
                     "put the right file back and start again",
@@ -350,22 +347,12 @@ def result_row(
 # ------------------------------------------------------------------------- opening
 
 
-def url_of(settings: Settings) -> sa.URL:
-    """The database that the settings name. Raises ActionNeeded if they name none."""
-    if settings.database is None:
-        return sa.URL.create("sqlite", database=str(settings.root.resolve() / "results.db"))
-    try:
-        return make_url(settings.database)
-    except ArgumentError as error:
-        raise ActionNeeded(f"setting database: {error}", "write an SQLAlchemy URL") from error
-
-
 def open_ledger(settings: Settings, root_uuid: str, *, serve: bool = False) -> Ledger:
     """Open the ledger for writing; `serve`: as the service, which makes one where there is none.
 
     Raises ActionNeeded for a database that is not ours, not of this version or not writable.
     """
-    engine = _engine(url_of(settings), writable=True)
+    engine = connect(url_of(settings), writable=True)
     root = os.fsencode(settings.root.resolve())
     try:
         with translated(engine):
@@ -374,8 +361,8 @@ def open_ledger(settings: Settings, root_uuid: str, *, serve: bool = False) -> L
                     schema.upgrade(connection)
                 schema.require_newest(connection)
             if serve and engine.dialect.name == "sqlite":
-                _use_write_ahead_log(engine)
-            identity = _identity(engine)
+                use_write_ahead_log(engine)
+            identity = identity_of(engine)
             ledger = Ledger(engine, root, 0, identity)
             with ledger.writing() as pen:
                 root_id = _root_id(pen, root_uuid)
@@ -394,7 +381,7 @@ def open_to_read(settings: Settings) -> Ledger:
     url = url_of(settings)
     if url.get_backend_name() == "sqlite":
         _require_file(url)
-    engine = _engine(url_of(settings), writable=False)
+    engine = connect(url_of(settings), writable=False)
     with translated(engine), engine.connect() as connection:
         schema.require_newest(connection)
     return Ledger(engine, os.fsencode(settings.root.resolve()), 0, None)
@@ -416,7 +403,7 @@ def has_rows(settings: Settings) -> bool:
     url = url_of(settings)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
         return False
-    engine = _engine(url_of(settings), writable=False)
+    engine = connect(url_of(settings), writable=False)
     try:
         with translated(engine), engine.connect() as connection:
             if not sa.inspect(connection).has_table("files"):
@@ -424,58 +411,6 @@ def has_rows(settings: Settings) -> bool:
             return connection.execute(sa.select(files.c.id).limit(1)).first() is not None
     finally:
         engine.dispose()
-
-
-def engine_of(settings: Settings, *, writable: bool) -> Engine:
-    """The database itself, for `gdwatch db`."""
-    return _engine(url_of(settings), writable=writable)
-
-
-def _engine(url: sa.URL, *, writable: bool) -> Engine:
-    backend = url.get_backend_name()
-    if backend == "sqlite":
-        return _sqlite(url, writable=writable)
-    if backend == "postgresql":
-        return sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
-    raise ActionNeeded(f"setting database: {backend} is not supported", "use SQLite or PostgreSQL")
-
-
-def _sqlite(url: sa.URL, *, writable: bool) -> Engine:
-    if not writable:
-        url = url.set(
-            database=f"file:{quote(url.database or '')}", query={"mode": "ro", "uri": "true"}
-        )
-    engine = sa.create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S})
-
-    @event.listens_for(engine, "connect")
-    def connected(connection: sqlite3.Connection, _: object) -> None:
-        # The driver would begin and commit on its own; transactions are ours, DDL included.
-        connection.isolation_level = None
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = FULL")
-
-    @event.listens_for(engine, "begin")
-    def begun(connection: Connection) -> None:
-        # A transaction that first reads and then wants to write would fail when another writes.
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writable else "BEGIN")
-
-    return engine
-
-
-def _use_write_ahead_log(engine: Engine) -> None:
-    with engine.connect() as connection:
-        connection.exec_driver_sql("ROLLBACK")
-        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
-
-
-def _identity(engine: Engine) -> tuple[int, int] | None:
-    if engine.dialect.name != "sqlite" or not engine.url.database:
-        return None
-    try:
-        status = Path(engine.url.database).stat()
-    except OSError:
-        return (0, 0)
-    return (status.st_dev, status.st_ino)
 
 
 def _root_id(pen: Pen, uuid: str) -> int:
@@ -488,38 +423,3 @@ def _root_id(pen: Pen, uuid: str) -> int:
             "is the right disk mounted? put its root-id back, or set `database` elsewhere",
         )
     return pen._insert(roots, uuid=uuid, first_used_at=now())
-
-
-@contextlib.contextmanager
-def translated(engine: Engine) -> Iterator[None]:
-    """Say in an operator's words what a database has against us."""
-    name = engine.url.render_as_string(hide_password=True).removeprefix("sqlite:///")
-    try:
-        yield
-    except DBAPIError as error:
-        raise _in_words(name, error) from error
-
-
-_WORDS = {
-    "SQLITE_BUSY": ("database_busy", "is locked by another program", "end that program"),
-    "SQLITE_LOCKED": ("database_busy", "is locked by another program", "end that program"),
-    "SQLITE_FULL": ("database_full", "its disk is full", "make room"),
-    "SQLITE_READONLY": ("database_readonly", "cannot be written", "mend its permissions"),
-    "SQLITE_CANTOPEN": ("database_gone", "cannot be opened", "look after its folder"),
-    "SQLITE_IOERR": ("database_io", "cannot be read or written", "look after its disk"),
-}
-
-
-def _in_words(name: str, error: DBAPIError) -> GdwatchError:
-    code = str(getattr(error.orig, "sqlite_errorname", ""))
-    if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return ActionNeeded(
-            f"database {name}: is corrupt or no database ({error.orig})",
-            "put a snapshot in its place; the photographs are untouched",
-        )
-    for prefix, (reason, what, hint) in _WORDS.items():
-        if code.startswith(prefix):
-            return Trouble(reason, f"database {name}: {what} ({error.orig})", hint)
-    if error.connection_invalidated or isinstance(error, sa.exc.OperationalError):
-        return Trouble("database_gone", f"database {name}: {error.orig}", "look after its server")
-    raise error

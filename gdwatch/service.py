@@ -11,12 +11,10 @@ import contextlib
 import os
 import resource
 import shutil
-import signal
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from types import FrameType
 
 import structlog
 
@@ -30,6 +28,7 @@ from gdwatch.pipeline import Pipeline
 from gdwatch.read import Skipped, open_drop
 from gdwatch.record import record
 from gdwatch.settings import MIB, Settings
+from gdwatch.signals import Signals, heeded
 from gdwatch.status import Status
 from gdwatch.values import Batch, Judged, Opened, Refusal
 from gdwatch.watch import Watch
@@ -57,7 +56,7 @@ def run(settings: Settings, *, once: bool = False) -> int:
     with (
         lock.hold(folders.state),
         contextlib.closing(Watch(folders.inbox, settings.watch)) as watch,
-        _signals(watch) as signals,
+        heeded(watch.bell()) as signals,
         _ledger(settings, root_id) as book,
         contextlib.closing(Pipeline(settings)) as pipeline,
     ):
@@ -80,41 +79,6 @@ class _Pause:
     wait_s: float = 1.0
 
 
-class _Signals:
-    """What signals have asked for so far."""
-
-    def __init__(self) -> None:
-        self.stop = False
-        self.reload = False
-
-    def on_stop(self, number: int, _: FrameType | None) -> None:
-        self.stop = True
-        if number == signal.SIGINT:
-            # The second one ends the process as it stands: recovery is made for that.
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-    def on_reload(self, number: int, _: FrameType | None) -> None:
-        self.reload = True
-
-
-@contextlib.contextmanager
-def _signals(watch: Watch) -> Iterator[_Signals]:
-    signals = _Signals()
-    handlers = {
-        signal.SIGTERM: signals.on_stop,
-        signal.SIGINT: signals.on_stop,
-        signal.SIGHUP: signals.on_reload,
-    }
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    descriptor = signal.set_wakeup_fd(watch.bell(), warn_on_full_buffer=False)
-    try:
-        yield signals
-    finally:
-        signal.set_wakeup_fd(descriptor)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 @contextlib.contextmanager
 def _ledger(settings: Settings, root_id: str) -> Iterator[Ledger]:
     book = ledger.open_ledger(settings, root_id, serve=True)
@@ -133,7 +97,7 @@ class _Service:
         folders: Folders,
         book: Ledger,
         pipeline: Pipeline,
-        waking: tuple[Watch, _Signals],
+        waking: tuple[Watch, Signals],
         *,
         once: bool,
     ) -> None:

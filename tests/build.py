@@ -258,23 +258,28 @@ class Service:
                 found.append(json.loads(line))
         return [each for each in found if not name or each.get("event") == name]
 
-    def wait_for(self, event: str, count: int = 1) -> list[dict[str, Any]]:
-        def seen() -> list[dict[str, Any]]:
-            events = self.events(event)
-            assert len(events) >= count or self.process.poll() is None, self.log.read_text()
-            return events[: len(events) if len(events) >= count else 0]
+    def wait_until(self, condition: Callable[[], Any], what: str = "") -> Any:
+        """Look until it is so, as long as the service runs."""
 
-        return wait_until(seen, f"{count} {event}")
+        def found() -> Any:
+            runs = self.process.poll() is None
+            answer = condition()
+            assert answer or runs, self.log.read_text()
+            return answer
+
+        return wait_until(found, what)
+
+    def wait_for(self, event: str) -> list[dict[str, Any]]:
+        return self.wait_until(lambda: self.events(event), event)
 
     def wait_for_filed(self, *originals: str) -> dict[str, dict[str, Any]]:
         """The rows of these drops, by original path, once they are filed."""
 
         def filed() -> dict[str, dict[str, Any]]:
-            assert self.process.poll() is None, self.log.read_text()
             found = {row["original_path"]: row for row in rows(self.root) if row["filed_at"]}
             return found if set(originals) <= found.keys() else {}
 
-        return wait_until(filed, f"filed: {originals}")
+        return self.wait_until(filed, f"filed: {originals}")
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)

@@ -181,9 +181,9 @@ def test_a_taken_name_gets_the_id_and_nothing_is_overwritten(service: Service) -
 def test_a_name_used_again_and_again_is_filed_each_time(service: Service) -> None:
     for number in range(3):
         build.put(service.root, "again.png", photograph(30 + number))
-        wait_until(lambda: not (service.root / "inbox" / "again.png").exists())
+        service.wait_until(lambda: not (service.root / "inbox" / "again.png").exists())
     hashes = {sha256(photograph(30 + number)) for number in range(3)}
-    wait_until(lambda: hashes <= set(build.contents(service.root).values()))
+    service.wait_until(lambda: hashes <= set(build.contents(service.root).values()))
     assert len(list((service.root / "male").glob("again*.png"))) == 3
 
 
@@ -248,7 +248,7 @@ def test_a_stopped_service_loses_nothing_and_the_next_one_finishes(
 ) -> None:
     contents = drop_many(root, 300)
     service = many.start(root, batch_size=2)
-    wait_until(lambda: len(build.waiting(root)) < 290)
+    service.wait_until(lambda: len(build.waiting(root)) < 290)
     assert service.stop() == 0
     left = build.waiting(root)
     assert left, "the stop came too late to be in the middle"
@@ -267,7 +267,7 @@ def test_a_killed_service_loses_nothing_and_the_next_one_finishes(
 ) -> None:
     contents = drop_many(root, 60)
     service = many.start(root, batch_size=3)
-    wait_until(lambda: len(build.rows(root)) >= rows_before_the_kill)
+    service.wait_until(lambda: len(build.rows(root)) >= rows_before_the_kill)
     assert service.stop(signal.SIGKILL) == -signal.SIGKILL
     assert many.once(root).process.returncode == 0
     nothing_is_lost(root, contents)
@@ -277,7 +277,7 @@ def test_a_second_service_on_the_same_root_ends_with_75(
     service: Service, many: Services, model: Path
 ) -> None:
     second = build.gdwatch(
-        "run", *build.arguments(service.root, {"model": model}), cwd=service.root.parent
+        "run", "--once", *build.arguments(service.root, {"model": model}), cwd=service.root.parent
     )
     assert second.returncode == 75
     assert "another gdwatch holds this root" in second.stderr

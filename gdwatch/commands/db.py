@@ -10,8 +10,9 @@ import structlog
 
 from gdwatch import history, names, root, schema
 from gdwatch.commands.answers import print_json
+from gdwatch.database import connect, translated, url_of
 from gdwatch.folders import Folders, Handles
-from gdwatch.ledger import Ledger, engine_of, open_ledger, translated
+from gdwatch.ledger import Ledger, open_ledger
 from gdwatch.settings import Settings
 
 log = structlog.get_logger()
@@ -22,7 +23,7 @@ _SHOWN = 20
 def upgrade(settings: Settings) -> None:
     """Bring the ledger to this program's version."""
     root.require_own(Folders.of(settings))
-    engine = engine_of(settings, writable=True)
+    engine = connect(url_of(settings), writable=True)
     with translated(engine):
         snapshot = schema.upgrade_with_snapshot(engine)
     if snapshot is not None:
@@ -32,7 +33,7 @@ def upgrade(settings: Settings) -> None:
 
 def current(settings: Settings) -> None:
     """Print the ledger's version and this program's."""
-    engine = engine_of(settings, writable=False)
+    engine = connect(url_of(settings), writable=False)
     with translated(engine), engine.connect() as connection:
         found = schema.current(connection)
     print(f"ledger {found or 'none'}, this gdwatch writes {schema.newest()}")

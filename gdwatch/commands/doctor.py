@@ -17,9 +17,10 @@ from rich.table import Table
 
 from gdwatch import lock, model_file, root
 from gdwatch.commands.answers import print_json
+from gdwatch.database import url_of
 from gdwatch.errors import GdwatchError
 from gdwatch.folders import Folders
-from gdwatch.ledger import open_to_read, url_of
+from gdwatch.ledger import open_to_read
 from gdwatch.pipeline import Pipeline
 from gdwatch.settings import MIB, Loaded, Settings
 from gdwatch.values import OUTCOMES
