@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from gdwatch import ledger, schema
+from gdwatch import database, ledger, schema
 from gdwatch.errors import ActionNeeded, Trouble
 from gdwatch.tables import metadata
 from tests import build
@@ -284,7 +284,9 @@ def test_a_newer_ledger_or_anothers_is_refused_untouched(
     with pytest.raises(ActionNeeded, match=message):
         open_and_close(root)
     with pytest.raises(ActionNeeded, match=message):
-        schema.upgrade_with_snapshot(ledger.engine_of(settings_at(root), writable=True))
+        schema.upgrade_with_snapshot(
+            database.connect(database.url_of(settings_at(root)), writable=True)
+        )
     assert (root / "results.db").read_bytes() == before
 
 
@@ -344,7 +346,7 @@ def test_a_write_is_all_or_nothing(world: World) -> None:
 def test_a_ledger_that_another_program_holds_is_trouble_that_passes(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger, "_BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(database, "_BUSY_TIMEOUT_S", 0.05)
     book = ledger.open_ledger(world.settings, "a-root")
     with contextlib.closing(sqlite3.connect(world.root / "results.db")) as other:
         other.isolation_level = None
