@@ -171,6 +171,8 @@ class Handles:
             found = self.lstat(path)
         except ValueError:  # below none of today's folders: the settings have changed
             return False
+        except PermissionError:  # not ours to see, so not ours to call missing
+            return True
         return found is not None and stat.S_ISREG(found.st_mode)
 
     def touched(self, handle: int) -> None:
