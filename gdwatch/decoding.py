@@ -14,12 +14,15 @@ import structlog
 
 from gdwatch import filing
 from gdwatch.children import Child, Died, Packet
+from gdwatch.errors import GdwatchError
 from gdwatch.settings import Settings
 from gdwatch.slots import Slots
 from gdwatch.values import Header, Opened, Photo, Refusal, RejectedReason
 
 log = structlog.get_logger()
 
+_START_S = 60.0
+_FAILED_STARTS = 5  # in a row, before it is the installation and not the chance of a moment
 DEPTH = 2  # files at a worker: one that it decodes, one at hand, so that it never waits
 _NEVER = float("inf")
 
@@ -37,11 +40,16 @@ class Task:
 
 @dataclass(eq=False, slots=True)
 class Worker:
-    """One worker with the files that it was given. deadline: of the first, monotonic."""
+    """One worker with the files that it was given.
+
+    deadline: of its start, then of its first file, monotonic. ready: whether it has started;
+    until then its death or delay says nothing of any file.
+    """
 
     child: Child
+    deadline: float
     tasks: deque[Task] = field(default_factory=deque)
-    deadline: float = _NEVER
+    ready: bool = False
 
 
 class Decoding:
@@ -65,6 +73,7 @@ class Decoding:
         self._queued = queued
         self._done = done
         self._free = list(range(slots.count))
+        self._failed_starts = 0
         self.workers: list[Worker] = []
 
     def start(self, count: int) -> None:
@@ -81,8 +90,9 @@ class Decoding:
 
     def feed(self) -> None:
         """Give queued files to workers, as far as slots are free."""
-        for worker in self.workers:
-            while self._queued and self._free:
+        for worker in list(self.workers):
+            # A worker that turns out to be dead is replaced; the next call feeds the new one.
+            while self._queued and self._free and worker in self.workers:
                 # A file that has killed a worker is tried alone: its neighbours are spared.
                 alone = self._queued[0].deaths > 0 or any(task.deaths for task in worker.tasks)
                 if len(worker.tasks) >= (1 if alone else DEPTH):
@@ -90,12 +100,18 @@ class Decoding:
                 self._give(worker, self._queued.popleft())
 
     def listen(self, worker: Worker) -> None:
-        """Take a worker's answers, or notice its death."""
+        """Take a worker's answers, or notice its death.
+
+        Raises GdwatchError if workers do not even start.
+        """
         try:
             while (packet := worker.child.receive()) is not None:
-                task = worker.tasks.popleft()
+                if "ready" in packet:
+                    worker.ready = True
+                    self._failed_starts = 0
+                else:
+                    self.finish(worker.tasks.popleft(), _decoded(packet))
                 worker.deadline = self._deadline() if worker.tasks else _NEVER
-                self.finish(task, _decoded(packet))
         except Died:
             self._replace(worker, "decoder_crashed")
 
@@ -132,7 +148,8 @@ class Decoding:
             "max_pixels": self._settings.max_pixels,
             "memory_mb": self._settings.worker_memory_mb,
         }
-        worker = Worker(Child("gdwatch.worker", start, [self._slots.descriptor]))
+        child = Child("gdwatch.worker", start, [self._slots.descriptor])
+        worker = Worker(child, deadline=time.monotonic() + _START_S)
         self._selector.register(worker.child, EVENT_READ, worker)
         log.debug("worker.started", pid=worker.child.process.pid)
         return worker
@@ -146,13 +163,16 @@ class Decoding:
 
     def _give(self, worker: Worker, task: Task) -> None:
         task.slot = self._free.pop()
-        if not worker.tasks:
-            worker.deadline = self._deadline()
-        worker.tasks.append(task)
         try:
             worker.child.send({"slot": task.slot}, [task.opened.descriptor])
-        except Died:
+        except Died:  # before it had this file, which is therefore not to blame
+            self.release(task)
+            self._queued.appendleft(task)
             self._replace(worker, "decoder_crashed")
+            return
+        if worker.ready and not worker.tasks:
+            worker.deadline = self._deadline()
+        worker.tasks.append(task)
 
     def _replace(self, worker: Worker, why: RejectedReason) -> None:
         if worker not in self.workers:
@@ -164,12 +184,23 @@ class Decoding:
         worker.tasks.clear()
         for task in tasks:
             self.release(task)
-        if tasks:
+        if worker.ready and tasks:
             tasks[0].deaths += 1
             if tasks[0].deaths >= 2:
                 self._reject(tasks.pop(0), why)
         self._queued.extendleft(reversed(tasks))
+        if not worker.ready:
+            self._count_failed_start(worker)
         self.workers[self.workers.index(worker)] = self._start_worker()
+
+    def _count_failed_start(self, worker: Worker) -> None:
+        self._failed_starts += 1
+        if self._failed_starts >= _FAILED_STARTS:
+            self.workers.remove(worker)  # it has ended: nothing is left of it to end
+            raise GdwatchError(
+                f"decode workers ended {_FAILED_STARTS} times in a row before they had started",
+                "their own message stands above; install gdwatch anew, or raise worker_memory_mb",
+            )
 
     def _reject(self, task: Task, why: RejectedReason) -> None:
         """Two workers have ended on it. Its hash is taken here: reading harms nobody."""

@@ -1,5 +1,6 @@
 """The engine: photographs in slots in, probabilities out. The only process that has torch."""
 
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -33,7 +34,7 @@ def main() -> None:
             temperature=loaded.details.temperature,
             borders=(0.5, start["min_confidence"], 1 - start["min_confidence"]),
         )
-        engine.judge(slots.pixels[:1])  # the self-test: everything runs once
+        engine.test(slots.side)
     except ActionNeeded as error:
         children.send(channel, {"refused": error.message, "hint": error.hint})
         return
@@ -101,6 +102,20 @@ class Engine:
                 p_male[near], more = in_halves(self._exact, batch[near])
                 splits += more
         return p_male.tolist(), splits
+
+    def test(self, side: int) -> None:
+        """Run everything once, on black, white and noise.
+
+        Raises ActionNeeded if an answer is no number: weights that are may still overflow.
+        """
+        noise = np.random.default_rng(0).integers(0, 256, (side, side, 3))
+        photos = np.stack([np.zeros_like(noise), np.full_like(noise, 255), noise]).astype(np.uint8)
+        p_male, _ = self.judge(photos)
+        if not all(map(math.isfinite, p_male)):
+            raise ActionNeeded(
+                f"model fails its self-test: probabilities {p_male}",
+                "train it again, or set `model` to another",
+            )
 
     def _probabilities(self, batch: Tensor) -> Tensor:
         with torch.autocast(self.device.type, self.half, enabled=self.half is not None):

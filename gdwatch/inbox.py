@@ -105,6 +105,7 @@ class Inbox:
     def release(self, path: bytes) -> None:
         """A file that was handed out has been dealt with."""
         self._taken.discard(path)
+        self.skipped.pop(path, None)
         if path in self._again:
             self._again.discard(path)
             self.arrived(path)

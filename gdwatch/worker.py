@@ -26,6 +26,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (space, space))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    children.send(channel, {"ready": True})
     while True:
         packet, descriptors = children.receive(channel, descriptors=1)
         if packet is None:

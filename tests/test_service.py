@@ -308,6 +308,17 @@ def is_alive(pid: int) -> bool:
     return not state.startswith("Z")
 
 
+def test_workers_that_cannot_start_reject_nothing(
+    many: Services, root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "simplejpeg.py").write_text("raise ImportError('a broken installation')")
+    build.put(root, "a.png", photograph(1))
+    service = many.start(root, "--once", env=build.environment(PYTHONPATH=str(tmp_path)))
+    assert service.process.wait(60) != 0  # as with an engine that keeps dying
+    assert build.rows(root) == []
+    assert build.waiting(root) == ["inbox/a.png"]
+
+
 # ------------------------------------------------------------------------- models
 
 

@@ -217,6 +217,32 @@ def test_a_broken_exif_block_is_no_reason_to_refuse() -> None:
         assert (header.width, header.height) == (160, 120)
 
 
+def exif_of(*entries: bytes) -> bytes:
+    count = struct.pack(">H", len(entries))
+    return b"Exif\0\0MM\0*\0\0\0\x08" + count + b"".join(entries) + bytes(4)
+
+
+@pytest.mark.parametrize(
+    "exif",
+    [
+        exif_of(struct.pack(">HHII", 0x010F, 2, 200, 60_000)),  # the maker's name, past the end
+        exif_of(
+            struct.pack(">HHIHH", 0x0128, 3, 2, 2, 2),  # two units for one resolution
+            struct.pack(">HHII", 0x011A, 5, 1, 60_000),
+        ),
+        exif_of(struct.pack(">HHIHH", 0x0112, 3, 2, 6, 6)),  # two orientations
+        exif_of(struct.pack(">HHII", 0x0112, 99, 1, 6)),  # of no type
+    ],
+    ids=["past the end", "two units", "two orientations", "no type"],
+)
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP"])
+def test_exif_that_a_careless_program_has_written_is_no_reason_to_refuse(
+    format_: str, exif: bytes
+) -> None:
+    header, _ = decode(encode(photo(), format_, exif=exif), LIMITS, SIDE)
+    assert sorted((header.width, header.height)) == [120, 160]
+
+
 # ------------------------------------------------------------------------- refusals
 
 

@@ -145,3 +145,14 @@ def test_a_device_that_is_not_there_is_an_error() -> None:
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     with pytest.raises(ActionNeeded, match="device cuda:99: not there"):
         choose_device("cuda:99")
+
+
+def test_a_model_whose_answer_is_no_number_fails_its_self_test() -> None:
+    network = build.brightness_network()
+    with torch.no_grad():
+        network.head.weight[0, 0] = 3e38
+        network.head.weight[0, 1] = -3e38
+        network.features[1][0].weight[1, 0, 1, 1] = 1e30
+        network.features[1][0].weight[0, 0, 1, 1] = 1e30
+    with pytest.raises(ActionNeeded, match="self-test"):
+        Engine(network, CPU, temperature=1.0, borders=(0.5,)).test(build.SIDE)

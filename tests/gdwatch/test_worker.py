@@ -21,9 +21,16 @@ def slots() -> Slots:
 
 @pytest.fixture
 def worker(slots: Slots) -> Iterator[Child]:
-    child = Child("gdwatch.worker", START, [slots.descriptor])
+    child = started(slots)
     yield child
     child.end()
+
+
+def started(slots: Slots, **others: int) -> Child:
+    """A worker that has said that it is ready."""
+    child = Child("gdwatch.worker", {**START, **others}, [slots.descriptor])
+    assert wait_until(child.receive) == {"ready": True}
+    return child
 
 
 def answer(worker: Child, path: Path, slot: int = 0) -> Packet:
@@ -93,7 +100,7 @@ def test_a_worker_ends_when_nobody_speaks_to_it_any_more(worker: Child) -> None:
 
 
 def test_a_worker_with_the_least_memory_decodes(slots: Slots, tmp_path: Path) -> None:
-    child = Child("gdwatch.worker", {**START, "memory_mb": 256}, [slots.descriptor])
+    child = started(slots, memory_mb=256)
     try:
         assert "Photo" in answer(child, written(tmp_path, photograph(1)))
     finally:
