@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gdwatch.errors import ActionNeeded
 from gdwatch.model_file import METADATA_KEY, Details, ModelFile, Network
-from gdwatch.network import ARCHITECTURES
+from gdwatch.network import ARCHITECTURES, Classifier
 
 CLASSIFIER = "classifier."
 
@@ -20,12 +20,12 @@ CLASSIFIER = "classifier."
 class Model:
     """A classifier in evaluation mode on the CPU, and what its file says of it."""
 
-    classifier: nn.Module
+    classifier: Classifier
     details: Details
     sha256: str
 
 
-def build(network: Network, details: Details) -> nn.Module:
+def build(network: Network, details: Details) -> Classifier:
     """Make the untrained network that a file describes.
 
     Raises ActionNeeded if this gdwatch does not know the architecture or its arguments.

@@ -4,6 +4,48 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+class Classifier(nn.Module):
+    """What all networks have in common.
+
+    mean, std: of the training pictures, in 0 to 1, RGB.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        # Not persistent: they stand in the model file's `preprocessing`, in one place only.
+        self.scale: Tensor
+        self.shift: Tensor
+        self.register_buffer("scale", 1 / (255 * torch.tensor(std)).view(3, 1, 1), persistent=False)
+        self.register_buffer("shift", (-torch.tensor(mean) / torch.tensor(std)).view(3, 1, 1),
+                             persistent=False)  # fmt: skip
+
+    def forward(self, photos: Tensor) -> Tensor:
+        """Judge a batch.
+
+        photos: uint8 (B, 3, H, W), RGB.
+
+        Returns float (B,): the logit of `male`, not yet divided by the temperature.
+        """
+        return self.logits(photos).mean(1)
+
+    def logits(self, photos: Tensor) -> Tensor:
+        """The logit of every member, float (B, M), each to be learnt by; M is 1 but of ensembles.
+
+        photos: as in `forward`.
+        """
+        raise NotImplementedError
+
+    def embed(self, photos: Tensor) -> Tensor:
+        """What the last layer decides by, float (B, D). photos: as in `forward`."""
+        raise NotImplementedError
+
+    def normalised(self, photos: Tensor) -> Tensor:
+        """The photographs, about -2 to 2, float (B, 3, H, W), channels last in memory."""
+        x = photos.to(self.scale.dtype) * self.scale + self.shift
+        return x.contiguous(memory_format=torch.channels_last)
 
 
 class Residual(nn.Module):
@@ -11,10 +53,10 @@ class Residual(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm1 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(channels)
+        self.conv1: nn.Module = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm1: nn.Module = nn.BatchNorm2d(channels)
+        self.conv2: nn.Module = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm2: nn.Module = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, channels, H, W); returns the same shape."""
@@ -30,13 +72,14 @@ def _halving(inputs: int, outputs: int) -> nn.Sequential:
     )
 
 
-class ResidualClassifier(nn.Module):
+class ResidualClassifier(Classifier):
     """A small residual network of dense 3x3 convolutions, the fastest kind on a CPU core.
 
     stem: channels after the first halving of the picture.
     widths: channels of each later stage; each begins with a halving.
     blocks: residual blocks of each stage.
-    mean, std: of the training pictures, in 0 to 1, RGB.
+    dropout: of what the last layer sees, while it learns.
+    folded: without batch norms, see `fold`.
     """
 
     def __init__(
@@ -47,8 +90,10 @@ class ResidualClassifier(nn.Module):
         blocks: Sequence[int],
         mean: Sequence[float],
         std: Sequence[float],
+        dropout: float = 0.2,
+        folded: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(mean, std)
         stages: list[nn.Module] = [_halving(3, stem)]
         inputs = stem
         for width, count in zip(widths, blocks, strict=True):
@@ -56,26 +101,138 @@ class ResidualClassifier(nn.Module):
             stages.extend(Residual(width) for _ in range(count))
             inputs = width
         self.features = nn.Sequential(*stages)
-        self.dropout = nn.Dropout(0.2)
+        self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(inputs, 1)
-        # Not persistent: they stand in the model file's `preprocessing`, in one place only.
-        self.scale: Tensor
-        self.shift: Tensor
-        self.register_buffer("scale", 1 / (255 * torch.tensor(std)).view(3, 1, 1), persistent=False)
-        self.register_buffer("shift", (-torch.tensor(mean) / torch.tensor(std)).view(3, 1, 1),
-                             persistent=False)  # fmt: skip
+        if folded:
+            fold(self)
 
-    def forward(self, photos: Tensor) -> Tensor:
-        """Judge a batch.
+    def embed(self, photos: Tensor) -> Tensor:  # noqa: D102
+        x: Tensor = self.features(self.normalised(photos))
+        return x.mean((2, 3))
 
-        photos: uint8 (B, 3, H, W), RGB.
-
-        Returns float (B,): the logit of `male`, not yet divided by the temperature.
-        """
-        x = photos.to(self.head.weight.dtype) * self.scale + self.shift
-        x = self.features(x.contiguous(memory_format=torch.channels_last))
-        logits: Tensor = self.head(self.dropout(x.mean((2, 3))))[:, 0]
+    def logits(self, photos: Tensor) -> Tensor:  # noqa: D102
+        logits: Tensor = self.head(self.dropout(self.embed(photos)))
         return logits
 
 
-ARCHITECTURES: dict[str, type[nn.Module]] = {"residual": ResidualClassifier}
+def fold(network: nn.Module) -> None:
+    """Work each batch norm into the convolution before it: the same answers, in less time.
+
+    The network is in evaluation mode from then on: it cannot learn any more.
+    """
+    network.eval()
+    for module in network.modules():
+        if isinstance(module, Residual):
+            module.conv1, module.norm1 = _fused(module.conv1, module.norm1)
+            module.conv2, module.norm2 = _fused(module.conv2, module.norm2)
+        elif isinstance(module, nn.Sequential) and isinstance(module[0], nn.Conv2d):
+            module[0], module[1] = _fused(module[0], module[1])
+
+
+def _fused(convolution: nn.Module, norm: nn.Module) -> tuple[nn.Module, nn.Module]:
+    if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+        return fuse_conv_bn_eval(convolution, norm), nn.Identity()
+    return convolution, norm
+
+
+class EnsembleClassifier(Classifier):
+    """Several residual networks, each with its own opinion; the answer is their mean logit.
+
+    members: how many; the other arguments are those of `ResidualClassifier`.
+    """
+
+    def __init__(
+        self,
+        *,
+        members: int,
+        stem: int,
+        widths: Sequence[int],
+        blocks: Sequence[int],
+        mean: Sequence[float],
+        std: Sequence[float],
+        dropout: float = 0.2,
+        folded: bool = False,
+    ) -> None:
+        super().__init__(mean, std)
+        self.members = nn.ModuleList(
+            ResidualClassifier(
+                stem=stem,
+                widths=widths,
+                blocks=blocks,
+                mean=mean,
+                std=std,
+                dropout=dropout,
+                folded=folded,
+            )
+            for _ in range(members)
+        )
+
+    def embed(self, photos: Tensor) -> Tensor:  # noqa: D102
+        return torch.cat([member.embed(photos) for member in self._members()], 1)
+
+    def logits(self, photos: Tensor) -> Tensor:  # noqa: D102
+        return torch.cat([member.logits(photos) for member in self._members()], 1)
+
+    def _members(self) -> list[ResidualClassifier]:
+        return [member for member in self.members if isinstance(member, ResidualClassifier)]
+
+
+class SeedClassifier(Classifier):
+    """The network of the program that gdwatch replaces: 3x3 convolutions, without padding.
+
+    input: side of the square, pixels; it is fixed by the first linear layer.
+    stages: channels of each convolution; each stage ends with a pooling.
+    grey: sees the luma (ITU-R BT.601) alone.
+    """
+
+    def __init__(
+        self,
+        *,
+        input: int,
+        stages: Sequence[Sequence[int]],
+        grey: bool,
+        mean: Sequence[float],
+        std: Sequence[float],
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__(mean, std)
+        self.luma: Tensor
+        self.register_buffer(
+            "luma", torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1), persistent=False
+        )
+        self.grey = grey
+        layers: list[nn.Module] = []
+        inputs, side = 1 if grey else 3, input
+        for stage in stages:
+            for width in stage:
+                layers += [nn.Conv2d(inputs, width, 3), nn.ReLU()]
+                inputs, side = width, side - 2
+            layers.append(nn.MaxPool2d(2))
+            side //= 2
+        self.features = nn.Sequential(*layers)
+        self.hidden = nn.Sequential(
+            nn.Flatten(),
+            nn.Dropout(dropout),
+            nn.Linear(inputs * side * side, 512),
+            nn.Dropout(dropout),
+        )
+        self.head = nn.Linear(512, 2)
+
+    def embed(self, photos: Tensor) -> Tensor:  # noqa: D102
+        x = self.normalised(photos)
+        if self.grey:
+            x = (x * self.luma).sum(1, keepdim=True)
+        embedding: Tensor = self.hidden(self.features(x))
+        return embedding
+
+    def logits(self, photos: Tensor) -> Tensor:  # noqa: D102
+        # The softmax of two scores is the sigmoid of their difference.
+        scores: Tensor = self.head(self.embed(photos))
+        return scores[:, 1:] - scores[:, :1]
+
+
+ARCHITECTURES: dict[str, type[Classifier]] = {
+    "residual": ResidualClassifier,
+    "ensemble": EnsembleClassifier,
+    "seed": SeedClassifier,
+}

@@ -28,23 +28,27 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 def prepare(
     data: Annotated[
         list[Path],
-        typer.Argument(help="Folders with a manifest.csv, or with folders female/ and male/."),
+        typer.Argument(help="A manifest.csv, a tar, or a folder with one, or with female/ male/."),
     ],
     *,
-    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write.")],
+    source: Annotated[
+        list[str] | None, typer.Option(help="Only pictures of this source; may be repeated.")
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Decode labelled pictures once, as the service does, and split them."""
     from train.prepare import prepare
     from train.sources import SPLITS
 
-    summary = prepare(data, out)
+    summary = prepare(data, out, source)
     for picture in summary.unreadable:
         print(f"gdtrain: {picture.path}: {picture.why}", file=sys.stderr)
     print(f"pictures {len(summary.rows)}")
     for split in SPLITS:
         print(f"{split} {sum(row.split == split for row in summary.rows)}")
-    print(f"duplicates left out {summary.duplicates}")
+    print(f"near-duplicates {summary.near_duplicates}")
+    print(f"without a class {summary.without_class}")
     print(f"unreadable {len(summary.unreadable)}")
 
 
@@ -54,24 +58,39 @@ def fit(
     *,
     out: Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run.")],
     recipe: Annotated[str, typer.Option(help="A name from the package, or a file.")] = "default",
+    pictures: Annotated[
+        int | None, typer.Option(min=1, help="Learn from so many at most, chosen by hash.")
+    ] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Model file that teaches; for distil.")
+    ] = None,
+    clean: Annotated[bool, typer.Option(help="Learn from what `audit --apply` left.")] = False,
     debug: Debug = False,
 ) -> None:
     """Train by a recipe; started again, it goes on after the last whole epoch."""
-    from train import pictures, progress
+    from gdwatch import model, model_file
+    from train import progress, team
     from train import recipe as recipes
     from train.fit import fit
+    from train.pictures import load, load_clean
 
     wanted = recipes.read(recipe)
+    if pictures is not None:
+        wanted = wanted.model_copy(update={"pictures": pictures})
+    prepared = load_clean(folder) if clean else load(folder)
+    taught_by = model.load(model_file.read(teacher)) if teacher else None
     try:
-        with progress.training() as shown:
-            run = fit(pictures.load(folder), wanted, out, shown.step, shown.epoch)
+        with team.joined() as we, progress.training(wanted) as bar:
+            shown = bar if we.rank == 0 else progress.Silent()
+            run = fit(prepared, wanted, out, shown, taught_by, we)
     except KeyboardInterrupt as error:
         raise GdwatchError(
             "stopped", "the same command goes on after the last whole epoch"
         ) from error
-    best = run.best_epoch
-    print(f"best epoch {best.epoch}")
-    print(f"val balanced accuracy {best.val_balanced_accuracy:.4f}")
+    if we.rank == 0:
+        best = run.best_epoch
+        print(f"best epoch {best.epoch}")
+        print(f"val balanced accuracy {best.val_balanced_accuracy:.4f}")
 
 
 @app.command()

@@ -1,6 +1,11 @@
-"""Pictures at the size of an epoch, and changed at random: a batch at a time, on the CPU."""
+"""Pictures at the size of an epoch, and changed at random: a batch at a time, on its device.
+
+The dice are always thrown on the CPU and for the whole batch, so that they fall alike on every
+device and however many processes share the batch.
+"""
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
@@ -24,20 +29,51 @@ def at_size(photos: Tensor, size: int) -> Tensor:
     return F.interpolate(photos, size=(size, size), mode="bilinear", antialias=True)
 
 
-def augment(photos: Tensor, how: Augmentation) -> Tensor:
-    """Mirror, turn, zoom, shift, lighten and grey each picture by its own dice.
+@dataclass(frozen=True, slots=True)
+class Dice:
+    """What is to be done to each picture of a batch; all float32.
 
-    photos: uint8 (B, 3, S, S), RGB.
-
-    Returns float32 (B, 3, S, S), about 0 to 255; what lies outside repeats the edge.
+    affine: (B, 2, 3), where each result looks into its picture, coordinates from -1 to 1.
+    contrast, brightness: (B,), factor and summand; grey: (B,), 1 for no colour, else 0.
     """
-    x = _recoloured(photos.float().contiguous(), how)
-    grid = F.affine_grid(_affine(len(x), how), list(x.shape), align_corners=False)
-    return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+
+    affine: Tensor
+    contrast: Tensor
+    brightness: Tensor
+    grey: Tensor
+
+    def part(self, which: slice) -> "Dice":
+        """Those of some pictures."""
+        return Dice(
+            self.affine[which], self.contrast[which], self.brightness[which], self.grey[which]
+        )
+
+
+def throw(count: int, how: Augmentation) -> Dice:
+    """Throw the dice for a batch: mirror, turn, zoom, shift, lighten and grey each picture."""
+    return Dice(
+        affine=_affine(count, how),
+        contrast=1 + how.contrast * _spread(count),
+        brightness=255 * how.brightness * _spread(count),
+        grey=(torch.rand(count) < how.grey).float(),
+    )
+
+
+def augment(photos: Tensor, dice: Dice, how: Augmentation) -> Tensor:
+    """Change each picture as its dice say.
+
+    photos: uint8 (B, 3, S, S), RGB, on any device.
+
+    Returns float32 (B, 3, S, S), about 0 to 255, on the same device; what lies outside a picture
+    repeats its edge or is black, as the recipe says.
+    """
+    x = _recoloured(photos.float().contiguous(), dice)
+    grid = F.affine_grid(dice.affine.to(x.device), list(x.shape), align_corners=False)
+    padding = "zeros" if how.outside == "black" else "border"
+    return F.grid_sample(x, grid, how.interpolation, padding, align_corners=False)
 
 
 def _affine(count: int, how: Augmentation) -> Tensor:
-    """Where each result looks into its picture: (count, 2, 3), coordinates from -1 to 1."""
     angle = _spread(count) * math.radians(how.degrees)
     zoom = torch.exp(_spread(count) * math.log(how.zoom))
     mirror = torch.where(torch.rand(count) < 0.5, -1.0, 1.0)
@@ -48,14 +84,14 @@ def _affine(count: int, how: Augmentation) -> Tensor:
     return torch.cat((turn, shift[:, :, None]), 2)
 
 
-def _recoloured(x: Tensor, how: Augmentation) -> Tensor:
-    count = len(x)
-    grey = (x * torch.tensor(_LUMA).view(3, 1, 1)).sum(1, keepdim=True)
-    x = torch.where((torch.rand(count) < how.grey).view(count, 1, 1, 1), grey, x)
-    mean = grey.mean((1, 2, 3)).view(count, 1, 1, 1)
-    contrast = 1 + how.contrast * _spread(count).view(count, 1, 1, 1)
-    brightness = 255 * how.brightness * _spread(count).view(count, 1, 1, 1)
-    return (x * contrast + (mean * (1 - contrast) + brightness)).clamp_(0, 255)
+def _recoloured(x: Tensor, dice: Dice) -> Tensor:
+    def each(values: Tensor) -> Tensor:
+        return values.to(x.device).view(-1, 1, 1, 1)
+
+    luma = (x * torch.tensor(_LUMA, device=x.device).view(3, 1, 1)).sum(1, keepdim=True)
+    mean, contrast = luma.mean((1, 2, 3), keepdim=True), each(dice.contrast)
+    x = torch.lerp(x, luma.expand_as(x), each(dice.grey))
+    return (x * contrast + (mean * (1 - contrast) + each(dice.brightness))).clamp_(0, 255)
 
 
 def _spread(count: int) -> Tensor:

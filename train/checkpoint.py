@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from gdwatch.errors import GdwatchError
-from gdwatch.network import ResidualClassifier
-from train.recipe import Recipe
+from gdwatch.network import ARCHITECTURES, Classifier
+from train.publish import publish
+from train.recipe import Colour, Recipe
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -21,14 +22,16 @@ CHECKPOINT = "checkpoint.pt"
 class Basis:
     """What a run is made from, and must not change while it lasts.
 
-    data: digest of the prepared folder.
-    mean, std: of its training pictures, in 0 to 1, RGB.
+    data: digest of the prepared folder's manifest.
+    teacher: SHA-256 of the model file that teaches, empty without one.
+    mean, std: for the network, in 0 to 1, RGB.
     """
 
     recipe: Recipe
     data: str
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    teacher: str
+    mean: Colour
+    std: Colour
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,78 +54,104 @@ class Run:
     """A training run; `fit` changes it from epoch to epoch.
 
     average: the network with the running average of the weights, the one that is measured.
-    best: the average's weights after the best epoch so far.
+    scaler: of the gradients in half precision; does nothing on a CPU.
+    best: the average's weights after the best epoch so far, on the CPU.
     """
 
     basis: Basis
-    network: nn.Module
-    average: nn.Module
+    network: Classifier
+    average: Classifier
     optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
     best: dict[str, Tensor]
     history: list[Epoch]
 
     @property
     def best_epoch(self) -> Epoch:
         """The epoch that `best` is from: of equals the first."""
+        if self.basis.recipe.best_by == "loss":
+            return min(self.history, key=lambda epoch: epoch.val_loss)
         return max(self.history, key=lambda epoch: epoch.val_balanced_accuracy)
 
+    def to(self, device: torch.device) -> None:
+        """Move everything that learns to a device."""
+        self.network.to(device)
+        self.average.to(device)
+        # Loading its own state casts it to where the weights are.
+        self.optimizer.load_state_dict(self.optimizer.state_dict())
 
-def build(basis: Basis) -> nn.Module:
+
+def build(basis: Basis) -> Classifier:
     """Make the recipe's network, untrained."""
-    shape = basis.recipe.network
-    return ResidualClassifier(
-        stem=shape.stem, widths=shape.widths, blocks=shape.blocks, mean=basis.mean, std=basis.std
-    ).to(memory_format=torch.channels_last)
+    recipe = basis.recipe
+    architecture = ARCHITECTURES[recipe.network.arch]
+    return architecture(**recipe.arguments, mean=basis.mean, std=basis.std).to(
+        memory_format=torch.channels_last
+    )
 
 
 def start(basis: Basis) -> Run:
     """Begin a run with random weights, the same ones for the same seed."""
     torch.manual_seed(basis.recipe.seed)
     network = build(basis)
-    # Decay is for what multiplies; norms and biases would only be pulled off their place.
-    decayed = [weight for weight in network.parameters() if weight.ndim > 1]
-    others = [weight for weight in network.parameters() if weight.ndim == 1]
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": decayed, "weight_decay": basis.recipe.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ],
-        lr=basis.recipe.lr,
-    )
     average = copy.deepcopy(network).eval()
-    return Run(basis, network, average, optimizer, {}, [])
+    scaler = torch.amp.GradScaler("cuda", enabled=torch.cuda.is_available())
+    return Run(basis, network, average, _optimizer(basis.recipe, network), scaler, {}, [])
+
+
+def _optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
+    how = recipe.optimizer
+    # Decay is for what multiplies; norms and biases would only be pulled off their place.
+    groups = [
+        {
+            "params": [weight for weight in network.parameters() if weight.ndim > 1],
+            "weight_decay": how.weight_decay,
+        },
+        {
+            "params": [weight for weight in network.parameters() if weight.ndim == 1],
+            "weight_decay": 0.0,
+        },
+    ]
+    if how.name == "adam":
+        return torch.optim.Adam(groups, lr=how.lr)
+    return torch.optim.AdamW(groups, lr=how.lr)
 
 
 def save(run: Run, folder: Path) -> None:
-    """Write the checkpoint, whole or not at all; only tensors, numbers and text are in it."""
+    """Write the checkpoint, whole or not at all; only tensors, numbers and text are in it.
+
+    Raises GdwatchError; the checkpoint before is intact then.
+    """
     basis = run.basis
     content = {
         "recipe": basis.recipe.model_dump_json(),
         "data": basis.data,
+        "teacher": basis.teacher,
         "mean": list(basis.mean),
         "std": list(basis.std),
         "network": run.network.state_dict(),
         "average": run.average.state_dict(),
         "optimizer": run.optimizer.state_dict(),
+        "scaler": run.scaler.state_dict(),
         "best": run.best,
         "history": [
             [e.epoch, e.size, e.train_loss, e.val_loss, e.val_balanced_accuracy, e.seconds]
             for e in run.history
         ],
     }
-    aside = folder / (CHECKPOINT + ".part")
-    torch.save(content, aside)
-    aside.replace(folder / CHECKPOINT)
+    with publish(folder / CHECKPOINT) as aside:
+        torch.save(content, aside)
 
 
 def load(folder: Path) -> Run:
     """Read a run where its last epoch left it. Raises GdwatchError."""
     path = folder / CHECKPOINT
     try:
-        content: dict[str, Any] = torch.load(path, weights_only=True)
+        content: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
         basis = Basis(
             recipe=Recipe.model_validate(json.loads(content["recipe"])),
             data=content["data"],
+            teacher=content["teacher"],
             mean=tuple(content["mean"]),
             std=tuple(content["std"]),
         )
@@ -130,6 +159,8 @@ def load(folder: Path) -> Run:
         run.network.load_state_dict(content["network"])
         run.average.load_state_dict(content["average"])
         run.optimizer.load_state_dict(content["optimizer"])
+        if content["scaler"]:  # a run on a CPU has none
+            run.scaler.load_state_dict(content["scaler"])
         run.best = content["best"]
         run.history = [Epoch(*row) for row in content["history"]]
     except FileNotFoundError as error:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from rich.table import Table
-from torch import nn
 
 from gdwatch.errors import GdwatchError
 from gdwatch.model_file import Details
+from gdwatch.network import Classifier
 from train.judge import logits
 from train.measures import Bools, Floats, Measures, measure, probabilities
 from train.pictures import SIDE, Prepared, Row
@@ -32,7 +32,7 @@ class Evaluation:
 
 
 def evaluate(
-    classifier: nn.Module, details: Details, prepared: Prepared, split: str, min_age: int
+    classifier: Classifier, details: Details, prepared: Prepared, split: str, min_age: int
 ) -> Evaluation:
     """Judge a model by a split. Raises GdwatchError if that holds no picture."""
     rows = prepared.select(split, min_age)

@@ -78,7 +78,7 @@ def _details(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         locator=None,
         classifier=Network(
-            arch="residual", arguments=recipe.network.model_dump(), input=recipe.input
+            arch=recipe.network.arch, arguments=recipe.arguments, input=recipe.input
         ),
         preprocessing=Preprocessing(mean=run.basis.mean, std=run.basis.std),
         temperature=temperature,

@@ -1,101 +1,83 @@
 """Train a network by a recipe; a stopped run goes on where its last epoch ended."""
 
-import csv
-import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
-from torch import Tensor, nn
 
-from gdwatch.errors import GdwatchError
-from train import checkpoint, pictures
-from train.augment import at_size, augment
+from gdwatch.errors import GdwatchError, UsageError
+from gdwatch.model import Model
+from train import checkpoint, history, pictures
 from train.checkpoint import CHECKPOINT, Basis, Epoch, Run
 from train.judge import Indices, logits, photos
-from train.measures import balanced_accuracy
+from train.learn import Lessons, Shown, learn, learner
+from train.measures import balanced_accuracy, probabilities
 from train.pictures import Prepared
-from train.recipe import Recipe
+from train.publish import publish
+from train.recipe import Colour, Recipe
+from train.team import Team, alone
 
-METRICS = "metrics.csv"
 PREPARED = "prepared.txt"  # where the pictures are, for `export`
 _STATISTICS = 4000  # pictures are enough for mean and standard deviation to three digits
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One batch was learnt: for the progress bar.
-
-    step: from 1 to `steps` within the epoch; pictures: in the batch.
-    """
-
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    pictures: int
-    loss: float
 
 
 def fit(
     prepared: Prepared,
     recipe: Recipe,
     out: Path,
-    on_step: Callable[[Step], None],
-    on_epoch: Callable[[Epoch], None],
+    shown: Shown,
+    teacher: Model | None = None,
+    team: Team | None = None,
 ) -> Run:
     """Train until the recipe's last epoch, with a checkpoint in `out` after each.
 
     Raises GdwatchError if the data do not suffice or `out` holds a run of something else.
     """
-    learnt = shown(prepared, recipe)
+    team = team or alone()
+    team.require_equal_parts(recipe.batch)
+    learnt = pictures_of_an_epoch(prepared, recipe)
     held_back = prepared.select("val", recipe.min_age)
-    male = prepared.is_male()
-    for split, rows in (("train", learnt), ("val", held_back)):
-        if len(set(male[rows].tolist())) < 2:
-            raise GdwatchError(
-                f"{prepared.folder}: split {split} has {len(rows)} pictures, not of both classes",
-                "prepare more pictures",
-            )
+    _require_both_classes(prepared, learnt, held_back)
+    _require_teacher(recipe, teacher)
     out.mkdir(parents=True, exist_ok=True)
-    run = _resume(prepared, recipe, learnt, out)
-    (out / PREPARED).write_text(str(prepared.folder.resolve()), encoding="utf-8")
-    for number in range(len(run.history), len(recipe.sizes)):
+    run = _resume(prepared, recipe, learnt, out, teacher)
+    run.to(team.device)
+    if team.rank == 0:
+        _write_origin(prepared, recipe, out)
+    targets = _targets(prepared, learnt, recipe, teacher, team)
+    network = learner(run.network, team)
+    for _ in range(len(run.history), len(recipe.sizes)):
         began = time.monotonic()
-        loss = _learn(run, prepared, learnt, number, on_step)
+        loss = learn(run, network, Lessons(prepared, learnt, targets), team, shown)
         epoch = _measured(run, prepared, held_back, loss, began)
         run.history.append(epoch)
         if run.best_epoch is epoch:
-            run.best = {name: value.clone() for name, value in run.average.state_dict().items()}
-        checkpoint.save(run, out)
-        _write_metrics(run.history, out)
-        on_epoch(epoch)
+            run.best = {
+                name: value.clone().cpu() for name, value in run.average.state_dict().items()
+            }
+        if team.rank == 0:
+            checkpoint.save(run, out)
+            history.write(run.history, out)
+        shown.epoch(epoch)
     return run
 
 
-def shown(prepared: Prepared, recipe: Recipe) -> Indices:
+def pictures_of_an_epoch(prepared: Prepared, recipe: Recipe) -> Indices:
     """The rows that an epoch shows, small sources repeated."""
     rows = prepared.select("train", recipe.min_age)
+    if recipe.pictures is not None:
+        by_hash = sorted(rows.tolist(), key=lambda row: prepared.rows[row].sha256)
+        rows = np.sort(np.array(by_hash[: recipe.pictures], dtype=np.int64))
     times = [recipe.repeat.get(prepared.rows[row].source, 1) for row in rows]
     return np.repeat(rows, times)
-
-
-def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
-    """Up in a line during the warm-up, then down along a cosine to nothing."""
-    if step < recipe.warmup_steps:
-        return recipe.lr * (step + 1) / recipe.warmup_steps
-    done = (step - recipe.warmup_steps) / max(1, steps - recipe.warmup_steps)
-    return recipe.lr * (1 + math.cos(math.pi * done)) / 2
 
 
 def prepared_of(run: Run, folder: Path) -> Prepared:
     """Open the prepared folder that the run in `folder` learns from. Raises GdwatchError."""
     try:
-        prepared = pictures.load(Path((folder / PREPARED).read_text(encoding="utf-8")))
+        prepared = pictures.load_manifest(Path((folder / PREPARED).read_text(encoding="utf-8")))
     except OSError as error:
         raise GdwatchError(
             f"{folder}: no {PREPARED} in it", "give the run to `gdtrain fit` once more"
@@ -104,12 +86,35 @@ def prepared_of(run: Run, folder: Path) -> Prepared:
     return prepared
 
 
-def _resume(prepared: Prepared, recipe: Recipe, learnt: Indices, out: Path) -> Run:
+def _require_both_classes(prepared: Prepared, learnt: Indices, held_back: Indices) -> None:
+    male = prepared.is_male()
+    for split, rows in (("train", learnt), ("val", held_back)):
+        if len(set(male[rows].tolist())) < 2:
+            raise GdwatchError(
+                f"{prepared.folder}: split {split} has {len(rows)} pictures, not of both classes",
+                "prepare more pictures",
+            )
+
+
+def _require_teacher(recipe: Recipe, teacher: Model | None) -> None:
+    if recipe.teacher and teacher is None:
+        raise UsageError("the recipe has a teacher, but none was given", "name one with --teacher")
+    if teacher is not None and not recipe.teacher:
+        raise UsageError(
+            "the recipe has no `teacher`", "leave --teacher out, or use the recipe distil"
+        )
+
+
+def _resume(
+    prepared: Prepared, recipe: Recipe, learnt: Indices, out: Path, teacher: Model | None
+) -> Run:
+    taught_by = teacher.sha256 if teacher else ""
     if not (out / CHECKPOINT).exists():
-        return checkpoint.start(_basis(prepared, recipe, learnt))
+        return checkpoint.start(_basis(prepared, recipe, learnt, taught_by))
     run = checkpoint.load(out)
     _require_same("recipe", out, same=run.basis.recipe == recipe)
     _require_same("prepared folder", out, same=run.basis.data == prepared.digest)
+    _require_same("teacher", out, same=run.basis.teacher == taught_by)
     return run
 
 
@@ -120,64 +125,42 @@ def _require_same(what: str, out: Path, *, same: bool) -> None:
         )
 
 
-def _basis(prepared: Prepared, recipe: Recipe, learnt: Indices) -> Basis:
+def _basis(prepared: Prepared, recipe: Recipe, learnt: Indices, teacher: str) -> Basis:
     some = np.sort(np.random.default_rng(recipe.seed).permutation(learnt)[:_STATISTICS])
     values = photos(prepared, some).float() / 255
     mean, std = values.mean((0, 2, 3)).tolist(), values.std((0, 2, 3)).tolist()
     return Basis(
         recipe=recipe,
         data=prepared.digest,
-        mean=(round(mean[0], 4), round(mean[1], 4), round(mean[2], 4)),
-        # Black pictures have none, and it divides.
-        std=(max(0.01, round(std[0], 4)), max(0.01, round(std[1], 4)), max(0.01, round(std[2], 4))),
+        teacher=teacher,
+        mean=recipe.mean or _rounded(mean),
+        std=recipe.std or _rounded([max(0.01, value) for value in std]),  # of black it is 0
     )
 
 
-def _learn(
-    run: Run, prepared: Prepared, learnt: Indices, number: int, on_step: Callable[[Step], None]
-) -> float:
-    """Run one epoch; returns its mean loss."""
-    recipe = run.basis.recipe
-    # Order, augmentation and dropout of an epoch depend on its number alone, so a run that
-    # goes on throws the same dice as one that was never stopped.
-    torch.manual_seed(recipe.seed * 1_000_003 + number)
-    run.network.train()
-    male = torch.from_numpy(prepared.is_male()).float()
-    batches = list(_batches(learnt, recipe.batch))
-    total = 0.0
-    for step, rows in enumerate(batches):
-        rate = learning_rate(number * len(batches) + step, len(recipe.sizes) * len(batches), recipe)
-        for group in run.optimizer.param_groups:
-            group["lr"] = rate
-        seen = augment(at_size(photos(prepared, rows), recipe.sizes[number]), recipe.augmentation)
-        loss = _loss(run.network(seen), male[rows], recipe.label_smoothing)
-        run.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        run.optimizer.step()
-        _follow(run.average, run.network, recipe.ema)
-        total += loss.item()
-        on_step(Step(number + 1, len(recipe.sizes), step + 1, len(batches), len(rows), loss.item()))
-    return total / len(batches)
+def _rounded(colour: list[float]) -> Colour:
+    return round(colour[0], 4), round(colour[1], 4), round(colour[2], 4)
 
 
-def _batches(learnt: Indices, batch: int) -> Iterator[Indices]:
-    order = learnt[torch.randperm(len(learnt)).numpy()]
-    whole = max(1, len(order) // batch)  # a last small batch would only disturb the norms
-    for number in range(whole):
-        yield order[number * batch : (number + 1) * batch]
+def _write_origin(prepared: Prepared, recipe: Recipe, out: Path) -> None:
+    with publish(out / PREPARED) as aside:
+        aside.write_text(str(prepared.manifest.resolve()), encoding="utf-8")
+    history.write_recipe(recipe, out)
 
 
-def _loss(judged: Tensor, male: Tensor, smoothing: float) -> Tensor:
-    return F.binary_cross_entropy_with_logits(judged, male * (1 - smoothing) + smoothing / 2)
-
-
-def _follow(average: nn.Module, network: nn.Module, keep: float) -> None:
-    """Move the average a little towards the network, its norms' statistics too."""
-    for old, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-        if old.is_floating_point():
-            old.lerp_(new, 1 - keep)
-        else:
-            old.copy_(new)
+def _targets(
+    prepared: Prepared, learnt: Indices, recipe: Recipe, teacher: Model | None, team: Team
+) -> torch.Tensor:
+    """The share of `male` that each row teaches; only those of `learnt` are meant to be used."""
+    smoothing = recipe.label_smoothing
+    targets = prepared.is_male().astype(np.float64) * (1 - smoothing) + smoothing / 2
+    if teacher is not None:
+        rows = np.unique(learnt)
+        classifier, details = teacher.classifier.to(team.device), teacher.details
+        judged = logits(classifier, prepared, rows, details.classifier.input)
+        said = probabilities(judged, details.temperature)
+        targets[rows] += recipe.teacher * (said - targets[rows])
+    return torch.from_numpy(targets).float()
 
 
 def _measured(
@@ -186,7 +169,9 @@ def _measured(
     recipe = run.basis.recipe
     male = prepared.is_male()[held_back]
     judged = logits(run.average, prepared, held_back, recipe.input)
-    loss = _loss(torch.from_numpy(judged), torch.from_numpy(male).double(), 0.0)
+    loss = F.binary_cross_entropy_with_logits(
+        torch.from_numpy(judged), torch.from_numpy(male).double()
+    )
     number = len(run.history)
     return Epoch(
         epoch=number + 1,
@@ -196,10 +181,3 @@ def _measured(
         val_balanced_accuracy=balanced_accuracy(judged > 0, male),
         seconds=time.monotonic() - began,
     )
-
-
-def _write_metrics(history: list[Epoch], out: Path) -> None:
-    with (out / METRICS).open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, [field.name for field in fields(Epoch)])
-        writer.writeheader()
-        writer.writerows(asdict(epoch) for epoch in history)

@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import io
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -14,6 +13,8 @@ from train.sources import MANIFEST
 
 SIDE = 128  # of a prepared picture, in pixels: the largest input of a recipe
 PIXELS = "pictures.npy"
+HASHES = "hashes.npy"
+CLEAN = "manifest.clean.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +43,25 @@ COLUMNS = [field.name for field in fields(Row)]
 class Prepared:
     """A prepared folder.
 
-    pixels: uint8 (N, SIDE, SIDE, 3), RGB, memory-mapped, in the order of `rows`.
+    stored: uint8 (M, SIDE, SIDE, 3), RGB, memory-mapped, of every picture that was prepared.
+    places: int64 (N,), which of them are those of `rows`.
     digest: SHA-256 of the manifest, which names every picture by its own.
     """
 
-    folder: Path
+    manifest: Path
     rows: list[Row]
-    pixels: NDArray[np.uint8]
+    stored: NDArray[np.uint8]
+    places: NDArray[np.int64]
     digest: str
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return self.manifest.parent
+
+    def pixels(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Read the pictures of some rows: uint8 (B, SIDE, SIDE, 3), RGB."""
+        return self.stored[self.places[rows]]
 
     def select(self, split: str, min_age: int) -> NDArray[np.int64]:
         """Which rows belong to a split, without the persons known to be under `min_age` years."""
@@ -69,20 +81,60 @@ class Prepared:
 
 def load(folder: Path) -> Prepared:
     """Open what `gdtrain prepare` wrote. Raises GdwatchError."""
+    return load_manifest(folder / MANIFEST)
+
+
+def load_clean(folder: Path) -> Prepared:
+    """Open what `gdtrain audit --apply` left of a prepared folder. Raises GdwatchError."""
+    if not (folder / CLEAN).is_file():
+        raise GdwatchError(f"{folder}: no {CLEAN} in it", "write it with `gdtrain audit --apply`")
+    return load_manifest(folder / CLEAN)
+
+
+def load_manifest(manifest: Path) -> Prepared:
+    """Open a prepared folder by one of its manifests. Raises GdwatchError."""
+    folder = manifest.parent
     try:
-        content = (folder / MANIFEST).read_bytes()
+        whole = _read(folder / MANIFEST)
+        content = manifest.read_bytes()
+        rows = _read(manifest)
         pixels = np.load(folder / PIXELS, mmap_mode="r")
-        rows = [_row(row) for row in csv.DictReader(io.StringIO(content.decode(), newline=""))]
     except (OSError, ValueError, KeyError) as error:
         raise GdwatchError(
             f"{folder}: not a prepared folder ({error})", "make it with `gdtrain prepare`"
         ) from error
-    if pixels.shape != (len(rows), SIDE, SIDE, 3):
+    if pixels.shape != (len(whole), SIDE, SIDE, 3):
         raise GdwatchError(
-            f"{folder}: {len(rows)} rows in {MANIFEST}, but {PIXELS} is {pixels.shape}",
+            f"{folder}: {len(whole)} rows in {MANIFEST}, but {PIXELS} is {pixels.shape}",
             "make it again with `gdtrain prepare`",
         )
-    return Prepared(folder, rows, pixels, hashlib.sha256(content).hexdigest())
+    place = {row.path: number for number, row in enumerate(whole)}
+    if not place.keys() >= {row.path for row in rows}:
+        raise GdwatchError(
+            f"{manifest}: names pictures that {MANIFEST} does not",
+            "make it again with `gdtrain audit --apply`",
+        )
+    kept = np.array([place[row.path] for row in rows], dtype=np.int64)
+    return Prepared(manifest, rows, pixels, kept, hashlib.sha256(content).hexdigest())
+
+
+def load_hashes(folder: Path) -> NDArray[np.bool_]:
+    """Read the perceptual hashes of every prepared picture: bool (N, 3, 256).
+
+    Raises GdwatchError.
+    """
+    try:
+        packed = np.load(folder / HASHES)
+    except (OSError, ValueError) as error:
+        raise GdwatchError(
+            f"{folder}: no {HASHES} ({error})", "make it with `gdtrain prepare`"
+        ) from error
+    return np.unpackbits(packed, axis=-1).astype(np.bool_)
+
+
+def _read(manifest: Path) -> list[Row]:
+    with manifest.open(newline="", encoding="utf-8") as stream:
+        return [_row(row) for row in csv.DictReader(stream)]
 
 
 def _row(row: dict[str, str]) -> Row:

@@ -2,22 +2,29 @@
 
 import csv
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
 from gdwatch.decode import Limits, Refused, decode
 from gdwatch.errors import GdwatchError, UsageError
-from train.pictures import COLUMNS, PIXELS, SIDE, Row
+from gdwatch.values import Header
+from train import duplicates
+from train.duplicates import connected
+from train.pictures import CLEAN, COLUMNS, HASHES, PIXELS, SIDE, Row, load_hashes
+from train.publish import publish
 from train.sources import CLASSES, MANIFEST, Entry, entries
 
 LIMITS = Limits(max_pixels=100_000_000)
+UNREADABLE = "unreadable.csv"
 _TRAIN, _VAL = 0.84, 0.08  # the rest is the test split
+_PRIORITY = ["", "train", "val", "test"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,89 +37,137 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What `prepare` did.
+    """What `prepare` did; no picture that can be read and has a class is left out.
 
-    duplicates: pictures left out because the same bytes came before them.
+    near_duplicates: pictures that show what another one shows.
+    without_class: pictures whose label is neither of the classes.
     """
 
     rows: list[Row]
     unreadable: list[Unreadable]
-    duplicates: int
+    near_duplicates: int
+    without_class: int
 
 
-def prepare(folders: Sequence[Path], out: Path) -> Summary:
-    """Write `out`/manifest.csv and `out`/pictures.npy from the pictures of all folders.
+def prepare(data: Sequence[Path], out: Path, sources: Collection[str] | None = None) -> Summary:
+    """Write manifest.csv, pictures.npy, hashes.npy and unreadable.csv into `out`.
 
-    Raises GdwatchError where one of the classes is missing.
+    data: as for `sources.entries`; sources: take no others' pictures.
+
+    Raises GdwatchError where one of the classes is missing, or `out` cannot be written.
     """
-    if out.resolve() in [folder.resolve() for folder in folders]:
+    if out.resolve() in [(path if path.is_dir() else path.parent).resolve() for path in data]:
         raise UsageError(
             f"{out}: holds the pictures",
             f"give --out another folder: its {MANIFEST} would be overwritten",
         )
-    listed = entries(folders)
-    where = ", ".join(map(str, folders))
-    _require_both_classes([entry.label for entry in listed], where)
+    where = ", ".join(map(str, data))
+    listed = entries(data)
+    if sources:
+        listed = _only(listed, sources, where)
+    with_class = [entry for entry in listed if entry.label in CLASSES]
+    _require_both_classes([entry.label for entry in with_class], where)
     out.mkdir(parents=True, exist_ok=True)
-    pixels, manifest = out / PIXELS, out / MANIFEST
-    manifest.unlink(missing_ok=True)  # from here until the end the folder is not a prepared one
-    shown = track(
-        listed,
-        "decoding",
-        console=(console := Console(stderr=True)),
-        disable=not console.is_terminal,
-    )
-    summary = _decode_all(shown, pixels)
-    _require_both_classes([row.label for row in summary.rows], f"{where}: readable pictures")
-    aside = manifest.with_name(manifest.name + ".part")
-    with aside.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, COLUMNS)
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in summary.rows)
-    aside.replace(manifest)
-    return summary
+    # From here until the end the folder is not a prepared one.
+    (out / MANIFEST).unlink(missing_ok=True)
+    (out / CLEAN).unlink(missing_ok=True)
+    rows, unreadable = _decode_all(with_class, out)
+    _require_both_classes([row.label for row in rows], f"{where}: readable pictures")
+    groups = _same_photograph(out)
+    _write(out / UNREADABLE, ["path", "why"], unreadable)
+    _write(out / MANIFEST, COLUMNS, rows := split_all(rows, groups))
+    sizes = np.bincount(groups)
+    return Summary(rows, unreadable, int((sizes - 1).sum()), len(listed) - len(with_class))
 
 
-def split_of(identity: str, sha256: str) -> str:
-    """Which split a picture belongs to: always the same one, and one for all of a person."""
-    digest = hashlib.blake2b((identity or sha256).encode(), digest_size=8).digest()
+def split_all(rows: Sequence[Row], groups: NDArray[np.int64]) -> list[Row]:
+    """Give every row its split: what belongs together goes to one.
+
+    Together are the pictures of a person and those that show one photograph, also by way of each
+    other. Splits that are given stay as they are, and draw with them what belongs to them.
+
+    groups: (N,), equal for pictures of one photograph.
+    """
+    persons: dict[str, int] = {}
+    pairs = [
+        (number, persons.setdefault(row.identity, number))
+        for number, row in enumerate(rows)
+        if row.identity
+    ]
+    first: dict[int, int] = {}
+    pairs += [(n, first.setdefault(group, n)) for n, group in enumerate(groups.tolist())]
+    together = connected(len(rows), np.array(pairs, dtype=np.int64))
+    given: dict[int, str] = {}
+    names: dict[int, str] = {}
+    for row, group in zip(rows, together.tolist(), strict=True):
+        # A test part that leaks is worse than a training part that is short of a picture.
+        given[group] = max(given.get(group, ""), row.split, key=_PRIORITY.index)
+        names[group] = min(names.get(group, row.identity or row.sha256), row.identity or row.sha256)
+    return [
+        replace(row, split=row.split or given[group] or split_of(names[group]))
+        for row, group in zip(rows, together.tolist(), strict=True)
+    ]
+
+
+def split_of(name: str) -> str:
+    """Which split a name falls into: always the same one."""
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
     share = int.from_bytes(digest, "big") / 2**64
     if share < _TRAIN:
         return "train"
     return "val" if share < _TRAIN + _VAL else "test"
 
 
-def _decode_all(listed: Iterable[Entry], path: Path) -> Summary:
-    """Write the pixels of all that can be read; the first of equal files is kept."""
+def _only(listed: list[Entry], sources: Collection[str], where: str) -> list[Entry]:
+    there = sorted({entry.source for entry in listed})
+    for source in sources:
+        if source not in there:
+            raise UsageError(f"{where}: no source {source}", f"there are {', '.join(there)}")
+    return [entry for entry in listed if entry.source in sources]
+
+
+def _decode_all(listed: Sequence[Entry], out: Path) -> tuple[list[Row], list[Unreadable]]:
+    """Write the pixels and the hashes of all that can be read."""
     rows: list[Row] = []
     unreadable: list[Unreadable] = []
-    seen: set[str] = set()
-    duplicates = 0
-    with path.open("wb") as stream:
+    hashed: list[duplicates.Hashes] = []
+    console = Console(stderr=True)
+    shown = track(listed, "decoding", console=console, disable=not console.is_terminal)
+    with publish(out / PIXELS) as aside, aside.open("wb") as stream:
         _write_header(stream, 0)
-        for entry in listed:
+        for entry in shown:
             try:
                 content = _read(entry)
-                sha256 = hashlib.sha256(content).hexdigest()
-                if sha256 in seen:
-                    duplicates += 1
-                    continue
                 header, square = decode(content, LIMITS, SIDE)
-            except (Refused, OSError) as error:
+            except (Refused, _NotRead) as error:
                 unreadable.append(Unreadable(entry.path, str(error)))
                 continue
-            seen.add(sha256)
-            rows.append(_row(entry, sha256, header.width, header.height))
+            rows.append(_row(entry, hashlib.sha256(content).hexdigest(), header))
+            hashed.append(duplicates.hashes(square))
             stream.write(square.tobytes())
         stream.seek(0)
         _write_header(stream, len(rows))
-    return Summary(rows, unreadable, duplicates)
+    with publish(out / HASHES) as aside, aside.open("wb") as stream:
+        np.save(stream, np.packbits(np.array(hashed), axis=-1))
+    return rows, unreadable
+
+
+def _same_photograph(out: Path) -> NDArray[np.int64]:
+    hashed = load_hashes(out)
+    return connected(len(hashed), duplicates.near(hashed))
+
+
+class _NotRead(Exception):  # noqa: N818 - an answer about one picture
+    pass
 
 
 def _read(entry: Entry) -> bytes:
     if entry.place is None:
-        raise FileNotFoundError("neither beside the manifest nor in a tar there")
-    return entry.place.read()
+        raise _NotRead("neither beside the manifest nor in a tar there")
+    try:
+        return entry.place.read()
+    except OSError as error:
+        raise _NotRead((error.strerror or str(error)).lower()) from error
 
 
 def _write_header(stream: BinaryIO, count: int) -> None:
@@ -123,7 +178,7 @@ def _write_header(stream: BinaryIO, count: int) -> None:
     )
 
 
-def _row(entry: Entry, sha256: str, width: int, height: int) -> Row:
+def _row(entry: Entry, sha256: str, header: Header) -> Row:
     return Row(
         path=entry.path,
         label=entry.label,
@@ -131,11 +186,18 @@ def _row(entry: Entry, sha256: str, width: int, height: int) -> Row:
         age=entry.age,
         group=entry.group,
         identity=entry.identity,
-        split=entry.split or split_of(entry.identity, sha256),
+        split=entry.split,
         sha256=sha256,
-        width=width,
-        height=height,
+        width=header.width,
+        height=header.height,
     )
+
+
+def _write(path: Path, columns: Sequence[str], rows: Sequence[Row | Unreadable]) -> None:
+    with publish(path) as aside, aside.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, columns)
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
 
 
 def _require_both_classes(labels: Sequence[str], where: str) -> None:

@@ -1,6 +1,7 @@
 """What `gdtrain` shows of work that takes long: a bar on a terminal, else a line an epoch."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
@@ -9,23 +10,42 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from train.checkpoint import Epoch
-from train.fit import Step
+from train.learn import Step
+from train.recipe import Recipe
 
 
 class Shown:
     """One training run on standard error."""
 
-    def __init__(self, bar: Progress, stream: TextIO) -> None:
+    def __init__(self, bar: Progress, stream: TextIO, recipe: Recipe) -> None:
         self._bar = bar
         self._stream = stream
-        self._task = bar.add_task("", total=None, loss=0.0)
+        self._sizes = recipe.sizes
+        self._task = bar.add_task("", total=None, loss=0.0, accuracy=0.0, rate=0.0)
+        self._began = 0.0
 
     def step(self, step: Step) -> None:
-        """Move the bar by one batch; `loss` is its own."""
-        name = f"epoch {step.epoch}/{step.epochs}"
+        """Move the bar by one batch; loss and accuracy are its own."""
         if step.step == 1:
-            self._bar.reset(self._task, total=step.steps * step.pictures, description=name)
-        self._bar.update(self._task, advance=step.pictures, loss=step.loss)
+            self._began = time.monotonic()
+            self._begin_epoch(step)
+        seconds = max(1e-3, time.monotonic() - self._began)
+        self._bar.update(
+            self._task,
+            advance=step.size**2 / step.steps,  # what a batch costs
+            loss=step.loss,
+            accuracy=100 * step.accuracy,
+            rate=step.step * step.pictures / seconds,
+        )
+
+    def _begin_epoch(self, step: Step) -> None:
+        costs = [size**2 for size in self._sizes]
+        self._bar.update(
+            self._task,
+            total=sum(costs),
+            completed=sum(costs[: step.epoch - 1]),
+            description=f"epoch {step.epoch}/{len(costs)}",
+        )
 
     def epoch(self, epoch: Epoch) -> None:
         """Write the line of an epoch that is done."""
@@ -40,17 +60,28 @@ class Shown:
             self._bar.console.print(line, highlight=False)
 
 
+class Silent:
+    """For all processes of a team but the first."""
+
+    def step(self, step: Step) -> None:
+        """Say nothing of a batch."""
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Say nothing of an epoch."""
+
+
 @contextmanager
-def training() -> Iterator[Shown]:
+def training(recipe: Recipe) -> Iterator[Shown]:
     """Show a training run as long as the context lasts."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("loss {task.fields[loss]:.3f}"),
-        TextColumn("{task.speed:.0f} images/s"),
+        TextColumn("right {task.fields[accuracy]:.0f} %"),
+        TextColumn("{task.fields[rate]:.0f} images/s"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        yield Shown(bar, sys.stderr)
+        yield Shown(bar, sys.stderr, recipe)

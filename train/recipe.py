@@ -2,9 +2,9 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gdwatch.errors import GdwatchError, UsageError
 from train.pictures import SIDE
@@ -19,12 +19,37 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Shape(_Strict):
-    """Arguments of `ResidualClassifier`."""
-
+class _Stages(_Strict):
     stem: Whole
     widths: list[Whole]
     blocks: list[Annotated[int, Field(ge=0)]]
+    dropout: Share = 0.2
+
+
+class Residual(_Stages):
+    """Arguments of `ResidualClassifier`."""
+
+    arch: Literal["residual"]
+
+
+class Ensemble(_Stages):
+    """Arguments of `EnsembleClassifier`."""
+
+    arch: Literal["ensemble"]
+    members: Whole
+
+
+class Seed(_Strict):
+    """Arguments of `SeedClassifier`."""
+
+    arch: Literal["seed"]
+    stages: Annotated[list[list[Whole]], Field(min_length=1)]
+    grey: bool
+    dropout: Share = 0.2
+
+
+Shape = Annotated[Residual | Ensemble | Seed, Field(discriminator="arch")]
+Colour = tuple[float, float, float]
 
 
 class Phase(_Strict):
@@ -43,23 +68,63 @@ class Augmentation(_Strict):
     brightness: Share
     contrast: Share
     grey: Share
+    outside: Literal["edge", "black"] = "edge"
+    interpolation: Literal["bilinear", "nearest"] = "bilinear"
+
+
+class Optimizer(_Strict):
+    """How the weights are changed; `adam` and `adamw` are torch's."""
+
+    name: Literal["adam", "adamw"]
+    lr: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    schedule: Literal["cosine", "constant"]
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class Recipe(_Strict):
-    """What a model is trained with; the meaning of each number stands in `default.toml`."""
+    """What a model is trained with; the meaning of each number stands in `default.toml`.
+
+    pictures: learn from so many of the split `train` at most, chosen by hash.
+    teacher: share of the teacher's answer in what is learnt; 0 without a teacher.
+    mean, std: for the network, in 0 to 1, RGB; those of the pictures where not given.
+    best_by: which measure of the split `val` tells the best epoch.
+    """
 
     seed: int
     min_age: Annotated[int, Field(ge=0)]
     batch: Annotated[int, Field(ge=2)]
-    lr: Annotated[float, Field(gt=0)]
-    weight_decay: Annotated[float, Field(ge=0)]
-    warmup_steps: Annotated[int, Field(ge=0)]
-    ema: Annotated[float, Field(ge=0, lt=1)]
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    pictures: Whole | None = None
+    loss: Literal["cross-entropy", "nll"] = "cross-entropy"
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    teacher: Share = 0.0
+    mean: Colour | None = None
+    std: Colour | None = None
+    best_by: Literal["loss", "balanced accuracy"] = "balanced accuracy"
+    optimizer: Optimizer
     network: Shape
     phases: Annotated[list[Phase], Field(min_length=1)]
     repeat: dict[str, Whole] = {}
     augmentation: Augmentation
+
+    @model_validator(mode="after")
+    def _nll_takes_classes(self) -> Self:
+        if self.loss == "nll" and (self.label_smoothing or self.teacher):
+            raise ValueError("nll learns classes, not shares: no label_smoothing and no teacher")
+        return self
+
+    @model_validator(mode="after")
+    def _seed_network_has_one_size(self) -> Self:
+        if self.network.arch == "seed" and len(set(self.sizes)) > 1:
+            raise ValueError("a seed network has one size, so its phases must have the same")
+        return self
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Of the network, as the model file keeps them; without mean and std."""
+        arguments = self.network.model_dump(exclude={"arch"})
+        return arguments | {"input": self.input} if self.network.arch == "seed" else arguments
 
     @property
     def sizes(self) -> list[int]:

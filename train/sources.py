@@ -1,4 +1,4 @@
-"""Where labelled pictures lie: a folder with a manifest, or the folders `female` and `male`."""
+"""Where labelled pictures lie: under a manifest, in folders `female` and `male`, or in tars."""
 
 import csv
 import tarfile
@@ -51,42 +51,73 @@ class Entry:
     place: Place | None
 
 
-def entries(folders: Sequence[Path]) -> list[Entry]:
-    """List the pictures of all folders, without those of label `none`.
+def entries(data: Sequence[Path]) -> list[Entry]:
+    """List the pictures of all that is named, those of label `none` too.
 
-    Raises GdwatchError where a folder holds nothing to train with.
+    data: each a folder with manifest.csv, female/ and male/, or tars in it; or one of these files.
+
+    Raises GdwatchError where there is nothing to train with, or two pictures have one name.
     """
     found: list[Entry] = []
-    for folder in folders:
-        if (folder / MANIFEST).is_file():
-            found.extend(_from_manifest(folder))
-        elif any((folder / label).is_dir() for label in CLASSES):
-            found.extend(_from_class_folders(folder))
-        else:
+    for path in data:
+        prefix = f"{_name(path)}/" if len(data) > 1 else ""
+        found.extend(_entries(path, prefix))
+    named: set[str] = set()
+    for entry in found:
+        if entry.path in named:
             raise GdwatchError(
-                f"{folder}: neither {MANIFEST} nor folders female/ and male/ in it",
-                "give the folder that holds them",
+                f"{entry.path}: names two pictures", "rename one of them, or its folder"
             )
-    return [entry for entry in found if entry.label in CLASSES]
+        named.add(entry.path)
+    return found
 
 
-def _from_class_folders(folder: Path) -> list[Entry]:
-    source = folder.resolve().name
-    return [
-        Entry(
-            path=file.relative_to(folder).as_posix(),
-            label=label,
-            source=source,
-            age=None,
-            group="",
-            identity="",
-            split="",
-            place=Place(file, 0, file.stat().st_size),
+def _entries(path: Path, prefix: str) -> list[Entry]:
+    if path.name == MANIFEST and path.is_file():
+        return _from_manifest(path.parent)
+    if path.suffix == ".tar" and path.is_file():
+        return _from_tar(path, prefix)
+    if (path / MANIFEST).is_file():
+        return _from_manifest(path)
+    if any((path / label).is_dir() for label in CLASSES):
+        return _from_class_folders(path, prefix)
+    tars = sorted(path.glob("*.tar"))
+    if not tars:
+        raise GdwatchError(
+            f"{path}: neither {MANIFEST} nor folders female/ and male/ nor tars in it",
+            "give the folder that holds them",
         )
+    return [entry for tar in tars for entry in _from_tar(tar, f"{prefix}{tar.stem}/")]
+
+
+def _name(path: Path) -> str:
+    return path.stem if path.suffix == ".tar" else path.resolve().name
+
+
+def _from_class_folders(folder: Path, prefix: str) -> list[Entry]:
+    return [
+        _unknown(prefix + file.relative_to(folder).as_posix(), label, _name(folder), place)
         for label in CLASSES
         for file in sorted((folder / label).rglob("*"))
         if file.is_file() and not file.name.startswith(".")
+        for place in [Place(file, 0, file.stat().st_size)]
     ]
+
+
+def _from_tar(path: Path, prefix: str) -> list[Entry]:
+    found = []
+    for name, place in sorted(_index_tar(path).items()):
+        labels = [part for part in name.split("/")[:-1] if part in CLASSES]
+        if labels and not name.split("/")[-1].startswith("."):
+            found.append(_unknown(prefix + name, labels[-1], path.stem, place))
+    if not found:
+        raise GdwatchError(f"{path}: no folders female/ and male/ in it", "make it of both")
+    return found
+
+
+def _unknown(path: str, label: str, source: str, place: Place) -> Entry:
+    """A picture of which nothing is known but its class."""
+    return Entry(path, label, source, age=None, group="", identity="", split="", place=place)
 
 
 def _from_manifest(folder: Path) -> list[Entry]:
@@ -133,17 +164,22 @@ def _place(folder: Path, path: str, in_tars: dict[str, Place]) -> Place | None:
 
 
 def _index_tars(folder: Path) -> dict[str, Place]:
-    """Where the members of the folder's tars lie, by name: the tars are never unpacked."""
     index: dict[str, Place] = {}
     for path in sorted(folder.glob("*.tar")):
-        try:
-            with tarfile.open(path, "r:") as tar:
-                for member in tar:
-                    if member.isfile():
-                        name = member.name.removeprefix("./")
-                        index[name] = Place(path, member.offset_data, member.size)
-        except tarfile.TarError as error:
-            raise GdwatchError(
-                f"{path}: not a whole, uncompressed tar ({error})", "make it again with `tar -cf`"
-            ) from error
+        index |= _index_tar(path)
     return index
+
+
+def _index_tar(path: Path) -> dict[str, Place]:
+    """Where the members of a tar lie, by name: it is never unpacked."""
+    try:
+        with tarfile.open(path, "r:") as tar:
+            return {
+                member.name.removeprefix("./"): Place(path, member.offset_data, member.size)
+                for member in tar
+                if member.isfile()
+            }
+    except (tarfile.TarError, OSError) as error:
+        raise GdwatchError(
+            f"{path}: not a whole, uncompressed tar ({error})", "make it again with `tar -cf`"
+        ) from error
