@@ -53,6 +53,32 @@ def prepare(
 
 
 @app.command()
+def audit(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `prepare` wrote.")],
+    *,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Write manifest.clean.csv, for `fit --clean`.")
+    ] = False,
+    min_age: Annotated[int, typer.Option(help="Doubt no label of who is younger.")] = 10,
+    debug: Debug = False,
+) -> None:
+    """Find duplicates, swapped labels, and pictures that show nothing or no one can tell."""
+    from train import audit as audits
+    from train.audit_page import PAGE, write
+    from train.pictures import load
+
+    prepared = load(folder)
+    findings = audits.audit(prepared, min_age)
+    write(prepared, findings)
+    for trouble, count in audits.counts(findings).items():
+        print(f"{trouble} {count}")
+    print(f"{folder / audits.AUDIT}")
+    print(f"{folder / PAGE}")
+    if apply:
+        print(f"excluded {audits.apply(prepared, findings)} of {len(prepared.rows)}")
+
+
+@app.command()
 def fit(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `prepare` wrote.")],
     *,

@@ -38,7 +38,7 @@ class Basis:
 class Epoch:
     """How one epoch went.
 
-    size: of the input, pixels; seconds: of wall time, validation included.
+    size: of the input, pixels, also of what is measured; seconds: of wall time, all included.
     """
 
     epoch: int
@@ -68,10 +68,12 @@ class Run:
 
     @property
     def best_epoch(self) -> Epoch:
-        """The epoch that `best` is from: of equals the first."""
+        """The epoch that `best` is from: of the last size that was learnt; of equals the first."""
+        size = self.history[-1].size  # a network is used with the size that it was trained with
+        measured = [epoch for epoch in self.history if epoch.size == size]
         if self.basis.recipe.best_by == "loss":
-            return min(self.history, key=lambda epoch: epoch.val_loss)
-        return max(self.history, key=lambda epoch: epoch.val_balanced_accuracy)
+            return min(measured, key=lambda epoch: epoch.val_loss)
+        return max(measured, key=lambda epoch: epoch.val_balanced_accuracy)
 
     def to(self, device: torch.device) -> None:
         """Move everything that learns to a device."""

@@ -62,6 +62,15 @@ def near(hashed: Hashes, bits: int = NEAR) -> NDArray[np.int64]:
     return np.array(sorted(pairs | set(equal)), dtype=np.int64).reshape(-1, 2)
 
 
+def distance(hashed: Hashes, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """By how many bits the pictures of each pair differ, cut as fits best; (P,)."""
+    one, other = hashed[pairs[:, 0]], hashed[pairs[:, 1]]
+    there = (one[:, :1] != other).sum(2).min(1)
+    back = (other[:, :1] != one).sum(2).min(1)
+    least: NDArray[np.int64] = np.minimum(there, back)
+    return least
+
+
 def connected(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     """Number the groups that pairs make of pictures; returns the group of each, (count,)."""
     graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))

@@ -166,16 +166,16 @@ def _targets(
 def _measured(
     run: Run, prepared: Prepared, held_back: Indices, train_loss: float, began: float
 ) -> Epoch:
-    recipe = run.basis.recipe
+    number = len(run.history)
+    size = run.basis.recipe.sizes[number]
     male = prepared.is_male()[held_back]
-    judged = logits(run.average, prepared, held_back, recipe.input)
+    judged = logits(run.average, prepared, held_back, size)
     loss = F.binary_cross_entropy_with_logits(
         torch.from_numpy(judged), torch.from_numpy(male).double()
     )
-    number = len(run.history)
     return Epoch(
         epoch=number + 1,
-        size=recipe.sizes[number],
+        size=size,
         train_loss=train_loss,
         val_loss=loss.item(),
         val_balanced_accuracy=balanced_accuracy(judged > 0, male),

@@ -94,9 +94,9 @@ def learn(run: Run, network: nn.Module, lessons: Lessons, team: Team, shown: Sho
     batches = list(_batches(lessons.rows, recipe.batch))
     total = 0.0
     for step, batch in enumerate(batches):
-        done = (number * len(batches) + step, len(recipe.sizes) * len(batches))
+        done, steps = number * len(batches) + step, len(recipe.sizes) * len(batches)
         for group in run.optimizer.param_groups:
-            group["lr"] = learning_rate(*done, recipe.optimizer)
+            group["lr"] = learning_rate(done, steps, recipe.optimizer)
         part = team.part(len(batch))
         dice = throw(len(batch), recipe.augmentation).part(part)
         seen = at_size(photos(lessons.prepared, batch[part], team.device), size)
@@ -108,7 +108,8 @@ def learn(run: Run, network: nn.Module, lessons: Lessons, team: Team, shown: Sho
         run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         run.scaler.step(run.optimizer)
         run.scaler.update()
-        _follow(run.average, run.network, recipe.optimizer.ema)
+        # At first it forgets faster, or it would remember little but the random weights.
+        _follow(run.average, run.network, min(recipe.optimizer.ema, (1 + done) / (10 + done)))
         total += loss.item()
         right = ((logits.detach().mean(1) > 0) == (targets > 0.5)).float().mean().item()
         shown.step(Step(number + 1, step + 1, len(batches), size, len(batch), loss.item(), right))
@@ -117,11 +118,12 @@ def learn(run: Run, network: nn.Module, lessons: Lessons, team: Team, shown: Sho
 
 def learning_rate(step: int, steps: int, optimizer: Optimizer) -> float:
     """Up in a line during the warm-up; then constant, or down along a cosine to nothing."""
-    if step < optimizer.warmup_steps:
-        return optimizer.lr * (step + 1) / optimizer.warmup_steps
+    warmup = round(steps * optimizer.warmup)
+    if step < warmup:
+        return optimizer.lr * (step + 1) / warmup
     if optimizer.schedule == "constant":
         return optimizer.lr
-    done = (step - optimizer.warmup_steps) / max(1, steps - optimizer.warmup_steps)
+    done = (step - warmup) / max(1, steps - warmup)
     return optimizer.lr * (1 + math.cos(math.pi * done)) / 2
 
 

@@ -79,7 +79,7 @@ class Optimizer(_Strict):
     lr: Annotated[float, Field(gt=0)]
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     schedule: Literal["cosine", "constant"]
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    warmup: Share = 0.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 

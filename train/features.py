@@ -1,0 +1,62 @@
+"""What the shipped model sees in prepared pictures: numbers to compare pictures by."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from gdwatch import model, model_file
+from gdwatch.network import Classifier
+from train.augment import at_size
+from train.judge import photos
+from train.measures import Floats
+from train.pictures import Prepared
+from train.publish import publish
+
+FEATURES = "features.npz"
+MODEL = "fast"
+_BATCH = 128
+
+
+def features(prepared: Prepared) -> Floats:
+    """The embedding of every picture, mean of it and its mirror image; float64 (N, D).
+
+    Kept in FEATURES: computed once for the same pictures and the same model.
+    """
+    loaded = model.load(model_file.read(model_file.find(MODEL)))
+    path = prepared.folder / FEATURES
+    basis = f"{prepared.digest} {loaded.sha256}"
+    kept = _read(path, basis)
+    if kept is not None:
+        return kept
+    computed = _compute(loaded.classifier, loaded.details.classifier.input, prepared)
+    with publish(path) as aside, aside.open("wb") as stream:
+        np.savez(stream, basis=basis, features=computed.astype(np.float32))
+    return computed
+
+
+def _read(path: Path, basis: str) -> Floats | None:
+    try:
+        with np.load(path) as kept:
+            if str(kept["basis"]) == basis:
+                return np.asarray(kept["features"], dtype=np.float64)
+    except (OSError, ValueError, KeyError):
+        pass  # not there, of other pictures or another model: computed anew
+    return None
+
+
+def _compute(network: Classifier, size: int, prepared: Prepared) -> Floats:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network.to(device)
+    console = Console(stderr=True)
+    starts = range(0, len(prepared.rows), _BATCH)
+    parts: list[Tensor] = []
+    with torch.inference_mode():
+        for start in track(starts, "looking", console=console, disable=not console.is_terminal):
+            rows = np.arange(start, min(start + _BATCH, len(prepared.rows)))
+            seen = at_size(photos(prepared, rows, device), size)
+            parts.append(((network.embed(seen) + network.embed(seen.flip(3))) / 2).float().cpu())
+    return torch.cat(parts).double().numpy()
