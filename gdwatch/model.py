@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from gdwatch.errors import ActionNeeded
+from gdwatch.errors import ActionNeeded, GdwatchError
 from gdwatch.model_file import METADATA_KEY, Details, ModelFile, Network
 from gdwatch.network import ARCHITECTURES, Classifier
 
@@ -75,7 +75,7 @@ def load(file: ModelFile) -> Model:
 
 
 def save(path: Path, classifier: nn.Module, details: Details) -> None:
-    """Write a model file, whole or not at all."""
+    """Write a model file, whole or not at all. Raises GdwatchError."""
     tensors: dict[str, Tensor] = {
         CLASSIFIER + name: tensor.detach().float().contiguous().cpu()
         for name, tensor in classifier.state_dict().items()
@@ -84,8 +84,14 @@ def save(path: Path, classifier: nn.Module, details: Details) -> None:
     metadata: dict[str, Any] = details.model_dump(mode="json")
     content = safetensors.torch.save(tensors, {METADATA_KEY: json.dumps(metadata)})
     aside = path.with_name(path.name + ".part")
-    aside.write_bytes(content)
-    aside.replace(path)
+    try:
+        aside.write_bytes(content)
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise GdwatchError(
+            f"{path}: could not be written ({error.strerror})", "make room, or name another file"
+        ) from error
 
 
 def _differs(file: ModelFile, why: str) -> ActionNeeded:

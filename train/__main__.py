@@ -5,11 +5,15 @@ import sys
 import traceback
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gdwatch.errors import GdwatchError
+
+if TYPE_CHECKING:
+    from gdwatch.model import Model
+    from train.pictures import Prepared
 
 # Imported where they are used: torch takes seconds, and `--help` needs none of them.
 
@@ -22,6 +26,10 @@ app = typer.Typer(
 
 # Every command takes it, and `main` acts on it.
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+Split = Annotated[str, typer.Option(help="train, val or test.")]
+MinAge = Annotated[int, typer.Option(help="Leave out who is known to be younger.")]
+Clean = Annotated[bool, typer.Option("--clean", help="Use what `audit --apply` has left.")]
 
 
 @app.command()
@@ -90,21 +98,19 @@ def fit(
     teacher: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Model file that teaches; for distil.")
     ] = None,
-    clean: Annotated[bool, typer.Option(help="Learn from what `audit --apply` left.")] = False,
+    clean: Clean = False,
     debug: Debug = False,
 ) -> None:
     """Train by a recipe; started again, it goes on after the last whole epoch."""
-    from gdwatch import model, model_file
     from train import progress, team
     from train import recipe as recipes
     from train.fit import fit
-    from train.pictures import load, load_clean
 
     wanted = recipes.read(recipe)
     if pictures is not None:
         wanted = wanted.model_copy(update={"pictures": pictures})
-    prepared = load_clean(folder) if clean else load(folder)
-    taught_by = model.load(model_file.read(teacher)) if teacher else None
+    prepared = _prepared(folder, clean=clean)
+    taught_by = _model(teacher) if teacher else None
     try:
         with team.joined() as we, progress.training(wanted) as bar:
             shown = bar if we.rank == 0 else progress.Silent()
@@ -124,25 +130,82 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="A model file.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `prepare` wrote.")],
     *,
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
-    min_age: Annotated[int, typer.Option(help="Leave out who is known to be younger.")] = 10,
+    split: Split = "test",
+    min_age: MinAge = 10,
+    clean: Clean = False,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
     debug: Debug = False,
 ) -> None:
     """Measure a model file on pictures that it has not learnt from."""
     from rich.console import Console
 
-    from gdwatch import model_file
-    from gdwatch.model import load
-    from train import pictures
-    from train.evaluate import evaluate, table
+    from train.evaluate import evaluate, tables
 
-    loaded = load(model_file.read(model))
-    found = evaluate(loaded.classifier, loaded.details, pictures.load(folder), split, min_age)
+    found = evaluate(_model(model), _prepared(folder, clean=clean), split, min_age)
     if as_json:
         print(json.dumps(asdict(found), indent=2))
+        return
+    for table in tables(found):
+        Console().print(table)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A model file.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `prepare` wrote.")],
+    *,
+    split: Split = "test",
+    min_age: MinAge = 10,
+    clean: Clean = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Tell which of two models is better, and by McNemar's test whether it could be chance."""
+    from rich.console import Console
+
+    from train.compare import compare, table
+
+    prepared = _prepared(folder, clean=clean)
+    found = compare(_model(first), _model(second), prepared, split, min_age)
+    if as_json:
+        print(json.dumps({source: asdict(one) for source, one in found.items()}, indent=2))
     else:
-        Console().print(table(found))
+        Console().print(table(found, first.stem, second.stem))
+
+
+@app.command()
+def report(
+    model: Annotated[Path, typer.Argument(help="A model file.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `prepare` wrote.")],
+    *,
+    file: Annotated[Path, typer.Option("-o", metavar="FILE", help="Page to write.")] = Path(
+        "report.html"
+    ),
+    split: Split = "test",
+    min_age: MinAge = 10,
+    clean: Clean = False,
+    debug: Debug = False,
+) -> None:
+    """Write one HTML page that shows how good a model is, and its worst mistakes."""
+    from train.report import report
+
+    report(_model(model), _prepared(folder, clean=clean), split, min_age, file)
+    print(file)
+
+
+@app.command(name="import-seed")
+def import_seed(
+    old: Annotated[Path, typer.Argument(metavar="IN", help="An old model.pt.")],
+    *,
+    file: Annotated[Path, typer.Option("-o", metavar="FILE", help="Model file to write.")],
+    debug: Debug = False,
+) -> None:
+    """Make a model file of the weights of the program that gdwatch replaces."""
+    from train.seed import import_seed
+
+    written = import_seed(old, file)
+    print(f"{written.path} {written.sha256}")
 
 
 @app.command()
@@ -152,16 +215,19 @@ def export(
     file: Annotated[Path, typer.Option("-o", metavar="FILE", help="Model file to write.")],
     name: Annotated[str, typer.Option(help="Of the model.")] = "fast",
     version: Annotated[str, typer.Option(help="Of the model.")] = "0.1.0",
+    accuracy: Annotated[
+        float, typer.Option(min=0.5, max=1, help="Wanted of the pictures that are not unsure.")
+    ] = 0.99,
     debug: Debug = False,
 ) -> None:
     """Calibrate the best epoch and write it as a model file, with MODEL_CARD.md beside it."""
-    from train.export import ACCURACY, export
+    from train.export import export
 
-    done = export(run, file, name, version)
+    done = export(run, file, name, version, accuracy)
     threshold, test = done.threshold, done.evaluation.overall
-    if threshold.accuracy < ACCURACY:
+    if threshold.accuracy < accuracy:
         print(
-            f"gdtrain: no min_confidence accepts with accuracy {ACCURACY} on val; "
+            f"gdtrain: no min_confidence accepts with accuracy {accuracy} on val; "
             f"the best one reaches {threshold.accuracy:.4f}",
             file=sys.stderr,
         )
@@ -170,6 +236,18 @@ def export(
     print(f"min_confidence {threshold.min_confidence:.4f}")
     print(f"test balanced accuracy {test.balanced_accuracy:.4f}")
     print(f"test coverage {test.coverage:.4f}")
+
+
+def _prepared(folder: Path, *, clean: bool) -> "Prepared":
+    from train import pictures
+
+    return pictures.load_clean(folder) if clean else pictures.load(folder)
+
+
+def _model(path: Path) -> "Model":
+    from gdwatch import model, model_file
+
+    return model.load(model_file.read(path))
 
 
 def main() -> None:

@@ -1,16 +1,15 @@
 """How good a model file is on one split of a prepared folder, as a whole and by kinds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from rich.table import Table
 
 from gdwatch.errors import GdwatchError
-from gdwatch.model_file import Details
-from gdwatch.network import Classifier
-from train.judge import logits
-from train.measures import Bools, Floats, Measures, measure, probabilities
+from gdwatch.model import Model
+from train.judge import Indices, logits
+from train.measures import Bools, Confusion, Floats, Measures, measure, probabilities
 from train.pictures import SIDE, Prepared, Row
 
 _AGES = ((18, "under 18"), (30, "18 to 29"), (50, "30 to 49"), (70, "50 to 69"))
@@ -21,20 +20,39 @@ class Evaluation:
     """Measures on one split, overall and by the manifest's columns; rows without one are left out.
 
     min_age: in years; persons known to be younger were left out.
+    min_confidence: the model's.
     """
 
     split: str
     min_age: int
+    min_confidence: float
     overall: Measures
     by_source: dict[str, Measures]
     by_group: dict[str, Measures]
     by_age: dict[str, Measures]
 
 
-def evaluate(
-    classifier: Classifier, details: Details, prepared: Prepared, split: str, min_age: int
-) -> Evaluation:
-    """Judge a model by a split. Raises GdwatchError if that holds no picture."""
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a model says of some pictures, calibrated, and what their labels say.
+
+    rows: (N,) of the prepared folder; p_male, male: (N,).
+    """
+
+    rows: Indices
+    p_male: Floats
+    male: Bools
+
+    @property
+    def right(self) -> Bools:
+        """Which answers are those of the labels, (N,)."""
+        right: Bools = (self.p_male > 0.5) == self.male
+        return right
+
+
+def answer(model: Model, prepared: Prepared, split: str, min_age: int) -> Answers:
+    """Ask a model about a split. Raises GdwatchError if that holds no picture."""
+    details = model.details
     rows = prepared.select(split, min_age)
     if len(rows) == 0:
         raise GdwatchError(
@@ -46,48 +64,102 @@ def evaluate(
             f"model {details.name}: takes {size} pixels, prepared pictures have {SIDE}",
             "evaluate a smaller model",
         )
-    p_male = probabilities(logits(classifier, prepared, rows, size), details.temperature)
-    male = prepared.is_male()[rows]
+    judged = logits(model.classifier, prepared, rows, size)
+    p_male = probabilities(judged, details.temperature)
+    return Answers(rows, p_male, prepared.is_male()[rows])
+
+
+def evaluate(model: Model, prepared: Prepared, split: str, min_age: int) -> Evaluation:
+    """Judge a model by a split. Raises GdwatchError if that holds no picture."""
+    answers = answer(model, prepared, split, min_age)
+    p_male, male = answers.p_male, answers.male
+    min_confidence = model.details.min_confidence
 
     def by(key: Callable[[Row], str]) -> dict[str, Measures]:
-        names = np.array([key(prepared.rows[row]) for row in rows])
-        return _by(names, p_male, male, details.min_confidence)
+        names = np.array([key(prepared.rows[row]) for row in answers.rows])
+        return _by(names, p_male, male, min_confidence)
 
     return Evaluation(
         split=split,
         min_age=min_age,
-        overall=measure(p_male, male, details.min_confidence),
+        min_confidence=min_confidence,
+        overall=measure(p_male, male, min_confidence),
         by_source=by(lambda row: row.source),
         by_group=by(lambda row: row.group),
-        by_age=by(lambda row: _age_band(row.age)),
+        by_age=by(lambda row: age_band(row.age)),
     )
 
 
-def table(evaluation: Evaluation) -> Table:
-    """The evaluation for a terminal: a line for each source, and one for all."""
-    shown = Table("source")
-    for column in COLUMNS:
-        shown.add_column(column, justify="right")
-    for source, measures in evaluation.by_source.items():
-        shown.add_row(source, *cells(measures))
-    shown.add_section()
-    shown.add_row("all", *cells(evaluation.overall))
-    return shown
+def tables(evaluation: Evaluation) -> list[Table]:
+    """The evaluation for a terminal: by source, group and age, the confusion, the coverage."""
+    overall = {"all": evaluation.overall}
+    return [
+        _table("source", evaluation.by_source | overall),
+        *(
+            _table(name, parts)
+            for name, parts in (("group", evaluation.by_group), ("age", evaluation.by_age))
+            if parts
+        ),
+        _confusion(evaluation.overall.confusion),
+        _coverage(evaluation),
+    ]
 
 
-COLUMNS = ("pictures", "balanced", "accuracy", "ECE", "coverage", "accepted right")
+COLUMNS = (
+    "pictures",
+    "balanced",
+    "95 % interval",
+    "accuracy",
+    "AUC",
+    "ECE",
+    "coverage",
+    "accepted right",
+)
 
 
 def cells(measures: Measures) -> list[str]:
     """The measures as text, in the order of COLUMNS; shares in per cent."""
-    shares = (
-        measures.balanced_accuracy,
-        measures.accuracy,
-        measures.expected_calibration_error,
-        measures.coverage,
-        measures.accepted_accuracy,
-    )
-    return [str(measures.pictures)] + ["-" if x is None else f"{100 * x:.1f}" for x in shares]
+    low, high = measures.balanced_interval
+    return [
+        str(measures.pictures),
+        _percent(measures.balanced_accuracy),
+        f"{_percent(low)} to {_percent(high)}",
+        _percent(measures.accuracy),
+        _percent(measures.roc_auc),
+        _percent(measures.expected_calibration_error),
+        _percent(measures.coverage),
+        _percent(measures.accepted_accuracy),
+    ]
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
+def _table(name: str, parts: Mapping[str, Measures]) -> Table:
+    shown = Table(name)
+    for column in COLUMNS:
+        shown.add_column(column, justify="right")
+    for part, measures in parts.items():
+        shown.add_row(part, *cells(measures), end_section=part == "all")
+    return shown
+
+
+def _confusion(counts: Confusion) -> Table:
+    shown = Table("label", "said female", "said male")
+    shown.add_row("female", str(counts.female_as_female), str(counts.female_as_male))
+    shown.add_row("male", str(counts.male_as_female), str(counts.male_as_male))
+    return shown
+
+
+def _coverage(evaluation: Evaluation) -> Table:
+    shown = Table("min_confidence", "coverage", "accepted right")
+    for point in evaluation.overall.curve:
+        if round(point.min_confidence * 100) % 5 == 0 or point.min_confidence > 0.97:
+            shown.add_row(
+                f"{point.min_confidence:.3f}", _percent(point.coverage), _percent(point.accuracy)
+            )
+    return shown
 
 
 def _by(
@@ -103,7 +175,8 @@ def _by(
     }
 
 
-def _age_band(age: int | None) -> str:
+def age_band(age: int | None) -> str:
+    """The name of an age's band; empty for none."""
     if age is None:
         return ""
     return next((name for below, name in _AGES if age < below), "70 and over")

@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from gdwatch import model, model_file
+from gdwatch.model import Model
 from gdwatch.model_file import Details, Network, Preprocessing
+from gdwatch.network import fold
 from train import checkpoint
 from train.card import card, measures
 from train.checkpoint import Run
@@ -16,9 +18,11 @@ from train.fit import prepared_of
 from train.judge import logits
 from train.measures import Threshold, choose_threshold, fit_temperature, probabilities
 from train.pictures import Prepared
+from train.publish import publish
+from train.recipe import Recipe
 from train.sources import SPLITS
 
-ACCURACY = 0.99  # of the accepted pictures of the validation split
+ACCURACY = 0.99  # wanted by default
 CARD = "MODEL_CARD.md"
 
 
@@ -36,8 +40,10 @@ class Exported:
     evaluation: Evaluation
 
 
-def export(folder: Path, file: Path, name: str, version: str) -> Exported:
+def export(folder: Path, file: Path, name: str, version: str, accuracy: float) -> Exported:
     """Write the best epoch of the run in `folder` as a model file, and the card beside it.
+
+    accuracy: wanted of the pictures that are not unsure, 0.5 to 1, on the split `val`.
 
     Raises GdwatchError.
     """
@@ -46,20 +52,22 @@ def export(folder: Path, file: Path, name: str, version: str) -> Exported:
     recipe = run.basis.recipe
     classifier = run.average
     classifier.load_state_dict(run.best)
+    fold(classifier)
     held_back = prepared.select("val", recipe.min_age)
     male = prepared.is_male()[held_back]
     judged = logits(classifier, prepared, held_back, recipe.input)
     temperature = fit_temperature(judged, male)
-    threshold = choose_threshold(probabilities(judged, temperature), male, ACCURACY)
+    threshold = choose_threshold(probabilities(judged, temperature), male, accuracy)
     details = _details(run, prepared, (name, version), temperature, threshold)
     # Only now, when all is chosen, is the test split looked at.
-    evaluation = evaluate(classifier, details, prepared, "test", recipe.min_age)
+    evaluation = evaluate(Model(classifier, details, ""), prepared, "test", recipe.min_age)
     details = details.model_copy(update={"measures": measures(evaluation)})
     file.parent.mkdir(parents=True, exist_ok=True)
     model.save(file, classifier, details)
     written = model_file.read(file)
     model.load(written)  # what the service would refuse must not leave this function
-    file.with_name(CARD).write_text(card(details, evaluation), encoding="utf-8")
+    with publish(file.with_name(CARD)) as aside:
+        aside.write_text(card(details, evaluation), encoding="utf-8")
     return Exported(file, written.sha256, temperature, threshold, evaluation)
 
 
@@ -78,7 +86,9 @@ def _details(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         locator=None,
         classifier=Network(
-            arch=recipe.network.arch, arguments=recipe.arguments, input=recipe.input
+            arch=recipe.network.arch,
+            arguments=recipe.arguments | _folded(recipe),
+            input=recipe.input,
         ),
         preprocessing=Preprocessing(mean=run.basis.mean, std=run.basis.std),
         temperature=temperature,
@@ -89,10 +99,16 @@ def _details(
             "epoch": run.best_epoch.epoch,
             "epochs": len(recipe.sizes),
             "manifest_sha256": prepared.digest,
+            "teacher_sha256": run.basis.teacher,
+            "history": [asdict(epoch) for epoch in run.history],
         },
         measures={},
         recipe=recipe.model_dump(mode="json"),
     )
+
+
+def _folded(recipe: Recipe) -> dict[str, bool]:
+    return {} if recipe.network.arch == "seed" else {"folded": True}
 
 
 def _pictures(prepared: Prepared, min_age: int) -> Mapping[str, Mapping[str, int]]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
@@ -22,7 +23,7 @@ _BATCH = 128
 
 
 def features(prepared: Prepared) -> Floats:
-    """The embedding of every picture, mean of it and its mirror image; float64 (N, D).
+    """The embedding of every picture, as the mean over four views of it; float64 (N, D).
 
     Kept in FEATURES: computed once for the same pictures and the same model.
     """
@@ -57,6 +58,16 @@ def _compute(network: Classifier, size: int, prepared: Prepared) -> Floats:
     with torch.inference_mode():
         for start in track(starts, "looking", console=console, disable=not console.is_terminal):
             rows = np.arange(start, min(start + _BATCH, len(prepared.rows)))
-            seen = at_size(photos(prepared, rows, device), size)
-            parts.append(((network.embed(seen) + network.embed(seen.flip(3))) / 2).float().cpu())
+            views = _views(at_size(photos(prepared, rows, device), size))
+            parts.append(torch.stack([network.embed(view) for view in views]).mean(0).cpu())
     return torch.cat(parts).double().numpy()
+
+
+def _views(photos: Tensor) -> list[Tensor]:
+    """Whole and from a little farther away, each with its mirror image: tells more than one.
+
+    photos: uint8 (B, 3, S, S).
+    """
+    border = photos.shape[-1] // 16
+    farther = at_size(F.pad(photos, [border] * 4, mode="replicate"), photos.shape[-1])
+    return [photos, photos.flip(3), farther, farther.flip(3)]

@@ -1,33 +1,64 @@
 """How good answers are: pure functions of probabilities and labels."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.stats import binomtest
+from sklearn.metrics import confusion_matrix, roc_auc_score
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 _BINS = 15  # as in Guo et al. 2017, arXiv:1706.04599, from which the temperature is too
 _TEMPERATURES = (0.05, 20.0)  # outside of these a network is broken, not badly calibrated
+_RESAMPLES = 2000
+_THRESHOLDS = (*np.linspace(0.5, 0.99, 50).round(2), 0.995, 0.999)
 _FEWEST = 0.05  # share of the pictures that a threshold must accept, lest it be chance
 
 
 @dataclass(frozen=True, slots=True)
-class Measures:
-    """How good a model is on some pictures; all but `pictures` are shares, 0 to 1.
+class Confusion:
+    """How many pictures of each class were said to be what."""
 
+    female_as_female: int
+    female_as_male: int
+    male_as_female: int
+    male_as_male: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What a least confidence accepts: the share of the pictures, and how many of it are right."""
+
+    min_confidence: float
+    coverage: float
+    accuracy: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """How good a model is on some pictures; all but counts are shares, 0 to 1.
+
+    balanced_interval: of the balanced accuracy, 95 % by bootstrap.
+    roc_auc: None where there is one class alone.
     expected_calibration_error: mean distance of confidence and accuracy.
     coverage: how many are as sure as the model's min_confidence.
     accepted_accuracy: of those; None where there are none.
+    curve: the same for every other min_confidence.
     """
 
     pictures: int
     balanced_accuracy: float
+    balanced_interval: tuple[float, float]
     accuracy: float
+    roc_auc: float | None
+    confusion: Confusion
     expected_calibration_error: float
     coverage: float
     accepted_accuracy: float | None
+    curve: tuple[Accepted, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +72,55 @@ class Threshold:
 def measure(p_male: Floats, male: Bools, min_confidence: float) -> Measures:
     """Judge answers by the labels. p_male, male: (N,), N ≥ 1."""
     said_male = p_male > 0.5
-    right = said_male == male
-    accepted = confidence(p_male) >= min_confidence
+    confusion = confuse(said_male, male)
+    at_model = accepted(p_male, male, min_confidence)
     return Measures(
         pictures=len(male),
         balanced_accuracy=balanced_accuracy(said_male, male),
-        accuracy=float(right.mean()),
+        balanced_interval=bootstrap(confusion),
+        accuracy=float((said_male == male).mean()),
+        roc_auc=float(roc_auc_score(male, p_male)) if len(np.unique(male)) == 2 else None,
+        confusion=confusion,
         expected_calibration_error=expected_calibration_error(p_male, male),
-        coverage=float(accepted.mean()),
-        accepted_accuracy=float(right[accepted].mean()) if accepted.any() else None,
+        coverage=at_model.coverage,
+        accepted_accuracy=at_model.accuracy,
+        curve=tuple(accepted(p_male, male, float(least)) for least in _THRESHOLDS),
     )
+
+
+def accepted(p_male: Floats, male: Bools, min_confidence: float) -> Accepted:
+    """What is accepted with at least this confidence."""
+    sure = confidence(p_male) >= min_confidence
+    right = ((p_male > 0.5) == male)[sure]
+    return Accepted(min_confidence, float(sure.mean()), float(right.mean()) if len(right) else None)
+
+
+def confuse(said_male: Bools, male: Bools) -> Confusion:
+    """Count the answers by class. Both (N,)."""
+    counts = confusion_matrix(male, said_male, labels=[False, True])
+    return Confusion(*(int(count) for count in counts.ravel()))
+
+
+def bootstrap(confusion: Confusion) -> tuple[float, float]:
+    """Where the balanced accuracy lies with 95 %: percentiles of resampled pictures (Efron 1979).
+
+    Drawing pictures anew with replacement draws their four counts from a multinomial.
+    """
+    counts = np.array(astuple(confusion))
+    drawn = np.random.default_rng(0).multinomial(counts.sum(), counts / counts.sum(), _RESAMPLES)
+    right, all_ = drawn[:, [0, 3]], drawn.reshape(-1, 2, 2).sum(2)
+    recalls = np.divide(right, all_, out=np.full(right.shape, np.nan), where=all_ > 0)
+    low, high = np.percentile(np.nanmean(recalls, 1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def mcnemar(right: Bools, other_right: Bools) -> float:
+    """The chance of so uneven a score of two equally good models, on the same pictures.
+
+    The exact test of McNemar 1947: only pictures that one alone got right count. Both (N,).
+    """
+    one, other = int((right & ~other_right).sum()), int((other_right & ~right).sum())
+    return float(binomtest(one, one + other).pvalue) if one + other else 1.0
 
 
 def confidence(p_male: Floats) -> Floats:
@@ -82,15 +152,14 @@ def expected_calibration_error(p_male: Floats, male: Bools) -> float:
 
 
 def fit_temperature(logits: Floats, male: Bools) -> float:
-    """The temperature of the least mean log loss; the search is bounded, its function convex."""
-    low, high = 1 / _TEMPERATURES[1], 1 / _TEMPERATURES[0]
-    for _ in range(100):  # each leaves two thirds of the interval
-        one, two = low + (high - low) / 3, high - (high - low) / 3
-        if _log_loss(logits * one, male) < _log_loss(logits * two, male):
-            high = two
-        else:
-            low = one
-    return 2 / (low + high)
+    """The temperature of the least mean log loss; as a function of its inverse that is convex."""
+    found = minimize_scalar(
+        lambda inverse: _log_loss(logits * inverse, male),
+        bounds=(1 / _TEMPERATURES[1], 1 / _TEMPERATURES[0]),
+        method="bounded",
+        options={"xatol": 1e-6},
+    )
+    return float(1 / found.x)
 
 
 def choose_threshold(p_male: Floats, male: Bools, accuracy: float) -> Threshold:

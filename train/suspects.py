@@ -39,7 +39,7 @@ _ALIKE = 0.9  # cosine, of standardised embeddings
 _MARGIN = 4  # pixels of SIDE that a copy may have lost on a side
 
 _UNSURE_BITS = 0.97  # entropy of one answer, of 1 at most: 0.4 to 0.6 of probability
-_LABEL_QUALITY = 0.2  # probability of the given label, below which it is doubted
+_LABEL_QUALITY = 0.27  # probability of the given label, below which it is doubted
 _PURE = 0.9  # share of a cluster that has one label
 _DIMENSIONS = 12  # in more, HDBSCAN finds everything equally far away
 
@@ -90,7 +90,7 @@ def _confirmed(squares: Pixels, cosine: float) -> bool:
     """Whether two pictures, uint8 (2, S, S, 3), are one photograph, though their hashes differ."""
     one, other = squares @ _LUMA
     inner = one[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
-    overlap = float(match_template(other, inner).max())  # the correlation where it fits best
+    overlap = float(match_template(other, inner).max())  # type: ignore[no-untyped-call]  # the correlation where it fits best
     return overlap >= _OVERLAP or (overlap >= _ALSO_OVERLAP and cosine >= _ALIKE)
 
 
