@@ -40,10 +40,9 @@ here or in the package. Whoever trains again needs their own copy under the coll
 ## How good it is
 
 On the split `{split}`, which nothing was chosen by, in per cent. "balanced" is the mean of the
-two classes' recall, with its 95 % interval by bootstrap, "ECE" the expected calibration error,
-"coverage" the share that is not unsure, "accepted right" the accuracy of that share. Persons
-without a name in the data may stand in this split and in what was learnt: expect a little less
-elsewhere.
+two classes' recall, "95 %" its interval by bootstrap, "ECE" the expected calibration error,
+"accepted" the share that is not unsure, "right" the accuracy of that share. Persons without a
+name in the data may stand in this split and in what was learnt: expect a little less elsewhere.
 
 {by_source}
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from gdwatch.errors import UsageError
@@ -56,7 +57,7 @@ def compare(
 
 def table(comparisons: dict[str, Comparison], first: str, second: str) -> Table:
     """The comparison for a terminal."""
-    shown = Table("source")
+    shown = Table("source", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in ("pictures", first, second, f"only {first}", f"only {second}", "p"):
         shown.add_column(column, justify="right")
     for source, found in comparisons.items():

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from gdwatch.errors import GdwatchError
@@ -77,7 +78,11 @@ def evaluate(model: Model, prepared: Prepared, split: str, min_age: int) -> Eval
 
     def by(key: Callable[[Row], str]) -> dict[str, Measures]:
         names = np.array([key(prepared.rows[row]) for row in answers.rows])
-        return _by(names, p_male, male, min_confidence)
+        return {
+            str(name): measure(p_male[names == name], male[names == name], min_confidence)
+            for name in np.unique(names)
+            if name
+        }
 
     return Evaluation(
         split=split,
@@ -86,7 +91,7 @@ def evaluate(model: Model, prepared: Prepared, split: str, min_age: int) -> Eval
         overall=measure(p_male, male, min_confidence),
         by_source=by(lambda row: row.source),
         by_group=by(lambda row: row.group),
-        by_age=by(lambda row: age_band(row.age)),
+        by_age=_in_order(by(lambda row: age_band(row.age))),
     )
 
 
@@ -108,12 +113,12 @@ def tables(evaluation: Evaluation) -> list[Table]:
 COLUMNS = (
     "pictures",
     "balanced",
-    "95 % interval",
+    "95 %",
     "accuracy",
     "AUC",
     "ECE",
-    "coverage",
-    "accepted right",
+    "accepted",
+    "right",
 )
 
 
@@ -123,7 +128,7 @@ def cells(measures: Measures) -> list[str]:
     return [
         str(measures.pictures),
         _percent(measures.balanced_accuracy),
-        f"{_percent(low)} to {_percent(high)}",
+        f"{_percent(low)}-{_percent(high)}",
         _percent(measures.accuracy),
         _percent(measures.roc_auc),
         _percent(measures.expected_calibration_error),
@@ -137,7 +142,7 @@ def _percent(share: float | None) -> str:
 
 
 def _table(name: str, parts: Mapping[str, Measures]) -> Table:
-    shown = Table(name)
+    shown = Table(name, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in COLUMNS:
         shown.add_column(column, justify="right")
     for part, measures in parts.items():
@@ -146,14 +151,18 @@ def _table(name: str, parts: Mapping[str, Measures]) -> Table:
 
 
 def _confusion(counts: Confusion) -> Table:
-    shown = Table("label", "said female", "said male")
+    shown = Table(
+        "label", "said female", "said male", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )
     shown.add_row("female", str(counts.female_as_female), str(counts.female_as_male))
     shown.add_row("male", str(counts.male_as_female), str(counts.male_as_male))
     return shown
 
 
 def _coverage(evaluation: Evaluation) -> Table:
-    shown = Table("min_confidence", "coverage", "accepted right")
+    shown = Table(
+        "min_confidence", "accepted", "right", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )
     for point in evaluation.overall.curve:
         if round(point.min_confidence * 100) % 5 == 0 or point.min_confidence > 0.97:
             shown.add_row(
@@ -162,21 +171,13 @@ def _coverage(evaluation: Evaluation) -> Table:
     return shown
 
 
-def _by(
-    names: np.ndarray[tuple[int], np.dtype[np.str_]],
-    p_male: Floats,
-    male: Bools,
-    min_confidence: float,
-) -> dict[str, Measures]:
-    return {
-        str(name): measure(p_male[names == name], male[names == name], min_confidence)
-        for name in np.unique(names)
-        if name
-    }
-
-
 def age_band(age: int | None) -> str:
     """The name of an age's band; empty for none."""
     if age is None:
         return ""
     return next((name for below, name in _AGES if age < below), "70 and over")
+
+
+def _in_order(by_age: dict[str, Measures]) -> dict[str, Measures]:
+    order = [*(name for _, name in _AGES), age_band(_AGES[-1][0])]
+    return {name: by_age[name] for name in order if name in by_age}
