@@ -23,6 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from gdwatch.crop import Pixels
+from gdwatch.errors import GdwatchError
 from train import duplicates
 from train.measures import Bools, Floats
 from train.pictures import Prepared
@@ -123,10 +124,12 @@ def out_of_fold(embedded: Floats, male: Bools, groups: NDArray[np.int64]) -> Flo
 
     embedded: (N, D); groups: (N,), pictures of one group are never on both sides.
 
-    Returns (N,).
+    Returns (N,). Raises GdwatchError where one class has too few groups to be divided.
     """
     fewest = min(len(np.unique(groups[male])), len(np.unique(groups[~male])))
-    folds = StratifiedGroupKFold(max(2, min(_FOLDS, fewest)), shuffle=True, random_state=0)
+    if fewest < _FOLDS:
+        raise GdwatchError("too few different pictures of one class", "prepare more pictures")
+    folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=0)
     asked = make_pipeline(StandardScaler(), LogisticRegression(C=0.02, max_iter=500))
     answers = cross_val_predict(
         asked, embedded, male, groups=groups, cv=folds, method="predict_proba"

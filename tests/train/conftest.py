@@ -1,15 +1,23 @@
 """Real tiny pictures and runs for the trainer's tests."""
 
 import io
+import json
 import random
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy import ndimage
 
 from train import pictures
+from train.__main__ import main
+from train.checkpoint import Epoch
+from train.learn import Step
 from train.pictures import Prepared
 from train.prepare import prepare
 from train.recipe import Recipe
@@ -18,12 +26,16 @@ TINY = {
     "seed": 3,
     "min_age": 10,
     "batch": 16,
-    "lr": 0.01,
-    "weight_decay": 0.01,
-    "warmup_steps": 2,
-    "ema": 0.5,
     "label_smoothing": 0.05,
-    "network": {"stem": 4, "widths": [8], "blocks": [1]},
+    "optimizer": {
+        "name": "adamw",
+        "lr": 0.01,
+        "weight_decay": 0.01,
+        "schedule": "cosine",
+        "warmup": 0.1,
+        "ema": 0.5,
+    },
+    "network": {"arch": "residual", "stem": 4, "widths": [8], "blocks": [1]},
     "phases": [{"size": 16, "epochs": 2}, {"size": 32, "epochs": 2}],
     "repeat": {},
     "augmentation": {
@@ -37,6 +49,14 @@ TINY = {
 }
 
 
+TINY_SEED = TINY | {
+    "loss": "nll",
+    "label_smoothing": 0.0,
+    "optimizer": {"name": "adam", "lr": 0.003, "schedule": "constant"},
+    "network": {"arch": "seed", "stages": [[4], [8]], "grey": False, "dropout": 0.0},
+    "phases": [{"size": 32, "epochs": 3}],
+}
+
 torch.set_num_threads(1)  # such networks only wait for a second one
 
 
@@ -48,6 +68,23 @@ def picture(label: str, number: int) -> bytes:
     stream = io.BytesIO()
     Image.frombytes("RGB", (20, 24), noise).save(stream, "BMP")
     return stream.getvalue()
+
+
+def photograph(
+    seed: str, *, side: int = 160, light: int = 128, barred: bool = False
+) -> Image.Image:
+    """Make a picture like no other: shades and detail, perhaps seen through bars."""
+    dice = np.random.default_rng([*seed.encode()])
+    coarse = dice.normal(0, 1, (3, 6, 6))
+    fine = dice.normal(0, 0.3, (3, 16, 16))
+    zoomed = [
+        ndimage.zoom(layer, (1, side / layer.shape[1], side / layer.shape[1]), order=3)
+        for layer in (coarse, fine)
+    ]
+    values = light + 45 * (zoomed[0] + zoomed[1])
+    if barred:
+        values[:, :, (np.arange(side) + dice.integers(32)) % 32 < 12] = 20
+    return Image.fromarray(values.clip(0, 255).astype(np.uint8).transpose(1, 2, 0))
 
 
 @pytest.fixture
@@ -76,3 +113,48 @@ def prepared(class_folders: Callable[[int], Path], tmp_path: Path) -> Prepared:
 def recipe() -> Recipe:
     """Four epochs of a network of some hundred weights."""
     return Recipe.model_validate(TINY)
+
+
+class Untold:
+    """Nobody is shown how a training goes."""
+
+    def step(self, step: Step) -> None:
+        pass
+
+    def epoch(self, epoch: Epoch) -> None:
+        pass
+
+
+def write_recipe(recipe: Recipe, file: Path) -> None:
+    """Write TOML: its values are JSON's, but for the tables."""
+    tables = recipe.model_dump(exclude_none=True)
+    phases = tables.pop("phases")
+    lines = [f"{k} = {json.dumps(v)}" for k, v in tables.items() if not isinstance(v, dict)]
+    for name, table in [(k, v) for k, v in tables.items() if isinstance(v, dict)]:
+        lines += [f"[{name}]", *(f"{k} = {json.dumps(v)}" for k, v in table.items())]
+    for phase in phases:
+        lines += ["[[phases]]", *(f"{k} = {v}" for k, v in phase.items())]
+    file.write_text("\n".join(lines))
+
+
+@dataclass(frozen=True)
+class Told:
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def gdtrain(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Told]:
+    """Run the command in this process."""
+
+    def run(*arguments: object) -> Told:
+        monkeypatch.setattr(sys, "argv", ["gdtrain", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return Told(int(ended.value.code or 0), out, err)
+
+    return run

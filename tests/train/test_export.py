@@ -1,55 +1,42 @@
+import csv
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
 import pytest
+import torch
 
 from gdwatch import model, model_file
 from gdwatch.errors import GdwatchError
-from train.__main__ import main
+from tests.train.conftest import Told, Untold, write_recipe
+from tests.train.test_seed import old_weights
+from train import checkpoint, pictures
 from train.evaluate import evaluate
 from train.export import export
 from train.fit import fit
-from train.pictures import Prepared
+from train.pictures import Prepared, Row
 from train.recipe import Recipe
+from train.report import report
 
 
 def trained(prepared: Prepared, recipe: Recipe, run: Path) -> Path:
-    fit(prepared, recipe, run, lambda step: None, lambda epoch: None)
+    fit(prepared, recipe, run, Untold())
     return run
 
 
-@dataclass(frozen=True)
-class Told:
-    status: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def gdtrain(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Told]:
-    """Run the command in this process."""
-
-    def run(*arguments: object) -> Told:
-        monkeypatch.setattr(sys, "argv", ["gdtrain", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return Told(int(ended.value.code or 0), out, err)
-
-    return run
+COMMANDS = ("prepare", "audit", "fit", "evaluate", "compare", "import-seed", "export", "report")
 
 
 def test_an_exported_file_is_one_that_the_service_loads(
     prepared: Prepared, recipe: Recipe, tmp_path: Path
 ) -> None:
-    done = export(trained(prepared, recipe, tmp_path / "run"), tmp_path / "m.safetensors", "m", "1")
+    done = export(
+        trained(prepared, recipe, tmp_path / "run"), tmp_path / "m.safetensors", "m", "1", 0.99
+    )
     details = model.load(model_file.read(done.file)).details
     assert (details.name, details.version, details.classifier.input) == ("m", "1", 32)
     assert details.temperature > 0
@@ -62,7 +49,7 @@ def test_an_exported_file_is_one_that_the_service_loads(
 def test_the_card_lies_beside_the_file_and_says_what_it_is_not_for(
     prepared: Prepared, recipe: Recipe, tmp_path: Path
 ) -> None:
-    export(trained(prepared, recipe, tmp_path / "run"), tmp_path / "m.safetensors", "m", "1")
+    export(trained(prepared, recipe, tmp_path / "run"), tmp_path / "m.safetensors", "m", "1", 0.99)
     card = (tmp_path / "MODEL_CARD.md").read_text()
     assert card.startswith("# Model m 1\n")
     assert "Not for children under 10" in card
@@ -72,25 +59,29 @@ def test_the_card_lies_beside_the_file_and_says_what_it_is_not_for(
 def test_a_file_says_the_same_as_the_network_that_was_trained(
     prepared: Prepared, recipe: Recipe, tmp_path: Path
 ) -> None:
-    done = export(trained(prepared, recipe, tmp_path / "run"), tmp_path / "m.safetensors", "m", "1")
+    done = export(
+        trained(prepared, recipe, tmp_path / "run"), tmp_path / "m.safetensors", "m", "1", 0.99
+    )
     loaded = model.load(model_file.read(done.file))
-    found = evaluate(loaded.classifier, loaded.details, prepared, "test", 10)
+    found = evaluate(loaded, prepared, "test", 10)
     assert found.overall == done.evaluation.overall
 
 
 def test_an_empty_run_cannot_be_exported(tmp_path: Path) -> None:
     with pytest.raises(GdwatchError, match=r"no checkpoint\.pt in it; train with `gdtrain fit`"):
-        export(tmp_path, tmp_path / "m.safetensors", "m", "1")
+        export(tmp_path, tmp_path / "m.safetensors", "m", "1", 0.99)
 
 
 def test_an_empty_split_cannot_be_evaluated(
     prepared: Prepared, recipe: Recipe, tmp_path: Path
 ) -> None:
-    done = export(trained(prepared, recipe, tmp_path / "run"), tmp_path / "m.safetensors", "m", "1")
+    done = export(
+        trained(prepared, recipe, tmp_path / "run"), tmp_path / "m.safetensors", "m", "1", 0.99
+    )
     loaded = model.load(model_file.read(done.file))
-    nothing = Prepared(prepared.folder, [], np.empty((0, 128, 128, 3), np.uint8), "x")
+    nothing = replace(prepared, rows=[])
     with pytest.raises(GdwatchError, match="split test is empty"):
-        evaluate(loaded.classifier, loaded.details, nothing, "test", 10)
+        evaluate(loaded, nothing, "test", 10)
 
 
 def test_the_commands_work_one_after_the_other(
@@ -102,7 +93,7 @@ def test_the_commands_work_one_after_the_other(
     prepared, run, file = tmp_path / "prepared", tmp_path / "run", tmp_path / "m.safetensors"
     told = gdtrain("prepare", class_folders(60), "--out", prepared)
     assert told.out.startswith("pictures 120\ntrain ")
-    assert told.out.endswith("duplicates left out 0\nunreadable 0\n")
+    assert told.out.endswith("near-duplicates 0\nwithout a class 0\nunreadable 0\n")
     write_recipe(recipe, tmp_path / "tiny.toml")
     told = gdtrain("fit", prepared, "--recipe", tmp_path / "tiny.toml", "--out", run)
     assert told.out.startswith("best epoch ")
@@ -112,6 +103,16 @@ def test_the_commands_work_one_after_the_other(
     told = gdtrain("evaluate", file, prepared, "--json")
     assert json.loads(told.out)["overall"]["balanced_accuracy"] > 0.8
     assert "balanced" in gdtrain("evaluate", file, prepared).out
+    seed = tmp_path / "seed.pt"
+    torch.save(old_weights(), seed)
+    told = gdtrain("import-seed", seed, "-o", tmp_path / "seed.safetensors")
+    assert told.out.startswith(f"{tmp_path / 'seed.safetensors'} ")
+    told = gdtrain("compare", file, tmp_path / "seed.safetensors", prepared)
+    assert "only seed" in told.out
+    told = gdtrain("audit", prepared, "--apply")
+    assert told.out.splitlines()[0] == "duplicate 0"
+    told = gdtrain("report", file, prepared, "-o", tmp_path / "report.html")
+    assert told.out == f"{tmp_path / 'report.html'}\n"
 
 
 def test_an_error_is_one_line_with_a_hint(tmp_path: Path, gdtrain: Callable[..., Told]) -> None:
@@ -135,9 +136,9 @@ def test_an_unreadable_picture_is_named_on_standard_error(
     assert told.out.endswith("unreadable 1\n")
 
 
-def test_help_names_the_four_commands(gdtrain: Callable[..., Told]) -> None:
+def test_help_names_the_commands(gdtrain: Callable[..., Told]) -> None:
     shown = gdtrain("--help").out
-    assert all(name in shown for name in ("prepare", "fit", "evaluate", "export"))
+    assert all(name in shown for name in COMMANDS)
 
 
 def test_a_missing_package_is_one_line() -> None:
@@ -156,13 +157,60 @@ def test_a_missing_package_is_one_line() -> None:
     assert (told.returncode, told.stderr) == (1, line)
 
 
-def write_recipe(recipe: Recipe, file: Path) -> None:
-    """Write TOML: its values are JSON's, but for the tables."""
-    tables = recipe.model_dump()
-    phases = tables.pop("phases")
-    lines = [f"{k} = {json.dumps(v)}" for k, v in tables.items() if not isinstance(v, dict)]
-    for name, table in [(k, v) for k, v in tables.items() if isinstance(v, dict)]:
-        lines += [f"[{name}]", *(f"{k} = {json.dumps(v)}" for k, v in table.items())]
-    for phase in phases:
-        lines += ["[[phases]]", *(f"{k} = {v}" for k, v in phase.items())]
-    file.write_text("\n".join(lines))
+def test_a_folded_file_is_smaller_and_says_the_same(
+    prepared: Prepared, recipe: Recipe, tmp_path: Path
+) -> None:
+    run = trained(prepared, recipe, tmp_path / "run")
+    done = export(run, tmp_path / "m.safetensors", "m", "1", 0.99)
+    folded = model.load(model_file.read(done.file)).classifier
+    assert not any("norm" in name for name in folded.state_dict())
+    whole = checkpoint.load(run)
+    whole.average.load_state_dict(whole.best)
+    photos = torch.randint(0, 256, (9, 3, 32, 32), dtype=torch.uint8)
+    with torch.inference_mode():
+        assert torch.allclose(folded(photos), whole.average(photos), atol=1e-4)
+
+
+def test_an_accuracy_out_of_reach_is_said(
+    prepared: Prepared, recipe: Recipe, tmp_path: Path, gdtrain: Callable[..., Told]
+) -> None:
+    short = recipe.model_copy(update={"phases": recipe.phases[:1]})
+    wrong = [
+        replace(row, label="male" if number % 2 else "female")
+        for number, row in enumerate(prepared.rows)
+    ]
+    write_rows(prepared, wrong)
+    run = trained(pictures.load(prepared.folder), short, tmp_path / "run")
+    told = gdtrain("export", run, "-o", tmp_path / "m.safetensors")
+    assert told.status == 0
+    assert told.err.startswith("gdtrain: no min_confidence accepts with accuracy 0.99 on val; ")
+
+
+def write_rows(prepared: Prepared, rows: list[Row]) -> None:
+    with (prepared.folder / "manifest.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, pictures.COLUMNS)
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+
+
+def test_the_report_is_one_file_that_needs_no_other(
+    prepared: Prepared, recipe: Recipe, tmp_path: Path
+) -> None:
+    run = trained(prepared, recipe, tmp_path / "run")
+    done = export(run, tmp_path / "m.safetensors", "m", "1", 0.99)
+    report(model.load(model_file.read(done.file)), prepared, "train", 10, tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text()
+    assert all(title in text for title in ("ROC", "Reliability", "Coverage", "Training"))
+    assert "By source" in text
+    assert "By age" not in text  # the manifest has none
+    outside = [link for link in re.findall(r'(?:src|href)="([^"]*)"', text) if link[0] not in "#d"]
+    assert outside == []
+
+
+def test_a_model_is_not_compared_with_itself(
+    prepared: Prepared, recipe: Recipe, tmp_path: Path, gdtrain: Callable[..., Told]
+) -> None:
+    run = trained(prepared, recipe, tmp_path / "run")
+    file = export(run, tmp_path / "m.safetensors", "m", "1", 0.99).file
+    told = gdtrain("compare", file, file, prepared.folder)
+    assert told == Told(2, "", "gdtrain: both are the same model; name two\n")

@@ -2,9 +2,12 @@ import numpy as np
 import pytest
 
 from train.measures import (
+    Confusion,
+    bootstrap,
     choose_threshold,
     expected_calibration_error,
     fit_temperature,
+    mcnemar,
     measure,
     probabilities,
 )
@@ -20,6 +23,9 @@ def test_known_answers_give_known_measures() -> None:
     assert found.accuracy == pytest.approx(4 / 6)
     assert found.balanced_accuracy == pytest.approx((3 / 4 + 1 / 2) / 2)
     assert found.coverage == pytest.approx(3 / 6)
+    assert found.roc_auc == pytest.approx(6 / 8)  # of the eight pairs, six stand in order
+    assert found.confusion == Confusion(1, 1, 1, 3)
+    assert [point.coverage for point in found.curve][:2] == [1.0, 1.0]
     assert found.accepted_accuracy == 1.0
 
 
@@ -55,3 +61,21 @@ def test_where_no_threshold_suffices_the_best_is_taken() -> None:
     found = choose_threshold(p_male, np.array([False, True, True]), 0.99)
     assert found.min_confidence == pytest.approx(0.85)
     assert found.accuracy == pytest.approx(2 / 3)
+
+
+def test_the_interval_of_many_pictures_is_that_of_the_normal_distribution() -> None:
+    low, high = bootstrap(Confusion(900, 100, 100, 900))
+    assert (high - low) / 2 == pytest.approx(1.96 * (0.9 * 0.1 / 2000) ** 0.5, rel=0.1)
+
+
+def test_one_class_alone_has_an_interval_and_no_auc() -> None:
+    found = measure(P_MALE[:4], MALE[:4], 0.5)
+    assert found.roc_auc is None
+    assert 0 <= found.balanced_interval[0] <= 0.75 <= found.balanced_interval[1] <= 1
+
+
+def test_mcnemar_counts_only_what_one_alone_got_right() -> None:
+    one = np.array([True] * 10 + [False] * 2 + [True] * 500)
+    other = np.array([False] * 10 + [True] * 2 + [True] * 500)
+    assert mcnemar(one, other) == pytest.approx(2 * (1 + 12 + 66) / 2**12)
+    assert mcnemar(one, one) == 1.0

@@ -1,4 +1,5 @@
 import csv
+import hashlib
 import io
 import tarfile
 from collections.abc import Callable
@@ -6,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gdwatch.decode import decode
 from gdwatch.errors import GdwatchError, UsageError
-from tests.train.conftest import picture
+from tests.train.conftest import photograph, picture
 from train import pictures
-from train.prepare import LIMITS, prepare, split_of
+from train.pictures import Row
+from train.prepare import LIMITS, prepare, split_all, split_of
 
 COLUMNS = ["path", "label", "source", "age", "group", "identity", "split"]
 
@@ -45,7 +49,7 @@ def test_class_folders_become_pixels_as_the_service_sees_them(
     assert {row.source for row in prepared.rows} == {"faces"}
     assert (prepared.rows[0].width, prepared.rows[0].height) == (20, 24)
     _, square = decode((data / "male/000.bmp").read_bytes(), LIMITS, pictures.SIDE)
-    assert np.array_equal(prepared.pixels[3], square)
+    assert np.array_equal(prepared.stored[3], square)
 
 
 def test_a_manifest_gives_source_age_group_and_split(tmp_path: Path) -> None:
@@ -57,12 +61,13 @@ def test_a_manifest_gives_source_age_group_and_split(tmp_path: Path) -> None:
     assert (row.source, row.age, row.group, row.identity, row.split) == ("s", 7, "g", "i", "val")
 
 
-def test_pictures_without_people_are_left_out(tmp_path: Path) -> None:
+def test_pictures_without_a_class_are_counted_and_not_learnt(tmp_path: Path) -> None:
     data = tmp_path / "data"
     rows = write_pictures(data, 2)
     rows[0]["label"] = "none"
     write_manifest(data, rows)
-    assert len(prepare([data], tmp_path / "out").rows) == 3
+    summary = prepare([data], tmp_path / "out")
+    assert (len(summary.rows), summary.without_class) == (3, 1)
 
 
 def test_pictures_are_read_out_of_a_tar(tmp_path: Path) -> None:
@@ -84,14 +89,105 @@ def test_pictures_are_read_out_of_a_tar(tmp_path: Path) -> None:
     assert not (data / "s").exists()
 
 
-def test_of_equal_files_one_is_kept_so_none_is_in_two_splits(tmp_path: Path) -> None:
+def test_a_copy_goes_where_a_given_split_has_its_original(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    rows = write_pictures(data, 2, split="train")
-    (data / "again.bmp").write_bytes(picture("female", 1))
-    write_manifest(data, [*rows, {"path": "again.bmp", "label": "female", "split": "test"}])
+    rows = write_pictures(data, 6)
+    rows[0]["split"] = "test"
+    (data / "again.bmp").write_bytes((data / rows[0]["path"]).read_bytes())
+    write_manifest(data, [*rows, {"path": "again.bmp", "label": "female"}])
     summary = prepare([data], tmp_path / "out")
-    assert summary.duplicates == 1
-    assert {row.split for row in summary.rows} == {"train"}
+    assert summary.near_duplicates == 1
+    assert {row.path: row.split for row in summary.rows}["again.bmp"] == "test"
+
+
+def test_a_photograph_saved_anew_and_cut_is_never_in_two_splits(tmp_path: Path) -> None:
+    for number in range(12):
+        for label in ("female", "male"):
+            write_copies(tmp_path / "data" / label, number, seed=f"{label}{number}")
+    summary = prepare([tmp_path / "data"], tmp_path / "out")
+    assert summary.near_duplicates == 24
+    splits: dict[str, set[str]] = {}
+    for row in summary.rows:
+        splits.setdefault(row.path.removesuffix("-copy.jpg").removesuffix(".png"), set()).add(
+            row.split
+        )
+    assert len(splits) == 24
+    assert all(len(found) == 1 for found in splits.values())
+
+
+def write_copies(folder: Path, number: int, seed: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    photo = photograph(seed)
+    photo.save(folder / f"{number}.png")
+    box = (round(0.03 * photo.width), 0, photo.width, photo.height)
+    photo.crop(box).save(folder / f"{number}-copy.jpg", quality=70)
+
+
+def test_a_person_and_a_copy_draw_all_their_pictures_into_one_split(tmp_path: Path) -> None:
+    dice = st.lists(
+        st.tuples(st.integers(0, 9), st.integers(0, 9), st.sampled_from(["", "", "val", "test"])),
+        min_size=1,
+        max_size=30,
+    )
+
+    @given(dice)
+    def check(drawn: list[tuple[int, int, str]]) -> None:
+        rows = [
+            Row(f"{n}", "male", "s", None, "", f"p{who}" if who else "", split, f"{n}", 9, 9)
+            for n, (who, _, split) in enumerate(drawn)
+        ]
+        photos = np.array([photo for _, photo, _ in drawn])
+        found = split_all(rows, photos)
+        for row, after in zip(rows, found, strict=True):
+            assert not row.split or after.split == row.split
+        for one, (who, photo, given_split) in enumerate(drawn):
+            for other in range(one):
+                related = photo == drawn[other][1] or (who and who == drawn[other][0])
+                if related and not given_split and not drawn[other][2]:
+                    assert found[one].split == found[other].split
+
+    check()
+
+
+def test_only_the_wanted_sources_are_taken(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    rows = write_pictures(data, 4)
+    for row in rows[::2]:
+        row["source"] = "b"
+    write_manifest(data, rows)
+    assert len(prepare([data], tmp_path / "out", ["b"]).rows) == 4
+    with pytest.raises(UsageError, match="no source c; there are a, b"):
+        prepare([data], tmp_path / "out", ["c"])
+
+
+def test_a_tar_of_class_folders_needs_no_manifest(
+    class_folders: Callable[[int], Path], tmp_path: Path
+) -> None:
+    with tarfile.open(tmp_path / "mine.tar", "w") as tar:
+        tar.add(class_folders(2), arcname="photos")
+    rows = prepare([tmp_path / "mine.tar"], tmp_path / "out").rows
+    assert [(row.path, row.label, row.source) for row in rows[1:3]] == [
+        ("photos/female/001.bmp", "female", "mine"),
+        ("photos/male/000.bmp", "male", "mine"),
+    ]
+
+
+def test_two_folders_may_have_the_same_names(
+    class_folders: Callable[[int], Path], tmp_path: Path
+) -> None:
+    one = class_folders(2)
+    other = one.rename(tmp_path / "monday")
+    rows = prepare([class_folders(1), other], tmp_path / "out").rows
+    assert [row.path for row in rows][::2] == ["faces/female/000.bmp", "monday/female/000.bmp",
+                                              "monday/male/000.bmp"]  # fmt: skip
+
+
+def test_a_manifest_that_names_a_picture_twice_is_an_error(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    rows = write_pictures(data, 1)
+    write_manifest(data, [*rows, rows[0]])
+    with pytest.raises(GdwatchError, match=r"a/female/0\.bmp: names two pictures"):
+        prepare([data], tmp_path / "out")
 
 
 def test_all_pictures_of_a_person_are_in_one_split(tmp_path: Path) -> None:
@@ -107,17 +203,15 @@ def test_all_pictures_of_a_person_are_in_one_split(tmp_path: Path) -> None:
 
 
 def test_about_84_8_and_8_of_a_hundred_are_in_train_val_and_test() -> None:
-    splits = [split_of("", str(number)) for number in range(10_000)]
+    splits = [split_of(str(number)) for number in range(10_000)]
     shares = [splits.count(split) / 10_000 for split in ("train", "val", "test")]
     assert shares == pytest.approx([0.84, 0.08, 0.08], abs=0.01)
 
 
-def test_the_split_of_a_picture_never_changes() -> None:
-    assert [split_of("", "a"), split_of("", "b"), split_of("x", "a")] == [
-        split_of("", "a"),
-        split_of("", "b"),
-        split_of("x", "b"),
-    ]
+def test_the_split_of_a_name_never_changes() -> None:
+    names = [f"name {number}" for number in range(20)]
+    digest = hashlib.sha256(" ".join(map(split_of, names)).encode()).hexdigest()
+    assert digest.startswith("a5c6da4420e7")
 
 
 def test_an_unreadable_picture_is_named_and_the_others_are_kept(
@@ -146,7 +240,9 @@ def test_one_class_only_is_an_error(class_folders: Callable[[int], Path], tmp_pa
 
 
 def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(GdwatchError, match=r"neither manifest\.csv nor folders female/ and male/"):
+    with pytest.raises(
+        GdwatchError, match=r"neither manifest\.csv nor folders female/ and male/ nor tars"
+    ):
         prepare([tmp_path], tmp_path / "out")
 
 
