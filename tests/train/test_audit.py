@@ -172,3 +172,14 @@ def test_too_few_different_pictures_are_an_error(tmp_path: Path) -> None:
     prepare([tmp_path / "data"], tmp_path / "out")
     with pytest.raises(GdwatchError, match="too few different pictures of one class"):
         audit(pictures.load(tmp_path / "out"), min_age=10)
+
+
+def test_the_command_says_how_many_there_are_and_where_to_look(
+    troubled: Prepared, gdtrain: Callable[..., Told]
+) -> None:
+    told = gdtrain("audit", troubled.folder, "--apply")
+    lines = told.out.splitlines()
+    assert lines[0] == "duplicate 2"
+    assert lines[2] == "uninformative 3"
+    assert lines[5:7] == [str(troubled.folder / "audit.csv"), str(troubled.folder / "audit.html")]
+    assert lines[7].endswith(f" of {len(troubled.rows)}")
