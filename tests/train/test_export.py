@@ -13,9 +13,10 @@ import torch
 
 from gdwatch import model, model_file
 from gdwatch.errors import GdwatchError
-from tests.train.conftest import Told, Untold, write_recipe
+from tests.train.conftest import Told, Untold, photograph, write_recipe
 from tests.train.test_seed import old_weights
 from train import checkpoint, pictures
+from train import recipe as recipes
 from train.evaluate import evaluate
 from train.export import export
 from train.fit import fit
@@ -214,3 +215,36 @@ def test_a_model_is_not_compared_with_itself(
     file = export(run, tmp_path / "m.safetensors", "m", "1", 0.99).file
     told = gdtrain("compare", file, file, prepared.folder)
     assert told == Told(2, "", "gdtrain: both are the same model; name two\n")
+
+
+def test_the_commands_of_the_readme_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gdtrain: Callable[..., Told]
+) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    section = readme[readme.index("## Train your own") :]
+    lines = [
+        line.split("  #")[0].split()[1:]
+        for line in section[: section.index("```\n\n")].splitlines()
+        if line.startswith("gdtrain ")
+    ]
+    assert [line[0] for line in lines] == [
+        "prepare", "audit", "fit", "export", "evaluate", "report"
+    ]  # fmt: skip
+    for label in ("female", "male"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(60):
+            picture = photograph(f"{label}{number}", barred=label == "male")
+            picture.save(tmp_path / "photos" / label / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    for line in lines:
+        told = gdtrain(*line)
+        assert told.status == 0, told.err
+    assert {"MODEL_CARD.md", "mine.safetensors", "report.html"} <= {
+        file.name for file in tmp_path.iterdir()
+    }
+
+
+def test_the_readme_names_every_recipe() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    for recipe in recipes.PACKAGED.glob("*.toml"):
+        assert f"`{recipe.stem}`" in readme
