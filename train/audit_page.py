@@ -15,7 +15,7 @@ _SHOWN = 120  # of each trouble: a page of thousands is slow, and nobody looks a
 
 _MEANING: dict[Trouble, str] = {
     "duplicate": "Shows the photograph beside it, by its bytes, or by perceptual hash and "
-    "embedding. The largest one of each group is kept.",
+    "overlap. The largest one of each group is kept.",
     "label": "A classifier that has not learnt from the picture is sure of the other class "
     "(confident learning).",
     "uninformative": "Tiny, flat, blurred, or noise: nothing can be learnt from it.",
