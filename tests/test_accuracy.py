@@ -32,7 +32,7 @@ def held_out():
         if entry.source in FACE_CROPS and not too_young and entry.place is not None:
             content = entry.place.read()
             digest = hashlib.sha256(content).hexdigest()
-            if (entry.split or split_of(entry.identity, digest)) == "test":
+            if (entry.split or split_of(entry.identity or digest)) == "test":
                 yield content, entry.label
 
 
