@@ -106,11 +106,11 @@ class ResidualClassifier(Classifier):
         if folded:
             fold(self)
 
-    def embed(self, photos: Tensor) -> Tensor:  # noqa: D102
+    def embed(self, photos: Tensor) -> Tensor:  # noqa: D102 - as in Classifier
         x: Tensor = self.features(self.normalised(photos))
         return x.mean((2, 3))
 
-    def logits(self, photos: Tensor) -> Tensor:  # noqa: D102
+    def logits(self, photos: Tensor) -> Tensor:  # noqa: D102 - as in Classifier
         logits: Tensor = self.head(self.dropout(self.embed(photos)))
         return logits
 
@@ -167,10 +167,10 @@ class EnsembleClassifier(Classifier):
             for _ in range(members)
         )
 
-    def embed(self, photos: Tensor) -> Tensor:  # noqa: D102
+    def embed(self, photos: Tensor) -> Tensor:  # noqa: D102 - as in Classifier
         return torch.cat([member.embed(photos) for member in self._members()], 1)
 
-    def logits(self, photos: Tensor) -> Tensor:  # noqa: D102
+    def logits(self, photos: Tensor) -> Tensor:  # noqa: D102 - as in Classifier
         return torch.cat([member.logits(photos) for member in self._members()], 1)
 
     def _members(self) -> list[ResidualClassifier]:
@@ -218,14 +218,14 @@ class SeedClassifier(Classifier):
         )
         self.head = nn.Linear(512, 2)
 
-    def embed(self, photos: Tensor) -> Tensor:  # noqa: D102
+    def embed(self, photos: Tensor) -> Tensor:  # noqa: D102 - as in Classifier
         x = self.normalised(photos)
         if self.grey:
             x = (x * self.luma).sum(1, keepdim=True)
         embedding: Tensor = self.hidden(self.features(x))
         return embedding
 
-    def logits(self, photos: Tensor) -> Tensor:  # noqa: D102
+    def logits(self, photos: Tensor) -> Tensor:  # noqa: D102 - as in Classifier
         # The softmax of two scores is the sigmoid of their difference.
         scores: Tensor = self.head(self.embed(photos))
         return scores[:, 1:] - scores[:, :1]

@@ -1,9 +1,7 @@
 """Look for what is wrong with prepared pictures; what to do about it is a person's to say."""
 
-import csv
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass, fields, replace
 from typing import get_args
 
 import numpy as np
@@ -11,10 +9,12 @@ from rich.console import Console
 from rich.progress import track
 
 from gdwatch.errors import GdwatchError
-from train import duplicates, suspects
+from train import suspects
+from train.duplicates import together
 from train.features import features
+from train.judge import Indices
 from train.pictures import CLEAN, COLUMNS, Prepared, load_hashes
-from train.publish import publish
+from train.publish import publish_rows
 from train.suspects import Suspect, Trouble
 
 AUDIT = "audit.csv"
@@ -36,6 +36,9 @@ class Finding:
     related: str
 
 
+_COLUMNS = [field.name for field in fields(Finding)]
+
+
 def audit(prepared: Prepared, min_age: int) -> list[Finding]:
     """Find the troubles of a prepared folder, the surest first, and write audit.csv.
 
@@ -55,7 +58,7 @@ def audit(prepared: Prepared, min_age: int) -> list[Finding]:
         )
         for suspect in sorted(found, key=lambda s: (s.trouble, -s.score, s.row))
     ]
-    _write(prepared.folder / AUDIT, findings)
+    publish_rows(prepared.folder / AUDIT, _COLUMNS, findings)
     return findings
 
 
@@ -78,7 +81,7 @@ def find(prepared: Prepared, min_age: int) -> list[Suspect]:
         if number not in without and (row.age is None or row.age >= min_age)
     ]
     asked = np.array(old_enough, dtype=np.int64)
-    groups = _never_apart(prepared, pairs)
+    groups = together([row.identity for row in rows], pairs)
     p_male = suspects.out_of_fold(embedded[asked], male[asked], groups[asked])
     for some in (
         suspects.mislabelled(p_male, male[asked]),
@@ -110,14 +113,8 @@ def apply(prepared: Prepared, findings: Sequence[Finding]) -> int:
             f"{prepared.folder}: without what is in trouble, pictures of one class alone are left",
             f"look at {AUDIT}; nothing was excluded",
         )
-    _write(prepared.folder / EXCLUDED, excluded)
-    with (
-        publish(prepared.folder / CLEAN) as aside,
-        aside.open("w", newline="", encoding="utf-8") as stream,
-    ):
-        writer = csv.DictWriter(stream, COLUMNS)
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in kept)
+    publish_rows(prepared.folder / EXCLUDED, _COLUMNS, excluded)
+    publish_rows(prepared.folder / CLEAN, COLUMNS, kept)
     return len(paths)
 
 
@@ -134,26 +131,5 @@ def _uninformative(prepared: Prepared) -> list[Suspect]:
     return found
 
 
-def _never_apart(prepared: Prepared, pairs: suspects.Pairs) -> suspects.Pairs:
-    """Number the groups of one person or one photograph: none may teach about itself."""
-    first: dict[str, int] = {}
-    same = [
-        (first.setdefault(row.identity, number), number)
-        for number, row in enumerate(prepared.rows)
-        if row.identity
-    ]
-    both = np.concatenate((pairs, np.array(same, dtype=np.int64).reshape(-1, 2)))
-    return duplicates.connected(len(prepared.rows), both)
-
-
-def _renumbered(suspect: Suspect, rows: suspects.Pairs) -> Suspect:
-    return Suspect(
-        int(rows[suspect.row]), suspect.trouble, suspect.score, suspect.evidence, suspect.related
-    )
-
-
-def _write(path: Path, findings: Sequence[Finding]) -> None:
-    with publish(path) as aside, aside.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, [field.name for field in fields(Finding)])
-        writer.writeheader()
-        writer.writerows(asdict(finding) for finding in findings)
+def _renumbered(suspect: Suspect, rows: Indices) -> Suspect:
+    return replace(suspect, row=int(rows[suspect.row]))

@@ -77,6 +77,23 @@ def connected(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
+def together(identities: Sequence[str], pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number the groups of pictures that must never be parted; returns the group of each, (N,).
+
+    They are the pictures of a person and those of one photograph, also by way of each other.
+
+    identities: N, empty where unknown; pairs: int64 (P, 2), pictures of one photograph.
+    """
+    first: dict[str, int] = {}
+    same = [
+        (first.setdefault(identity, number), number)
+        for number, identity in enumerate(identities)
+        if identity
+    ]
+    both = np.concatenate((pairs, np.array(same, dtype=np.int64).reshape(-1, 2)))
+    return connected(len(identities), both)
+
+
 def _groups_of(group: NDArray[np.int64]) -> Sequence[list[int]]:
     """The members of every group of more than one, in order."""
     order = np.argsort(group.ravel(), kind="stable")

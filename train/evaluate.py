@@ -7,11 +7,12 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from gdwatch.errors import GdwatchError
+from gdwatch.errors import GdwatchError, UsageError
 from gdwatch.model import Model
 from train.judge import Indices, logits
 from train.measures import Bools, Confusion, Floats, Measures, measure, probabilities
 from train.pictures import SIDE, Prepared, Row
+from train.sources import SPLITS
 
 _AGES = ((18, "under 18"), (30, "18 to 29"), (50, "30 to 49"), (70, "50 to 69"))
 
@@ -40,6 +41,8 @@ class Answers:
     rows: (N,) of the prepared folder; p_male, male: (N,).
     """
 
+    split: str
+    min_age: int
     rows: Indices
     p_male: Floats
     male: Bools
@@ -53,6 +56,8 @@ class Answers:
 
 def answer(model: Model, prepared: Prepared, split: str, min_age: int) -> Answers:
     """Ask a model about a split. Raises GdwatchError if that holds no picture."""
+    if split not in SPLITS:
+        raise UsageError(f"split {split}: there is none", f"name one of {', '.join(SPLITS)}")
     details = model.details
     rows = prepared.select(split, min_age)
     if len(rows) == 0:
@@ -67,14 +72,18 @@ def answer(model: Model, prepared: Prepared, split: str, min_age: int) -> Answer
         )
     judged = logits(model.classifier, prepared, rows, size)
     p_male = probabilities(judged, details.temperature)
-    return Answers(rows, p_male, prepared.is_male()[rows])
+    return Answers(split, min_age, rows, p_male, prepared.is_male()[rows])
 
 
 def evaluate(model: Model, prepared: Prepared, split: str, min_age: int) -> Evaluation:
     """Judge a model by a split. Raises GdwatchError if that holds no picture."""
     answers = answer(model, prepared, split, min_age)
+    return evaluate_answers(answers, prepared, model.details.min_confidence)
+
+
+def evaluate_answers(answers: Answers, prepared: Prepared, min_confidence: float) -> Evaluation:
+    """Judge answers as a whole and by kinds."""
     p_male, male = answers.p_male, answers.male
-    min_confidence = model.details.min_confidence
 
     def by(key: Callable[[Row], str]) -> dict[str, Measures]:
         names = np.array([key(prepared.rows[row]) for row in answers.rows])
@@ -85,8 +94,8 @@ def evaluate(model: Model, prepared: Prepared, split: str, min_age: int) -> Eval
         }
 
     return Evaluation(
-        split=split,
-        min_age=min_age,
+        split=answers.split,
+        min_age=answers.min_age,
         min_confidence=min_confidence,
         overall=measure(p_male, male, min_confidence),
         by_source=by(lambda row: row.source),

@@ -18,7 +18,7 @@ from train.fit import prepared_of
 from train.judge import logits
 from train.measures import Threshold, choose_threshold, fit_temperature, probabilities
 from train.pictures import Prepared
-from train.publish import publish
+from train.publish import make_folder, publish
 from train.recipe import Recipe
 from train.sources import SPLITS
 
@@ -62,7 +62,7 @@ def export(folder: Path, file: Path, name: str, version: str, accuracy: float) -
     # Only now, when all is chosen, is the test split looked at.
     evaluation = evaluate(Model(classifier, details, ""), prepared, "test", recipe.min_age)
     details = details.model_copy(update={"measures": measures(evaluation)})
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
     model.save(file, classifier, details)
     written = model_file.read(file)
     model.load(written)  # what the service would refuse must not leave this function

@@ -15,7 +15,7 @@ from train.judge import Indices, logits, photos
 from train.learn import Lessons, Shown, learn, learner
 from train.measures import balanced_accuracy, probabilities
 from train.pictures import Prepared
-from train.publish import publish
+from train.publish import make_folder, publish
 from train.recipe import Colour, Recipe
 from train.team import Team, alone
 
@@ -41,7 +41,7 @@ def fit(
     held_back = prepared.select("val", recipe.min_age)
     _require_both_classes(prepared, learnt, held_back)
     _require_teacher(recipe, teacher)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     run = _resume(prepared, recipe, learnt, out, teacher)
     run.to(team.device)
     if team.rank == 0:

@@ -1,6 +1,5 @@
 """What a run leaves to be read while it lasts: metrics.csv and TensorBoard's events."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 from torch.utils.tensorboard import SummaryWriter
 
 from train.checkpoint import Epoch
-from train.publish import publish
+from train.publish import publish, publish_rows
 from train.recipe import Recipe
 
 METRICS = "metrics.csv"
@@ -24,10 +23,7 @@ def write_recipe(recipe: Recipe, out: Path) -> None:
 
 def write(history: Sequence[Epoch], out: Path) -> None:
     """Write all epochs to metrics.csv, and the last one to TensorBoard's events."""
-    with publish(out / METRICS) as aside, aside.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, [field.name for field in fields(Epoch)])
-        writer.writeheader()
-        writer.writerows(asdict(epoch) for epoch in history)
+    publish_rows(out / METRICS, [field.name for field in fields(Epoch)], history)
     last = history[-1]
     # After a kill, an epoch that was written and not kept comes again: what follows is purged.
     with SummaryWriter(str(out / TENSORBOARD), purge_step=last.epoch) as events:

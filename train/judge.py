@@ -1,11 +1,9 @@
 """What a network says of prepared pictures."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from gdwatch.network import Classifier
 from train.augment import at_size
@@ -20,20 +18,10 @@ Indices = NDArray[np.int64]
 
 def logits(network: Classifier, prepared: Prepared, rows: Indices, size: int) -> Floats:
     """Ask a network in evaluation mode, at an input of `size` pixels; returns (N,)."""
-    return _each(network, network, prepared, rows, size)
-
-
-def _each(
-    ask: Callable[[Tensor], Tensor],
-    network: nn.Module,
-    prepared: Prepared,
-    rows: Indices,
-    size: int,
-) -> Floats:
     device = next(network.parameters()).device
     with torch.inference_mode():
         parts = [
-            ask(at_size(photos(prepared, rows[at : at + _BATCH], device), size)).float().cpu()
+            network(at_size(photos(prepared, rows[at : at + _BATCH], device), size)).float().cpu()
             for at in range(0, len(rows), _BATCH)
         ]
     return torch.cat(parts).double().numpy()

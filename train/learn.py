@@ -105,6 +105,7 @@ def learn(run: Run, network: nn.Module, lessons: Lessons, team: Team, shown: Sho
             logits = network(augment(seen, dice, recipe.augmentation)).float()
         loss = loss_of(logits, targets, recipe)
         run.optimizer.zero_grad()
+        # torch gives `backward` no type.
         run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         run.scaler.step(run.optimizer)
         run.scaler.update()

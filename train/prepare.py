@@ -1,9 +1,8 @@
 """Decode every labelled picture once, exactly as the service does, and split the whole."""
 
-import csv
 import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,9 +15,9 @@ from gdwatch.decode import Limits, Refused, decode
 from gdwatch.errors import GdwatchError, UsageError
 from gdwatch.values import Header
 from train import duplicates
-from train.duplicates import connected
+from train.duplicates import connected, near, together
 from train.pictures import CLEAN, COLUMNS, HASHES, PIXELS, SIDE, Row, load_hashes
-from train.publish import publish
+from train.publish import make_folder, publish, publish_rows
 from train.sources import CLASSES, MANIFEST, Entry, entries
 
 LIMITS = Limits(max_pixels=100_000_000)
@@ -67,45 +66,36 @@ def prepare(data: Sequence[Path], out: Path, sources: Collection[str] | None = N
         listed = _only(listed, sources, where)
     with_class = [entry for entry in listed if entry.label in CLASSES]
     _require_both_classes([entry.label for entry in with_class], where)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     # From here until the end the folder is not a prepared one.
     (out / MANIFEST).unlink(missing_ok=True)
     (out / CLEAN).unlink(missing_ok=True)
     rows, unreadable = _decode_all(with_class, out)
     _require_both_classes([row.label for row in rows], f"{where}: readable pictures")
-    groups = _same_photograph(out)
-    _write(out / UNREADABLE, ["path", "why"], unreadable)
-    _write(out / MANIFEST, COLUMNS, rows := split_all(rows, groups))
-    sizes = np.bincount(groups)
-    return Summary(rows, unreadable, int((sizes - 1).sum()), len(listed) - len(with_class))
+    pairs = near(load_hashes(out))
+    photographs = int(connected(len(rows), pairs).max()) + 1
+    publish_rows(out / UNREADABLE, ["path", "why"], unreadable)
+    publish_rows(out / MANIFEST, COLUMNS, rows := split_all(rows, pairs))
+    return Summary(rows, unreadable, len(rows) - photographs, len(listed) - len(with_class))
 
 
-def split_all(rows: Sequence[Row], groups: NDArray[np.int64]) -> list[Row]:
-    """Give every row its split: what belongs together goes to one.
+def split_all(rows: Sequence[Row], pairs: NDArray[np.int64]) -> list[Row]:
+    """Give every row its split: what `duplicates.together` holds together goes to one.
 
-    Together are the pictures of a person and those that show one photograph, also by way of each
-    other. Splits that are given stay as they are, and draw with them what belongs to them.
+    Splits that are given stay as they are, and draw with them what belongs to them.
 
-    groups: (N,), equal for pictures of one photograph.
+    pairs: int64 (P, 2), rows that show one photograph.
     """
-    persons: dict[str, int] = {}
-    pairs = [
-        (number, persons.setdefault(row.identity, number))
-        for number, row in enumerate(rows)
-        if row.identity
-    ]
-    first: dict[int, int] = {}
-    pairs += [(n, first.setdefault(group, n)) for n, group in enumerate(groups.tolist())]
-    together = connected(len(rows), np.array(pairs, dtype=np.int64))
+    groups = together([row.identity for row in rows], pairs).tolist()
     given: dict[int, str] = {}
     names: dict[int, str] = {}
-    for row, group in zip(rows, together.tolist(), strict=True):
+    for row, group in zip(rows, groups, strict=True):
         # A test part that leaks is worse than a training part that is short of a picture.
         given[group] = max(given.get(group, ""), row.split, key=_PRIORITY.index)
         names[group] = min(names.get(group, row.identity or row.sha256), row.identity or row.sha256)
     return [
         replace(row, split=row.split or given[group] or split_of(names[group]))
-        for row, group in zip(rows, together.tolist(), strict=True)
+        for row, group in zip(rows, groups, strict=True)
     ]
 
 
@@ -152,11 +142,6 @@ def _decode_all(listed: Sequence[Entry], out: Path) -> tuple[list[Row], list[Unr
     return rows, unreadable
 
 
-def _same_photograph(out: Path) -> NDArray[np.int64]:
-    hashed = load_hashes(out)
-    return connected(len(hashed), duplicates.near(hashed))
-
-
 class _NotRead(Exception):  # noqa: N818 - an answer about one picture
     pass
 
@@ -191,13 +176,6 @@ def _row(entry: Entry, sha256: str, header: Header) -> Row:
         width=header.width,
         height=header.height,
     )
-
-
-def _write(path: Path, columns: Sequence[str], rows: Sequence[Row | Unreadable]) -> None:
-    with publish(path) as aside, aside.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, columns)
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
 
 
 def _require_both_classes(labels: Sequence[str], where: str) -> None:

@@ -1,11 +1,17 @@
 """Files that are there whole or not at all, whatever ends the program while it writes."""
 
+import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gdwatch.errors import GdwatchError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 @contextmanager
@@ -30,3 +36,22 @@ def publish(path: Path) -> Iterator[Path]:
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
+
+
+def publish_rows(path: Path, columns: Sequence[str], rows: "Iterable[DataclassInstance]") -> None:
+    """Write dataclasses as CSV. Raises GdwatchError."""
+    with publish(path) as aside, aside.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, columns)
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, where they are not there. Raises GdwatchError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise GdwatchError(
+            f"{path}: cannot be made a folder ({reason})", "name another one"
+        ) from error

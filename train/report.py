@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from gdwatch.model import Model
 from train import page, plots
-from train.evaluate import COLUMNS, Answers, answer, cells, evaluate
+from train.evaluate import COLUMNS, Answers, answer, cells, evaluate_answers
 from train.measures import Measures, accepted, confidence
 from train.pictures import Prepared
 
@@ -19,8 +19,8 @@ _WORST = 50
 def report(model: Model, prepared: Prepared, split: str, min_age: int, file: Path) -> None:
     """Write the page. Raises GdwatchError."""
     answers = answer(model, prepared, split, min_age)
-    evaluation = evaluate(model, prepared, split, min_age)
     details = model.details
+    evaluation = evaluate_answers(answers, prepared, details.min_confidence)
     page.write(
         file,
         "report.html",

@@ -13,6 +13,7 @@ from gdwatch.errors import GdwatchError
 from gdwatch.model_file import Details, ModelFile, Network, Preprocessing
 from gdwatch.network import SeedClassifier
 from train import recipe as recipes
+from train.publish import make_folder
 
 
 def import_seed(old: Path, file: Path) -> ModelFile:
@@ -48,7 +49,7 @@ def import_seed(old: Path, file: Path) -> ModelFile:
         measures={},
         recipe={},
     )
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
     model.save(file, network, details)
     return model_file.read(file)
 

@@ -1,6 +1,7 @@
 """Where labelled pictures lie: under a manifest, in folders `female` and `male`, or in tars."""
 
 import csv
+import io
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,6 +82,8 @@ def _entries(path: Path, prefix: str) -> list[Entry]:
         return _from_manifest(path)
     if any((path / label).is_dir() for label in CLASSES):
         return _from_class_folders(path, prefix)
+    if not path.is_dir():
+        raise GdwatchError(f"{path}: no such folder", f"name a folder, a {MANIFEST} or a .tar")
     tars = sorted(path.glob("*.tar"))
     if not tars:
         raise GdwatchError(
@@ -123,17 +126,19 @@ def _unknown(path: str, label: str, source: str, place: Place) -> Entry:
 def _from_manifest(folder: Path) -> list[Entry]:
     path = folder / MANIFEST
     in_tars = _index_tars(folder)
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = csv.DictReader(stream)
-        for column in ("path", "label"):
-            if column not in (rows.fieldnames or ()):
-                raise GdwatchError(
-                    f"{path}: no column `{column}`", "its first line must be path,label,…"
-                )
-        return [
-            _entry(row, f"{path}:{rows.line_num}", _place(folder, row["path"], in_tars))
-            for row in rows
-        ]
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise GdwatchError(f"{path}: cannot be read ({error})", "write it as UTF-8") from error
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    for column in ("path", "label"):
+        if column not in (rows.fieldnames or ()):
+            raise GdwatchError(
+                f"{path}: no column `{column}`", "its first line must be path,label,…"
+            )
+    return [
+        _entry(row, f"{path}:{rows.line_num}", _place(folder, row["path"], in_tars)) for row in rows
+    ]
 
 
 def _entry(row: dict[str, str], where: str, place: Place | None) -> Entry:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from gdwatch.errors import GdwatchError
 from tests.train.conftest import Told, photograph
@@ -61,6 +61,7 @@ def findings(troubled: Prepared) -> list[Finding]:
     with (troubled.folder / "audit.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert list(rows[0]) == ["path", "trouble", "score", "evidence", "related"]
+    # What a CSV gives is text, of which the score was made a number.
     return [Finding(**row | {"score": float(row["score"])}) for row in rows]  # type: ignore[arg-type]
 
 
@@ -183,3 +184,12 @@ def test_the_command_says_how_many_there_are_and_where_to_look(
     assert lines[2] == "uninformative 3"
     assert lines[5:7] == [str(troubled.folder / "audit.csv"), str(troubled.folder / "audit.html")]
     assert lines[7].endswith(f" of {len(troubled.rows)}")
+
+
+def test_a_blurred_picture_shows_nothing_and_a_sharp_one_does() -> None:
+    sharp = photograph("sharp", side=128, barred=True)
+    blurred = sharp.filter(ImageFilter.GaussianBlur(25))
+    assert suspects.uninformative(np.asarray(sharp), 128) is None
+    found = suspects.uninformative(np.asarray(blurred), 128)
+    assert found is not None
+    assert found[1].startswith("blurred: ")

@@ -248,3 +248,25 @@ def test_the_readme_names_every_recipe() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     for recipe in recipes.PACKAGED.glob("*.toml"):
         assert f"`{recipe.stem}`" in readme
+
+
+def test_a_split_that_there_is_not_is_named(
+    prepared: Prepared, recipe: Recipe, tmp_path: Path, gdtrain: Callable[..., Told]
+) -> None:
+    torch.save(old_weights(), tmp_path / "model.pt")
+    gdtrain("import-seed", tmp_path / "model.pt", "-o", tmp_path / "m.safetensors")
+    told = gdtrain("evaluate", tmp_path / "m.safetensors", prepared.folder, "--split", "half")
+    line = "gdtrain: split half: there is none; name one of train, val, test\n"
+    assert told == Told(2, "", line)
+
+
+def test_a_page_that_cannot_be_written_is_one_line(
+    prepared: Prepared, tmp_path: Path, gdtrain: Callable[..., Told]
+) -> None:
+    torch.save(old_weights(), tmp_path / "model.pt")
+    gdtrain("import-seed", tmp_path / "model.pt", "-o", tmp_path / "m.safetensors")
+    page = tmp_path / "gone/report.html"
+    told = gdtrain("report", tmp_path / "m.safetensors", prepared.folder, "-o", page)
+    assert told.status == 1
+    assert told.err.startswith(f"gdtrain: {page}: could not be written (No such file or directory)")
+    assert told.err.count("\n") == 1

@@ -136,8 +136,13 @@ def test_a_person_and_a_copy_draw_all_their_pictures_into_one_split(tmp_path: Pa
             Row(f"{n}", "male", "s", None, "", f"p{who}" if who else "", split, f"{n}", 9, 9)
             for n, (who, _, split) in enumerate(drawn)
         ]
-        photos = np.array([photo for _, photo, _ in drawn])
-        found = split_all(rows, photos)
+        pairs = [
+            (other, one)
+            for one in range(len(drawn))
+            for other in range(one)
+            if drawn[one][1] == drawn[other][1]
+        ]
+        found = split_all(rows, np.array(pairs, dtype=np.int64).reshape(-1, 2))
         for row, after in zip(rows, found, strict=True):
             assert not row.split or after.split == row.split
         for one, (who, photo, given_split) in enumerate(drawn):
@@ -285,3 +290,42 @@ def test_the_manifest_of_the_pictures_is_never_overwritten(tmp_path: Path) -> No
     with pytest.raises(UsageError, match="holds the pictures; give --out another folder"):
         prepare([tmp_path], tmp_path)
     assert (tmp_path / "manifest.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\xff\xfe", r"manifest\.csv: cannot be read \('utf-8' .*; write it as UTF-8"),
+        (b"", r"manifest\.csv: no column `path`; its first line must be path,label"),
+        (b"path,label\n", "no pictures; put pictures into female/ and male/"),
+    ],
+)
+def test_a_manifest_that_is_none_is_an_error(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "manifest.csv").write_bytes(content)
+    with pytest.raises(GdwatchError, match=message):
+        prepare([tmp_path], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(GdwatchError, match=r"gone: no such folder; name a folder, a manifest\.csv"):
+        prepare([tmp_path / "gone"], tmp_path / "out")
+
+
+def test_an_out_that_cannot_be_made_is_an_error(
+    class_folders: Callable[[int], Path], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        GdwatchError, match=r"file/out: cannot be made a folder \(not a directory\)"
+    ):
+        prepare([class_folders(1)], tmp_path / "file/out")
+
+
+def test_hashes_that_are_gone_are_an_error(
+    class_folders: Callable[[int], Path], tmp_path: Path
+) -> None:
+    prepare([class_folders(1)], tmp_path / "out")
+    (tmp_path / "out/hashes.npy").unlink()
+    with pytest.raises(GdwatchError, match=r"no hashes\.npy .*; make it with `gdtrain prepare`"):
+        pictures.load_hashes(tmp_path / "out")
