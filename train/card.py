@@ -26,16 +26,17 @@ or of how a person sees themselves, and must decide nothing about anybody.
 - Not for groups, whole bodies or small faces: the whole picture is squeezed into the square,
   so only face crops are judged well.
 - A picture without a face gets an answer too, and not always an unsure one.
-- The labels are what someone wrote down about a picture; 1 to 2 % of them are wrong.
+- The labels are what someone wrote down about a picture, and some of them are wrong.
 
 ## What it learnt from
 
-Pictures by source and split; all pictures of a person known by name are in one split.
+Pictures by source and split; all pictures of a person known by name, and all copies of a
+photograph, are in one split.{taught}
 
 {trained_on}
 
-Research collections, whose licences do not all allow to pass the pictures on: none is shipped
-here or in the package. Whoever trains again needs their own copy under the collections' terms.
+No picture is in the model file. Under which terms the pictures may be used, `gdtrain` cannot know:
+whoever passes this model on must write it here.
 
 ## How good it is
 
@@ -70,6 +71,7 @@ def card(details: Details, evaluation: Evaluation) -> str:
         min_confidence=details.min_confidence,
         min_age=evaluation.min_age,
         trained_on=_counts(details.trained_on["pictures"]),
+        taught=_taught(details.trained_on["teacher_sha256"]),
         split=evaluation.split,
         by_source=_measures("source", {**evaluation.by_source, "**all**": evaluation.overall}),
         by_group=_measures("group", evaluation.by_group),
@@ -89,6 +91,10 @@ def measures(evaluation: Evaluation) -> dict[str, Any]:
     for part in parts:
         del part["curve"]  # `gdtrain evaluate --json` has it
     return rounded
+
+
+def _taught(sha256: str) -> str:
+    return f" A model taught it as well, SHA-256 {sha256}." if sha256 else ""
 
 
 def _counts(pictures: Mapping[str, Mapping[str, int]]) -> str:

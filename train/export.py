@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+
 from gdwatch import model, model_file
 from gdwatch.model import Model
 from gdwatch.model_file import Details, Network, Preprocessing
@@ -14,7 +16,7 @@ from train import checkpoint
 from train.card import card, measures
 from train.checkpoint import Run
 from train.evaluate import Evaluation, evaluate
-from train.fit import prepared_of
+from train.fit import pictures_of_an_epoch, prepared_of
 from train.judge import logits
 from train.measures import Threshold, choose_threshold, fit_temperature, probabilities
 from train.pictures import Prepared
@@ -95,7 +97,7 @@ def _details(
         min_confidence=threshold.min_confidence,
         classes=("female", "male"),
         trained_on={
-            "pictures": _pictures(prepared, recipe.min_age),
+            "pictures": _pictures(prepared, recipe),
             "epoch": run.best_epoch.epoch,
             "epochs": len(recipe.sizes),
             "manifest_sha256": prepared.digest,
@@ -111,12 +113,10 @@ def _folded(recipe: Recipe) -> dict[str, bool]:
     return {} if recipe.network.arch == "seed" else {"folded": True}
 
 
-def _pictures(prepared: Prepared, min_age: int) -> Mapping[str, Mapping[str, int]]:
-    """How many pictures of each source each split holds."""
-    counts = Counter(
-        (prepared.rows[row].source, split)
-        for split in SPLITS
-        for row in prepared.select(split, min_age)
-    )
+def _pictures(prepared: Prepared, recipe: Recipe) -> Mapping[str, Mapping[str, int]]:
+    """How many pictures of each source were learnt, and how many the other splits hold."""
+    rows = {split: prepared.select(split, recipe.min_age) for split in SPLITS}
+    rows["train"] = np.unique(pictures_of_an_epoch(prepared, recipe))
+    counts = Counter((prepared.rows[row].source, split) for split in SPLITS for row in rows[split])
     sources = sorted({source for source, _ in counts})
     return {source: {split: counts[source, split] for split in SPLITS} for source in sources}

@@ -270,3 +270,17 @@ def test_a_page_that_cannot_be_written_is_one_line(
     assert told.status == 1
     assert told.err.startswith(f"gdtrain: {page}: could not be written (No such file or directory)")
     assert told.err.count("\n") == 1
+
+
+def test_the_card_counts_only_what_was_learnt_and_names_the_teacher(
+    prepared: Prepared, recipe: Recipe, tmp_path: Path
+) -> None:
+    teacher = export(trained(prepared, recipe, tmp_path / "t"), tmp_path / "t.st", "t", "1", 0.99)
+    taught = recipe.model_copy(update={"teacher": 0.5, "label_smoothing": 0.0, "pictures": 40})
+    repeated = taught.model_copy(update={"repeat": {"faces": 2}})
+    loaded = model.load(model_file.read(teacher.file))
+    fit(prepared, repeated, tmp_path / "run", Untold(), loaded)
+    export(tmp_path / "run", tmp_path / "out/m.safetensors", "m", "1", 0.99)
+    card = (tmp_path / "out/MODEL_CARD.md").read_text()
+    assert "| faces | 40 |" in card
+    assert f"SHA-256 {teacher.sha256}" in card
