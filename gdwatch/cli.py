@@ -126,12 +126,15 @@ def classify(
         Path | None, typer.Option("-o", metavar="FILE", help="Write there, not to stdout.")
     ] = None,
     null: Annotated[bool, typer.Option("-0", help="Names on stdin end with NUL.")] = False,
+    explain: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Draw there what was seen of each picture.")
+    ] = None,
 ) -> None:
     """Answer for photographs; record and move nothing."""
     from gdwatch.commands import classify as command
 
     given = command.Given(tuple(paths), null=null)
-    raise typer.Exit(command.classify(_settings(common), given, format_, output))
+    raise typer.Exit(command.classify(_settings(common), given, format_, output, explain))
 
 
 @_command(app)

@@ -1,4 +1,4 @@
-"""What of a photograph the classifier sees: the one place for it, in training and in service."""
+"""What of a photograph each network sees: the one place for it, in training and in service."""
 
 from typing import Literal
 
@@ -6,8 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from gdwatch.values import Box
+
 Crop = Literal["face", "whole"]
 Pixels = NDArray[np.uint8]
+
+_BILINEAR = Image.Resampling.BILINEAR
+_BESIDE = 128  # grey, what a thumbnail shows beside its photograph
 
 
 def whole(photo: Image.Image, side: int) -> Pixels:
@@ -20,4 +25,71 @@ def whole(photo: Image.Image, side: int) -> Pixels:
     """
     # Pillow's bilinear filter widens when it shrinks, as torchvision's Resize(antialias=True)
     # does on a picture: networks trained with that see the same pixels here.
-    return np.asarray(photo.resize((side, side), Image.Resampling.BILINEAR))
+    return np.asarray(photo.resize((side, side), _BILINEAR))
+
+
+def thumbnail(photo: Image.Image, side: int) -> Pixels:
+    """Show the whole picture to the locator, in its own shape, in the upper left corner.
+
+    photo, side: as in `whole`.
+
+    Returns uint8 (side, side, 3), RGB; grey beside the picture.
+    """
+    scale = side / max(photo.size)
+    width, height = (max(1, round(length * scale)) for length in photo.size)
+    square = np.full((side, side, 3), _BESIDE, np.uint8)
+    square[:height, :width] = np.asarray(photo.resize((width, height), _BILINEAR))
+    return square
+
+
+def limited(photo: Image.Image, longest: int) -> Pixels:
+    """Shrink a picture whose longer side has more than `longest` pixels.
+
+    Returns uint8 (H, W, 3), RGB.
+    """
+    scale = longest / max(photo.size)
+    if scale < 1:
+        width, height = (max(1, round(length * scale)) for length in photo.size)
+        # A box over whole pixels first costs little and spoils nothing at this ratio.
+        photo = photo.resize((width, height), _BILINEAR, reducing_gap=2.0)
+    return np.asarray(photo)
+
+
+def face(photo: Pixels, box: Box, margin: float, side: int) -> Pixels:
+    """Cut out a square round a face; where it leaves the picture, the edge is repeated.
+
+    photo: uint8 (H, W, 3), RGB.
+    box: of the face, in pixels of `photo`.
+    margin: side of the square, as a multiple of the longer side of the box.
+
+    Returns uint8 (side, side, 3), RGB.
+    """
+    length = max(1.0, margin * max(box.width, box.height))
+    return _square(photo, box.x + box.width / 2, box.y + box.height / 2, length, side)
+
+
+def around(photo: Pixels, side: int) -> Pixels:
+    """The whole picture in the smallest square round it, the edge repeated: where no face is.
+
+    photo, side: as in `face`.
+    """
+    height, width = photo.shape[:2]
+    return _square(photo, width / 2, height / 2, max(width, height), side)
+
+
+def _square(photo: Pixels, x: float, y: float, length: float, side: int) -> Pixels:
+    """Resize the square with this centre and side length; coordinates in pixels."""
+    height, width = photo.shape[:2]
+    left, top = x - length / 2, y - length / 2
+    right, bottom = left + length, top + length
+    # Only what the square needs, with one more pixel on each side for the filter.
+    rows = np.arange(int(np.floor(top)) - 1, int(np.ceil(bottom)) + 1)
+    columns = np.arange(int(np.floor(left)) - 1, int(np.ceil(right)) + 1)
+    if rows[0] < 0 or columns[0] < 0 or rows[-1] >= height or columns[-1] >= width:
+        part = photo[rows.clip(0, height - 1)][:, columns.clip(0, width - 1)]
+    else:
+        part = photo[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    left, top = left - columns[0], top - rows[0]
+    inside = (left, top, min(left + length, len(columns)), min(top + length, len(rows)))
+    image = Image.fromarray(np.ascontiguousarray(part))
+    return np.asarray(image.resize((side, side), _BILINEAR, box=inside))

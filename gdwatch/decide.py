@@ -1,22 +1,54 @@
 """From what the networks say to the answer: pure, and the only place for it."""
 
-from gdwatch.values import Decision, Label, Refusal, Scores
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from gdwatch.crop import Crop
+from gdwatch.prominence import prominence
+from gdwatch.values import Box, Decision, Face, Header, Label, Reason, Refusal, Scores
+
+SeveralFaces = Literal["dominant", "agree", "unsure"]
+
+_CLEARLY = 1.5  # times as prominent as the next face: then the photograph is of the first
 
 
-def decide(scores: Scores, min_confidence: float) -> Decision:
-    """Answer for a photograph that the networks have seen."""
-    label: Label = "male" if scores.p_male >= 0.5 else "female"
-    confidence = max(scores.p_male, 1 - scores.p_male)
-    sure = confidence >= min_confidence
-    return Decision(
-        outcome=label if sure else "unsure",
-        reason=None if sure else "low_confidence",
-        label=label,
-        p_male=scores.p_male,
-        confidence=confidence,
-        faces=scores.faces,
-        box=scores.box,
-    )
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The settings that shape a decision.
+
+    min_face: longer side of the least face that is judged, in pixels of the photograph.
+    min_sharpness: of the face's crop, see `Face`.
+    """
+
+    crop: Crop
+    several_faces: SeveralFaces
+    min_confidence: float
+    min_face: float
+    min_sharpness: float
+
+    def __str__(self) -> str:
+        """As they stand in the ledger."""
+        text = (
+            f"crop={self.crop} several_faces={self.several_faces} "
+            f"min_confidence={self.min_confidence:g}"
+        )
+        if self.crop == "whole":  # where the others say nothing
+            return text
+        return f"{text} min_face={self.min_face:g} min_sharpness={self.min_sharpness:g}"
+
+
+def decide(scores: Scores, header: Header, size: tuple[int, int], rules: Rules) -> Decision:
+    """Answer for a photograph that the networks have seen.
+
+    size: width and height of what they saw, in pixels, in which the boxes are.
+    """
+    if not scores.faces:
+        assert scores.p_male is not None
+        return _answer(scores.p_male, "no_face" if scores.count == 0 else None, scores, None, rules)
+    first = scores.faces[0]
+    box = _in_photograph(first.box, header, size)
+    return _answer(first.p_male, _doubt(scores, header, size, rules), scores, box, rules)
 
 
 def refuse(refusal: Refusal) -> Decision:
@@ -24,6 +56,52 @@ def refuse(refusal: Refusal) -> Decision:
     return Decision(outcome="rejected", reason=refusal.reason)
 
 
-def rules(crop: str, several_faces: str, min_confidence: float) -> str:
-    """Name the settings that shaped a decision, as they stand in the ledger."""
-    return f"crop={crop} several_faces={several_faces} min_confidence={min_confidence:g}"
+def _answer(
+    p_male: float, doubt: Reason | None, scores: Scores, box: Box | None, rules: Rules
+) -> Decision:
+    label = _label(p_male)
+    confidence = max(p_male, 1 - p_male)
+    if doubt is None and confidence < rules.min_confidence:
+        doubt = "low_confidence"
+    return Decision(
+        outcome="unsure" if doubt else label,
+        reason=doubt,
+        label=label,
+        p_male=p_male,
+        confidence=confidence,
+        faces=scores.count,
+        box=box,
+    )
+
+
+def _doubt(scores: Scores, header: Header, size: tuple[int, int], rules: Rules) -> Reason | None:
+    """Why the most prominent face does not answer for the photograph; None where it does."""
+    first = scores.faces[0]
+    box = _in_photograph(first.box, header, size)
+    if _contradicted(scores.faces, size, rules.several_faces):
+        return "several_faces"
+    if max(box.width, box.height) < rules.min_face:
+        return "small_face"
+    if first.sharpness < rules.min_sharpness:
+        return "blurred"
+    return None
+
+
+def _contradicted(faces: Sequence[Face], size: tuple[int, int], rule: SeveralFaces) -> bool:
+    """Whether other faces stand against the first one's answer."""
+    if rule == "unsure":
+        return len(faces) > 1
+    rivals = faces[1:]
+    if rule == "dominant":
+        least = prominence(faces[0].box, *size) / _CLEARLY
+        rivals = [face for face in rivals if prominence(face.box, *size) > least]
+    return any(_label(face.p_male) != _label(faces[0].p_male) for face in rivals)
+
+
+def _in_photograph(box: Box, header: Header, size: tuple[int, int]) -> Box:
+    x, y = header.width / size[0], header.height / size[1]
+    return Box(box.x * x, box.y * y, box.width * x, box.height * y)
+
+
+def _label(p_male: float) -> Label:
+    return "male" if p_male >= 0.5 else "female"

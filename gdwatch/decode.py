@@ -1,4 +1,4 @@
-"""From the bytes of a file to the pixels that the classifier sees, or to the reason why not.
+"""From the bytes of a file to an upright photograph, or to the reason why not.
 
 The bytes are hostile until shown otherwise: formats are an allow list, sizes are checked in the
 header before a pixel is decoded, warnings count as errors. Runs in a worker; never needs torch.
@@ -10,14 +10,13 @@ import struct
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError, features
 
-from gdwatch import crop
-from gdwatch.crop import Pixels
 from gdwatch.values import Header, RejectedReason
 
 try:
@@ -27,6 +26,8 @@ except ImportError:  # the extra `heif` is not installed
 else:
     pillow_heif.register_heif_opener(thumbnails=False)
     _HAS_HEIF = True
+
+T = TypeVar("T")
 
 FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"]
 FORMATS += ["AVIF"] if features.check("avif") else []
@@ -59,13 +60,13 @@ class Refused(Exception):  # noqa: N818 - an answer about the bytes, not a failu
         self.header = header
 
 
-def decode(content: bytes, limits: Limits, side: int) -> tuple[Header, Pixels]:
-    """Decode a photograph into the square that the classifier sees.
+def decode(content: bytes, limits: Limits, look: Callable[[Image.Image], T]) -> tuple[Header, T]:
+    """Decode a photograph and look at it; what goes wrong while looking is a refusal as well.
 
     content: a whole file.
-    side: of the square, in pixels.
+    look: takes the upright photograph, mode RGB, and gives what is wanted of it.
 
-    Returns the header, with the size of the upright picture, and uint8 (side, side, 3), RGB.
+    Returns the header, with the size of the upright picture, and what `look` gave.
     Raises Refused.
     """
     if not content:
@@ -84,7 +85,7 @@ def decode(content: bytes, limits: Limits, side: int) -> tuple[Header, Pixels]:
             _require_few_pixels(header, limits)
             photo = _upright(_rgb(image, content), image)
             header = Header(photo.width, photo.height, header.format)
-            return header, crop.whole(photo, side)
+            return header, look(photo)
     except Refused:
         raise
     except MemoryError as error:

@@ -7,7 +7,7 @@ deterministic, so a file is tried once more, alone, and rejected when a second w
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from selectors import EVENT_READ, BaseSelector
 
 import structlog
@@ -110,7 +110,7 @@ class Decoding:
                     worker.ready = True
                     self._failed_starts = 0
                 else:
-                    self.finish(worker.tasks.popleft(), _decoded(packet))
+                    self.finish(worker.tasks.popleft(), _decoded(packet, self._slots))
                 worker.deadline = self._deadline() if worker.tasks else _NEVER
         except Died:
             self._replace(worker, "decoder_crashed")
@@ -144,7 +144,7 @@ class Decoding:
     def _start_worker(self) -> Worker:
         start = {
             "slots": self._slots.count,
-            "side": self._slots.side,
+            "layout": asdict(self._slots.layout),
             "max_pixels": self._settings.max_pixels,
             "memory_mb": self._settings.worker_memory_mb,
         }
@@ -213,13 +213,21 @@ class Decoding:
         self.finish(task, Refusal(why, detail, sha256))
 
 
-def _decoded(packet: Packet) -> Photo | Refusal:
+def _decoded(packet: Packet, slots: Slots) -> Photo | Refusal:
     """Read a worker's answer field by field: a picture may have taken the worker over."""
     if "Photo" in packet:
         photo = packet["Photo"]
-        return Photo(photo["sha256"], Header(**photo["header"]), photo["decode_ms"])
+        width, height = photo["size"]
+        if not 0 < min(width, height) <= max(width, height) <= slots.layout.photo:
+            return Refusal("decoder_crashed", f"left {width}x{height} pixels", photo["sha256"])
+        return Photo(
+            photo["sha256"], Header(**photo["header"]), (width, height), photo["decode_ms"]
+        )
     refusal = packet["Refusal"]
-    header = Header(**refusal["header"]) if refusal["header"] else None
     return Refusal(
-        refusal["reason"], refusal["detail"], refusal["sha256"], header, refusal["decode_ms"]
+        refusal["reason"],
+        refusal["detail"],
+        refusal["sha256"],
+        Header(**refusal["header"]) if refusal["header"] else None,
+        refusal["decode_ms"],
     )

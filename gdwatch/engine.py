@@ -1,40 +1,50 @@
-"""The engine: photographs in slots in, probabilities out. The only process that has torch."""
+"""The engine: photographs in slots in, faces and probabilities out. Only it has torch."""
 
 import math
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gdwatch import children, model, model_file
+from gdwatch import children, crop, judging, model, model_file
 from gdwatch.crop import Pixels
 from gdwatch.errors import ActionNeeded
+from gdwatch.layout import Layout
+from gdwatch.locator import Found, find
+from gdwatch.model import Model
+from gdwatch.prominence import MOST_FACES, prominence
 from gdwatch.slots import Slots
+from gdwatch.values import Box, Face, Scores
+
+Network = TypeVar("Network", bound=nn.Module)
 
 # Half precision moves a probability by less than this (measured as the largest of a thousand
 # photographs, with room); whatever lies nearer to a decision is judged again in float32.
 _HALF_DOUBT = 0.02
+_LOCATED, _LOCATED_ON_CARD = 16, 64  # thumbnails at once, see `Engine._locate`
 
 
 def main() -> None:
     """Say that the model is ready, or why not; then serve the parent until it goes."""
     channel, start, (memory, weights) = children.parent(descriptors=2)
     torch.set_num_threads(1)
-    slots = Slots(start["slots"], start["side"], memory)
+    slots = Slots(start["slots"], Layout(**start["layout"]), memory)
     try:
         with os.fdopen(weights, "rb") as file:
             loaded = model.load(model_file.parse(Path(start["model"]), file.read()))
         engine = Engine(
-            loaded.classifier,
+            loaded,
             choose_device(start["device"]),
-            temperature=loaded.details.temperature,
             borders=(0.5, start["min_confidence"], 1 - start["min_confidence"]),
+            locate=slots.layout.thumbnail > 0,
         )
-        engine.test(slots.side)
+        engine.test()
     except ActionNeeded as error:
         children.send(channel, {"refused": error.message, "hint": error.hint})
         return
@@ -44,9 +54,12 @@ def main() -> None:
         if packet is None:
             return
         began = time.perf_counter()
-        p_male, splits = engine.judge(slots.pixels[packet["slots"]])
+        numbers, sizes = packet["slots"], packet["sizes"]
+        photos = [slots.photo(slot, size) for slot, size in zip(numbers, sizes, strict=True)]
+        scores, splits = engine.judge(photos, slots.thumbnails[numbers])
         infer_ms = (time.perf_counter() - began) * 1000
-        children.send(channel, {"p_male": p_male, "infer_ms": infer_ms, "splits": splits})
+        answer = [judging.packed(each) for each in scores]
+        children.send(channel, {"scores": answer, "infer_ms": infer_ms, "splits": splits})
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -63,37 +76,78 @@ def choose_device(wanted: str) -> torch.device:
 
 
 class Engine:
-    """A classifier on a device.
+    """A model's networks on a device.
 
-    temperature: divides the logit (Guo et al. 2017, arXiv:1706.04599).
     borders: probabilities at which a decision changes.
+    locate: look for faces, if the model has a locator; else the photographs are the squares that
+    the classifier sees.
     half: judge in half precision, and in float32 again what lies near a border; by default on CUDA.
     """
 
     def __init__(
         self,
-        classifier: nn.Module,
+        model: Model,
         device: torch.device,
         *,
-        temperature: float,
         borders: Sequence[float],
+        locate: bool = True,
         half: torch.dtype | None = None,
     ) -> None:
         self.device = device
-        self.classifier = classifier.eval().to(device).to(memory_format=torch.channels_last)
-        self.temperature = temperature
+        self.classifier = _on(device, model.classifier)
+        self.locator = _on(device, model.locator) if model.locator is not None and locate else None
+        self.side = model.details.classifier.input
+        self.thumbnail = model.details.locator.input if model.details.locator else 0
+        self.margin = model.details.preprocessing.margin or 1.0
+        self.temperature = model.details.temperature  # Guo et al. 2017, arXiv:1706.04599
         self.borders = torch.tensor(tuple(borders))
         self.half = torch.float16 if half is None and device.type == "cuda" else half
 
-    def judge(self, photos: Pixels) -> tuple[list[float], int]:
-        """Give the probability of `male` for each photograph.
+    def judge(self, photos: Sequence[Pixels], thumbnails: Pixels) -> tuple[list[Scores], int]:
+        """Find the faces and give the probability of `male` for each.
 
-        photos: uint8 (B, side, side, 3), RGB.
+        photos: of each photograph uint8 (H, W, 3), RGB; (side, side, 3) where no locator looks.
+        thumbnails: uint8 (B, S, S, 3), RGB, of the same; unused where no locator looks.
 
-        Returns B probabilities, and how often the batch had to be halved for want of memory.
-        Raises torch.OutOfMemoryError if even one photograph does not fit.
+        Returns B scores, boxes in pixels of `photos`, and how often a batch had to be halved for
+        want of memory. Raises torch.OutOfMemoryError if even one photograph does not fit.
         """
-        batch = torch.from_numpy(np.ascontiguousarray(photos))
+        if self.locator is None:
+            p_male, splits = self.classify(np.stack(photos))
+            return [Scores(p) for p in p_male], splits
+        located, splits = self._locate(thumbnails)
+        chosen: list[list[Found]] = []
+        crops = []
+        for photo, found in zip(photos, located, strict=True):
+            height, width = photo.shape[:2]
+            scale = max(height, width) / self.thumbnail
+            boxes = [replace(each, box=_scaled(each.box, scale)) for each in found]
+            boxes.sort(key=lambda each: prominence(each.box, width, height), reverse=True)
+            chosen.append(boxes[:MOST_FACES])
+            crops += [crop.face(photo, each.box, self.margin, self.side) for each in chosen[-1]]
+            crops += [] if boxes else [crop.around(photo, self.side)]
+        p_male, more = self.classify(np.stack(crops))
+        judged = iter(zip(crops, p_male, strict=True))
+        scores = []
+        for found, best in zip(located, chosen, strict=True):
+            if not found:
+                scores.append(Scores(next(judged)[1], count=0))
+                continue
+            faces = []
+            for each in best:
+                pixels, p = next(judged)
+                faces.append(Face(each.box, each.score, p, sharpness(pixels)))
+            scores.append(Scores(None, len(found), tuple(faces)))
+        return scores, splits + more
+
+    def classify(self, squares: Pixels) -> tuple[list[float], int]:
+        """Give the probability of `male` for each square.
+
+        squares: uint8 (B, side, side, 3), RGB.
+
+        Returns B probabilities, and how often the batch had to be halved.
+        """
+        batch = torch.from_numpy(np.ascontiguousarray(squares))
         p_male, splits = in_halves(self._probabilities, batch)
         if self.half is not None:
             near = (p_male[:, None] - self.borders).abs().amin(1) < _HALF_DOUBT
@@ -103,19 +157,46 @@ class Engine:
                 splits += more
         return p_male.tolist(), splits
 
-    def test(self, side: int) -> None:
+    def test(self) -> None:
         """Run everything once, on black, white and noise.
 
         Raises ActionNeeded if an answer is no number: weights that are may still overflow.
         """
-        noise = np.random.default_rng(0).integers(0, 256, (side, side, 3))
-        photos = np.stack([np.zeros_like(noise), np.full_like(noise, 255), noise]).astype(np.uint8)
-        p_male, _ = self.judge(photos)
-        if not all(map(math.isfinite, p_male)):
+        noise = np.random.default_rng(0).integers(0, 256, (self.side, self.side, 3))
+        squares = np.stack([np.zeros_like(noise), np.full_like(noise, 255), noise]).astype(np.uint8)
+        p_male, _ = self.classify(squares)
+        answers = list(p_male)
+        if self.locator is not None:
+            side = self.thumbnail
+            grey = torch.full((1, side, side, 3), 128, dtype=torch.uint8)
+            answers.append(float(self._answer(grey).sum()))
+        if not all(map(math.isfinite, answers)):
             raise ActionNeeded(
-                f"model fails its self-test: probabilities {p_male}",
+                f"model fails its self-test: it answers {answers}",
                 "train it again, or set `model` to another",
             )
+
+    def _locate(self, thumbnails: Pixels) -> tuple[list[list[Found]], int]:
+        assert self.locator is not None
+        # Always in batches of one size: in another, sums run in another order, and a box that
+        # moves by a millionth of a pixel gives other pixels to the classifier.
+        size = _LOCATED_ON_CARD if self.device.type == "cuda" else _LOCATED
+        found: list[list[Found]] = []
+        splits = 0
+        for start in range(0, len(thumbnails), size):
+            part = thumbnails[start : start + size]
+            batch = np.zeros((size, *part.shape[1:]), np.uint8)
+            batch[: len(part)] = part
+            answer, more = in_halves(self._answer, torch.from_numpy(batch))
+            found += find(answer[: len(part)], self.locator.threshold)
+            splits += more
+        return found, splits
+
+    @torch.inference_mode()
+    def _answer(self, thumbnails: Tensor) -> Tensor:
+        assert self.locator is not None
+        answer: Tensor = self.locator(self._moved(thumbnails)).cpu()
+        return answer
 
     def _probabilities(self, batch: Tensor) -> Tensor:
         with torch.autocast(self.device.type, self.half, enabled=self.half is not None):
@@ -123,11 +204,33 @@ class Engine:
 
     @torch.inference_mode()
     def _exact(self, batch: Tensor) -> Tensor:
+        logits = self.classifier(self._moved(batch)).float()
+        return torch.sigmoid(logits / self.temperature).cpu()
+
+    def _moved(self, batch: Tensor) -> Tensor:
         if self.device.type == "cuda":
             batch = batch.pin_memory().to(self.device, non_blocking=True)
         # (B, H, W, 3) seen as (B, 3, H, W) is channels_last already: nothing is copied.
-        logits = self.classifier(batch.permute(0, 3, 1, 2)).float()
-        return torch.sigmoid(logits / self.temperature).cpu()
+        return batch.permute(0, 3, 1, 2)
+
+
+def sharpness(square: Pixels) -> float:
+    """How sharp a crop is: the variance of its luma's Laplacian (Pech-Pacheco et al. 2000).
+
+    square: uint8 (side, side, 3), RGB.
+    """
+    luma = square @ np.array([0.299, 0.587, 0.114], np.float32)
+    inner = luma[1:-1, 1:-1]
+    around = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:]
+    return float((around - 4 * inner).var())
+
+
+def _on(device: torch.device, network: Network) -> Network:
+    return network.eval().to(device).to(memory_format=torch.channels_last)
+
+
+def _scaled(box: Box, scale: float) -> Box:
+    return Box(box.x * scale, box.y * scale, box.width * scale, box.height * scale)
 
 
 def in_halves(forward: Callable[[Tensor], Tensor], batch: Tensor) -> tuple[Tensor, int]:

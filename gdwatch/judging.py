@@ -4,9 +4,10 @@ import os
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from datetime import UTC, datetime
 from selectors import EVENT_READ, BaseSelector
+from typing import Any
 
 from gdwatch.children import Child
 from gdwatch.decoding import Task
@@ -14,6 +15,7 @@ from gdwatch.errors import ActionNeeded
 from gdwatch.model_file import ModelFile
 from gdwatch.settings import Settings
 from gdwatch.slots import Slots
+from gdwatch.values import Box, Face, Photo, Scores
 
 DEPTH = 2  # batches at the engine: one that it judges, one at hand
 _TIMEOUT_S = 120.0
@@ -29,10 +31,13 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A batch that came back. p_male: one for each decoded photograph, in order."""
+    """A batch that came back.
+
+    scores: for each decoded photograph, in order; boxes in pixels of what stands in its slot.
+    """
 
     asked: Asked
-    p_male: Sequence[float]
+    scores: Sequence[Scores]
     infer_ms: float
     splits: int
 
@@ -58,7 +63,7 @@ class Judging:
         )
         start = {
             "slots": slots.count,
-            "side": slots.side,
+            "layout": asdict(slots.layout),
             "model": str(file.path),
             "device": settings.device,
             "min_confidence": self.min_confidence,
@@ -87,7 +92,8 @@ class Judging:
         self.batches.append(Asked(tasks))
         if len(self.batches) == 1:
             self.deadline = time.monotonic() + _TIMEOUT_S
-        self.child.send({"slots": [task.slot for task in tasks if task.slot is not None]})
+        seen = [(task.slot, task.decoded.size) for task in tasks if isinstance(task.decoded, Photo)]
+        self.child.send({"slots": [slot for slot, _ in seen], "sizes": [size for _, size in seen]})
 
     def listen(self) -> list[Answered]:
         """Take its answers. Raises Died, and ActionNeeded if it refuses its model."""
@@ -100,7 +106,8 @@ class Judging:
                 continue
             asked = self.batches.popleft()
             self.deadline = time.monotonic() + _TIMEOUT_S if self.batches else float("inf")
-            answers.append(Answered(asked, packet["p_male"], packet["infer_ms"], packet["splits"]))
+            scores = [unpacked(each) for each in packet["scores"]]
+            answers.append(Answered(asked, scores, packet["infer_ms"], packet["splits"]))
         return answers
 
     def end(self) -> int:
@@ -108,3 +115,18 @@ class Judging:
         self._selector.unregister(self.child)
         self.child.end()
         return int(self.child.process.returncode)
+
+
+def packed(scores: Scores) -> list[Any]:
+    """Scores as a packet carries them: short, since thousands of faces must fit."""
+    faces = []
+    for face in scores.faces:
+        box = [round(number, 1) for number in astuple(face.box)]
+        faces.append([*box, round(face.score, 4), face.p_male, round(face.sharpness, 1)])
+    return [scores.p_male, scores.count, faces]
+
+
+def unpacked(packed: Sequence[Any]) -> Scores:
+    """Scores from a packet."""
+    p_male, count, faces = packed
+    return Scores(p_male, count, tuple(Face(Box(*face[:4]), *face[4:]) for face in faces))

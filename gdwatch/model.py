@@ -1,46 +1,60 @@
 """The networks of a model file, ready to run; and how the trainer writes such a file."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from gdwatch.errors import ActionNeeded, GdwatchError
+from gdwatch.locator import LOCATORS, Locator
 from gdwatch.model_file import METADATA_KEY, Details, ModelFile, Network
 from gdwatch.network import ARCHITECTURES, Classifier
 
 CLASSIFIER = "classifier."
+LOCATOR = "locator."
+Built = TypeVar("Built", bound=nn.Module)
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A classifier in evaluation mode on the CPU, and what its file says of it."""
+    """The networks of a file, in evaluation mode on the CPU, and what the file says of them."""
 
+    locator: Locator | None
     classifier: Classifier
     details: Details
     sha256: str
 
 
-def build(network: Network, details: Details) -> Classifier:
-    """Make the untrained network that a file describes.
+def build_classifier(network: Network, details: Details) -> Classifier:
+    """Make the untrained classifier that a file describes.
 
     Raises ActionNeeded if this gdwatch does not know the architecture or its arguments.
     """
-    architecture = ARCHITECTURES.get(network.arch)
+    colour = details.preprocessing
+    return _build(ARCHITECTURES, network, details, {"mean": colour.mean, "std": colour.std})
+
+
+def build_locator(network: Network, details: Details) -> Locator:
+    """Make the untrained locator that a file describes. Raises as `build_classifier`."""
+    return _build(LOCATORS, network, details, {})
+
+
+def _build(
+    known: Mapping[str, type[Built]], network: Network, details: Details, more: Mapping[str, Any]
+) -> Built:
+    architecture = known.get(network.arch)
     if architecture is None:
         raise ActionNeeded(
             f"model {details.name}: unknown architecture {network.arch}",
-            f"this gdwatch knows {', '.join(ARCHITECTURES)}; install a newer one",
+            f"this gdwatch knows {', '.join(known)}; install a newer one",
         )
-    preprocessing = details.preprocessing
     try:
-        return architecture(
-            **network.arguments, mean=preprocessing.mean, std=preprocessing.std
-        ).eval()
+        return architecture(**network.arguments, **more).eval()
     except (TypeError, ValueError, RuntimeError) as error:
         raise ActionNeeded(
             f"model {details.name}: {network.arch} cannot be built: {error}",
@@ -49,14 +63,44 @@ def build(network: Network, details: Details) -> Classifier:
 
 
 def load(file: ModelFile) -> Model:
-    """Build the classifier and give it the file's weights.
+    """Build the networks and give them the file's weights.
 
-    Raises ActionNeeded if names or shapes differ from what the architecture has.
+    Raises ActionNeeded if names or shapes differ from what the architectures have.
     """
-    details = file.details
     with torch.device("meta"):  # costs nothing, however large the file says that it is
-        wanted = build(details.classifier, details).state_dict()
-    expected = {CLASSIFIER + name: tuple(tensor.shape) for name, tensor in wanted.items()}
+        _require_same_shapes(file, _networks(file.details))
+    tensors = safetensors.torch.load(file.content)
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise _differs(file, f"tensor {name} holds values that are not finite")
+    networks = _networks(file.details)
+    for prefix, network in networks.items():
+        weights = {
+            name.removeprefix(prefix): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(prefix)
+        }
+        network.load_state_dict(weights, strict=False)
+    locator, classifier = networks.get(LOCATOR), networks[CLASSIFIER]
+    assert isinstance(classifier, Classifier)
+    assert locator is None or isinstance(locator, Locator)
+    return Model(locator, classifier, file.details, file.sha256)
+
+
+def _networks(details: Details) -> dict[str, nn.Module]:
+    """The untrained networks of a file, by the beginning of their tensors' names."""
+    networks: dict[str, nn.Module] = {CLASSIFIER: build_classifier(details.classifier, details)}
+    if details.locator is not None:
+        networks[LOCATOR] = build_locator(details.locator, details)
+    return networks
+
+
+def _require_same_shapes(file: ModelFile, networks: Mapping[str, nn.Module]) -> None:
+    expected = {
+        prefix + name: tuple(tensor.shape)
+        for prefix, network in networks.items()
+        for name, tensor in network.state_dict().items()
+    }
     counters = {name for name in expected if name.endswith("num_batches_tracked")}
     for name in sorted((expected.keys() - counters) ^ file.shapes.keys()):
         what = "is missing" if name in expected else "does not belong there"
@@ -64,21 +108,24 @@ def load(file: ModelFile) -> Model:
     for name, shape in file.shapes.items():
         if shape != expected[name]:
             raise _differs(file, f"tensor {name} has shape {shape}, expected {expected[name]}")
-    tensors = safetensors.torch.load(file.content)
-    for name, tensor in tensors.items():
-        if not bool(torch.isfinite(tensor).all()):
-            raise _differs(file, f"tensor {name} holds values that are not finite")
-    network = build(details.classifier, details)
-    weights = {name.removeprefix(CLASSIFIER): tensor for name, tensor in tensors.items()}
-    network.load_state_dict(weights, strict=False)
-    return Model(network, details, file.sha256)
 
 
-def save(path: Path, classifier: nn.Module, details: Details) -> None:
-    """Write a model file, whole or not at all. Raises GdwatchError."""
+def save(
+    path: Path,
+    classifier: nn.Module,
+    details: Details,
+    locator: nn.Module | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Write a model file, whole or not at all. Raises GdwatchError.
+
+    dtype: of the tensors; float16 takes half the room, and is float32 again when loaded.
+    """
+    networks = {CLASSIFIER: classifier} | ({LOCATOR: locator} if locator is not None else {})
     tensors: dict[str, Tensor] = {
-        CLASSIFIER + name: tensor.detach().float().contiguous().cpu()
-        for name, tensor in classifier.state_dict().items()
+        prefix + name: tensor.detach().to(dtype).contiguous().cpu()
+        for prefix, network in networks.items()
+        for name, tensor in network.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
     metadata: dict[str, Any] = details.model_dump(mode="json")

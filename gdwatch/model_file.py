@@ -34,11 +34,18 @@ class Network(BaseModel):
 
 
 class Preprocessing(BaseModel):
-    """How the classifier's picture is made."""
+    """How the classifier's picture is made; `crop` says what the words mean.
+
+    margin: side of the crop, as a multiple of the face's longer side; null without a locator.
+    smallest_face: that the locator can find, in pixels of its own input.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    margin: float | None = None  # of the crop round a face; null without a locator
+    margin: Annotated[FiniteFloat, Field(ge=1, le=4)] | None = None
+    shape: Literal["square"] = "square"
+    padding: Literal["edge"] = "edge"
+    smallest_face: Annotated[FiniteFloat, Field(ge=4, le=256)] = 10
     interpolation: Literal["bilinear"] = "bilinear"
     mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
     std: tuple[Positive, Positive, Positive]
@@ -69,7 +76,7 @@ class Details(BaseModel):
 class ModelFile:
     """A model file's bytes with what they say of themselves.
 
-    shapes: of each tensor, by name; every tensor is float32.
+    shapes: of each tensor, by name; every tensor is float32, or float16 to take half the room.
     """
 
     path: Path
@@ -121,8 +128,8 @@ def parse(path: Path, content: bytes) -> ModelFile:
     except safetensors.SafetensorError as error:
         raise _refused(path, f"not a whole safetensors file ({error})") from error
     for name, tensor in tensors.items():
-        if tensor["dtype"] != "F32":
-            raise _refused(path, f"tensor {name} is {tensor['dtype']}, not F32")
+        if tensor["dtype"] not in ("F32", "F16"):
+            raise _refused(path, f"tensor {name} is {tensor['dtype']}, not F32 or F16")
     return ModelFile(
         path=path,
         content=content,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -40,6 +41,11 @@ class Classifier(nn.Module):
 
     def embed(self, photos: Tensor) -> Tensor:
         """What the last layer decides by, float (B, D). photos: as in `forward`."""
+        raise NotImplementedError
+
+    @property
+    def evidence(self) -> nn.Module:
+        """The layer whose map shows where the network looked: late, but not yet too coarse."""
         raise NotImplementedError
 
     def normalised(self, photos: Tensor) -> Tensor:
@@ -110,6 +116,10 @@ class ResidualClassifier(Classifier):
         x: Tensor = self.features(self.normalised(photos))
         return x.mean((2, 3))
 
+    @property
+    def evidence(self) -> nn.Module:  # noqa: D102 - as in Classifier
+        return self.features
+
     def logits(self, photos: Tensor) -> Tensor:  # noqa: D102 - as in Classifier
         logits: Tensor = self.head(self.dropout(self.embed(photos)))
         return logits
@@ -170,6 +180,11 @@ class EnsembleClassifier(Classifier):
     def embed(self, photos: Tensor) -> Tensor:  # noqa: D102 - as in Classifier
         return torch.cat([member.embed(photos) for member in self._members()], 1)
 
+    @property
+    def evidence(self) -> nn.Module:
+        """The first member's: that of one must stand for all."""
+        return self._members()[0].evidence
+
     def logits(self, photos: Tensor) -> Tensor:  # noqa: D102 - as in Classifier
         return torch.cat([member.logits(photos) for member in self._members()], 1)
 
@@ -225,14 +240,90 @@ class SeedClassifier(Classifier):
         embedding: Tensor = self.hidden(self.features(x))
         return embedding
 
+    @property
+    def evidence(self) -> nn.Module:  # noqa: D102 - as in Classifier
+        return self.features
+
     def logits(self, photos: Tensor) -> Tensor:  # noqa: D102 - as in Classifier
         # The softmax of two scores is the sigmoid of their difference.
         scores: Tensor = self.head(self.embed(photos))
         return scores[:, 1:] - scores[:, :1]
 
 
+_EXPLAINED = 2  # stages of a pooled network: the maps of later ones are 3 x 3 or less
+
+
+class _Pooled(nn.Module):
+    """Two dense 3x3 convolutions; a halving block's short cut is a mean, new channels are zero."""
+
+    def __init__(self, inputs: int, outputs: int, *, halves: bool) -> None:
+        super().__init__()
+        self.halves = halves
+        self.more = outputs - inputs
+        stride, padding = (2, 0) if halves else (1, 1)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=padding)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, inputs, H, W); returns (B, outputs, H // 2, W // 2) if it halves, or H, W."""
+        if not self.halves:
+            return torch.relu(x + self.conv2(torch.relu(self.conv1(x))))
+        # An even side needs one more row, below and on the right: where dlib's pooling looks.
+        height, width = x.shape[2:]
+        y = self.conv2(torch.relu(self.conv1(F.pad(x, (0, 1 - width % 2, 0, 1 - height % 2)))))
+        return torch.relu(F.pad(F.avg_pool2d(x, 2), (0, 0, 0, 0, 0, self.more)) + y)
+
+
+class PooledClassifier(Classifier):
+    """The residual network of dlib's face recognition, with one logit in its embedding's place.
+
+    Its published weights (King 2017, http://dlib.net/dnn_face_recognition_ex.cpp.html, CC0) may
+    begin a training: they have seen three million faces. Norms are folded from the start.
+
+    widths: channels of each stage; each but the first begins with a halving.
+    blocks: residual blocks of each stage.
+    dropout: of what the last layer sees, while it learns.
+    """
+
+    def __init__(
+        self,
+        *,
+        widths: Sequence[int],
+        blocks: Sequence[int],
+        mean: Sequence[float],
+        std: Sequence[float],
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__(mean, std)
+        self.stem = nn.Conv2d(3, widths[0], 7, stride=2)
+        stages: list[nn.Module] = []
+        inputs = widths[0]
+        for number, (width, count) in enumerate(zip(widths, blocks, strict=True)):
+            for block in range(count):
+                stages.append(_Pooled(inputs, width, halves=number > 0 and block == 0))
+                inputs = width
+        self.features = nn.Sequential(*stages)
+        self._explained = sum(blocks[:_EXPLAINED]) - 1
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(inputs, 1)
+
+    def embed(self, photos: Tensor) -> Tensor:  # noqa: D102 - as in Classifier
+        x = F.max_pool2d(torch.relu(self.stem(self.normalised(photos))), 3, stride=2)
+        embedding: Tensor = self.features(x).mean((2, 3))
+        return embedding
+
+    @property
+    def evidence(self) -> nn.Module:  # noqa: D102 - as in Classifier
+        return self.features[self._explained]
+
+    def logits(self, photos: Tensor) -> Tensor:  # noqa: D102 - as in Classifier
+        logits: Tensor = self.head(self.dropout(self.embed(photos)))
+        return logits
+
+
 ARCHITECTURES: dict[str, type[Classifier]] = {
     "residual": ResidualClassifier,
     "ensemble": EnsembleClassifier,
+    "pooled": PooledClassifier,
     "seed": SeedClassifier,
 }

@@ -19,13 +19,15 @@ import structlog
 from gdwatch import decide, decoding, judging, model_file
 from gdwatch.batch import next_batch
 from gdwatch.children import Died
+from gdwatch.decide import Rules
 from gdwatch.decoding import Decoding, Task, Worker
 from gdwatch.errors import ActionNeeded, GdwatchError
 from gdwatch.judging import Answered, Judging
+from gdwatch.layout import Layout, layout
 from gdwatch.model_file import ModelFile
 from gdwatch.settings import Settings
 from gdwatch.slots import Slots
-from gdwatch.values import Batch, Judged, Opened, Photo, Refusal, Scores, Serving
+from gdwatch.values import Batch, Judged, Opened, Photo, Refusal, Serving
 
 log = structlog.get_logger()
 
@@ -123,7 +125,7 @@ class Pipeline:
         except ActionNeeded as error:
             log.error("model.refused", reason=error.message)
             return
-        self._next_slots = Slots(1, file.details.classifier.input)
+        self._next_slots = Slots(1, self._layout(file))
         self._next = Judging(self._settings, file, self._next_slots, self._selector)
 
     def close(self) -> None:
@@ -139,7 +141,7 @@ class Pipeline:
     def _start(self, file: ModelFile) -> None:
         workers = _workers(self._settings)
         count = self._batch_size * (judging.DEPTH + 1) + workers * decoding.DEPTH
-        self._slots = Slots(count, file.details.classifier.input)
+        self._slots = Slots(count, self._layout(file))
         self._engine = Judging(self._settings, file, self._slots, self._selector)
         self._decoding = Decoding(
             self._settings, self._slots, self._selector, self._queued, self._decoded.append
@@ -150,6 +152,9 @@ class Pipeline:
         self._engine.end()
         self._decoding.end()
         self._slots.close()
+
+    def _layout(self, file: ModelFile) -> Layout:
+        return layout(file.details, self._settings.crop)
 
     def _tasks(self) -> list[Task]:
         return [
@@ -206,13 +211,13 @@ class Pipeline:
 
     def _batch(self, tasks: Sequence[Task], answered: Answered | None) -> Batch:
         """Decide for each task; `answered` is None where no network saw any of them."""
-        probabilities = iter(answered.p_male if answered else ())
+        scores = iter(answered.scores if answered else ())
+        rules = _rules(self._engine, self._settings)
         judged = []
         for task in tasks:
             match task.decoded:
                 case Photo() as photo:
-                    scores = Scores(next(probabilities))
-                    decision = decide.decide(scores, self._engine.min_confidence)
+                    decision = decide.decide(next(scores), photo.header, photo.size, rules)
                     judged.append(Judged(task.opened, photo, decision))
                 case Refusal() as refusal:
                     judged.append(Judged(task.opened, refusal, decide.refuse(refusal)))
@@ -290,14 +295,23 @@ def drain(pipeline: Pipeline, photographs: Iterator[Opened]) -> Iterator[Batch]:
 
 def _serving(engine: Judging, settings: Settings) -> Serving:
     details = engine.file.details
-    # Without a locator there is no face to crop: such a model always sees the whole picture.
-    crop = "whole" if details.locator is None else settings.crop
     return Serving(
         sha256=engine.file.sha256,
         name=details.name,
         version=details.version,
         details=details.model_dump(mode="json"),
-        rules=decide.rules(crop, settings.several_faces, engine.min_confidence),
+        rules=str(_rules(engine, settings)),
+    )
+
+
+def _rules(engine: Judging, settings: Settings) -> Rules:
+    return Rules(
+        # Without a locator there is no face to crop: such a model always sees the whole picture.
+        crop="whole" if engine.file.details.locator is None else settings.crop,
+        several_faces=settings.several_faces,
+        min_confidence=engine.min_confidence,
+        min_face=settings.min_face,
+        min_sharpness=settings.min_sharpness,
     )
 
 

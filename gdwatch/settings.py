@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     workers: Auto | Annotated[int, Field(ge=1, le=256)] = Field(
         "auto", description="worker processes that read and decode; `auto`: one a core"
     )
-    batch_size: Auto | Annotated[int, Field(ge=1, le=1024)] = Field(
+    batch_size: Auto | Annotated[int, Field(ge=1, le=512)] = Field(
         "auto", description="photographs judged together; `auto`: 32 on a CPU, 128 on a card"
     )
     batch_wait_ms: Milliseconds = Field(
@@ -82,6 +82,12 @@ class Settings(BaseSettings):
     )
     several_faces: Literal["dominant", "agree", "unsure"] = Field(
         "dominant", description="what counts where several faces are found"
+    )
+    min_face: Annotated[float, Field(ge=0)] = Field(
+        20, description="a face whose longer side has fewer pixels is `unsure`, `small_face`"
+    )
+    min_sharpness: Annotated[float, Field(ge=0)] = Field(
+        0, description="a face less sharp (variance of the Laplacian) is `unsure`, `blurred`"
     )
     settle_ms: Milliseconds = Field(
         1000, description="a file must look the same in two looks this far apart"

@@ -2,30 +2,49 @@
 
 import mmap
 import os
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gdwatch.crop import Pixels
+from gdwatch.layout import Layout
+
 
 class Slots:
-    """`count` squares of pixels, in memory that no file name leads to.
+    """Places for `count` photographs with their thumbnails, in memory that no file name leads to.
 
-    A name in /dev/shm would outlive a killed service; a descriptor does not.
+    A name in /dev/shm would outlive a killed service; a descriptor does not. Memory is only taken
+    where pixels are: a small photograph fills the beginning of its place.
 
-    pixels: uint8 (count, side, side, 3), RGB.
+    size_bytes: of all of it.
+    photos: uint8 (count, layout.photo² * 3), the pixels of each, row by row, RGB.
+    thumbnails: uint8 (count, side, side, 3), RGB; empty where no locator looks.
     """
 
-    def __init__(self, count: int, side: int, descriptor: int | None = None) -> None:
-        size = count * side * side * 3
+    def __init__(self, count: int, layout: Layout, descriptor: int | None = None) -> None:
+        photo, thumbnail = layout.photo**2 * 3, layout.thumbnail**2 * 3
+        size = count * (photo + thumbnail)
         if descriptor is None:
             descriptor = os.memfd_create("gdwatch-slots", os.MFD_CLOEXEC)
             os.ftruncate(descriptor, size)
         self.descriptor = descriptor
         self.count = count
-        self.side = side
-        self.pixels: NDArray[np.uint8] = np.frombuffer(
-            mmap.mmap(descriptor, size), dtype=np.uint8
-        ).reshape(count, side, side, 3)
+        self.size_bytes = size
+        self.layout = layout
+        pixels: NDArray[np.uint8] = np.frombuffer(mmap.mmap(descriptor, size), dtype=np.uint8)
+        side = layout.thumbnail
+        self.thumbnails: Pixels = pixels[: count * thumbnail].reshape(count, side, side, 3)
+        self.photos: Pixels = pixels[count * thumbnail :].reshape(count, photo)
+
+    def put(self, slot: int, photo: Pixels) -> None:
+        """Fill a place. photo: uint8 (H, W, 3), no larger than the layout allows."""
+        self.photos[slot, : photo.size] = photo.reshape(-1)
+
+    def photo(self, slot: int, size: Sequence[int]) -> Pixels:
+        """Look at what was put: uint8 (H, W, 3), not copied. size: width and height, pixels."""
+        width, height = size
+        return self.photos[slot, : width * height * 3].reshape(height, width, 3)
 
     def close(self) -> None:
         """Close the descriptor; the memory goes when the last process has let it go."""

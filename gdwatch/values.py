@@ -76,13 +76,15 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A decoded photograph; its pixels, uint8 (side, side, 3) RGB, stand in a shared slot.
+    """A decoded photograph; what the networks need of its pixels stands in a shared slot.
 
+    size: width and height of what stands there, in pixels.
     decode_ms: what reading, hashing and decoding took in the worker.
     """
 
     sha256: str
     header: Header
+    size: tuple[int, int]
     decode_ms: float
 
 
@@ -112,16 +114,32 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
+class Face:
+    """A located face and what the classifier says of it.
+
+    score: the locator's, 0 to 1.
+    p_male: calibrated probability, 0 to 1.
+    sharpness: variance of the Laplacian, see `engine`.
+    """
+
+    box: Box
+    score: float
+    p_male: float
+    sharpness: float
+
+
+@dataclass(frozen=True, slots=True)
 class Scores:
     """What the networks say of one photograph.
 
-    p_male: calibrated probability, 0 to 1.
-    faces: how many were located; None where no locator looked.
+    p_male: of the whole picture; None where faces are, each with its own.
+    count: how many faces were located; None where no locator looked.
+    faces: the most prominent of them, most prominent first.
     """
 
-    p_male: float
-    faces: int | None = None
-    box: Box | None = None
+    p_male: float | None
+    count: int | None = None
+    faces: tuple[Face, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

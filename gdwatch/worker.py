@@ -9,8 +9,11 @@ import resource
 import time
 from dataclasses import asdict
 
-from gdwatch import children
+from PIL import Image
+
+from gdwatch import children, crop
 from gdwatch.decode import Limits, Refused, decode
+from gdwatch.layout import Layout
 from gdwatch.slots import Slots
 from gdwatch.values import Photo, Refusal
 
@@ -20,9 +23,10 @@ _CHUNK_BYTES = 1 << 20
 def main() -> None:
     """Serve the parent until it goes."""
     channel, start, (memory,) = children.parent(descriptors=1)
-    slots = Slots(start["slots"], start["side"], memory)
+    slots = Slots(start["slots"], Layout(**start["layout"]), memory)
     limits = Limits(start["max_pixels"])
-    space = start["memory_mb"] * 1024 * 1024
+    # The slots are everybody's: they take address space here, but are no memory of the decoder's.
+    space = start["memory_mb"] * 1024 * 1024 + slots.size_bytes
     resource.setrlimit(resource.RLIMIT_AS, (space, space))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -48,13 +52,24 @@ def serve(descriptor: int, slots: Slots, slot: int, limits: Limits) -> Photo | R
         return Refusal("unreadable", "more bytes than worker_memory_mb allows")
     sha256 = hashlib.sha256(content).hexdigest()
     try:
-        header, pixels = decode(content, limits, slots.side)
+        header, size = decode(content, limits, lambda photo: _lay_out(photo, slots, slot))
     except Refused as refused:
         return Refusal(
             refused.reason, refused.detail, sha256, refused.header, _milliseconds_since(began)
         )
-    slots.pixels[slot] = pixels
-    return Photo(sha256, header, _milliseconds_since(began))
+    return Photo(sha256, header, size, _milliseconds_since(began))
+
+
+def _lay_out(photo: Image.Image, slots: Slots, slot: int) -> tuple[int, int]:
+    """Leave in the slot what the networks need; returns width and height of what is there."""
+    layout = slots.layout
+    if layout.thumbnail:
+        pixels = crop.limited(photo, layout.photo)
+        slots.thumbnails[slot] = crop.thumbnail(photo, layout.thumbnail)
+    else:
+        pixels = crop.whole(photo, layout.photo)
+    slots.put(slot, pixels)
+    return pixels.shape[1], pixels.shape[0]
 
 
 def read_whole(descriptor: int) -> bytes:

@@ -105,6 +105,19 @@ def details(name: str = "brightness", **others: Any) -> Details:
     )
 
 
+def located() -> Details:
+    """Of a model with a locator and a crop round the face."""
+    return details(
+        locator={
+            "arch": "pyramid",
+            "arguments": {"stem": 4, "widths": [8, 8, 8], "blocks": [0, 0, 0], "head": 8,
+                          "threshold": 0.5},
+            "input": 160,
+        },
+        preprocessing={"margin": 1.4, "smallest_face": 10, "mean": [0, 0, 0], "std": [1, 1, 1]},
+    )  # fmt: skip
+
+
 def network(seed: int = 0) -> ResidualClassifier:
     """Random weights: the answers are worth nothing, but the same every time."""
     torch.manual_seed(seed)

@@ -20,8 +20,11 @@ def test_the_wheel_holds_all_that_is_needed(tmp_path):
         "gdwatch/service.py",
         "gdwatch/migrations/env.py",
         "gdwatch/migrations/versions/0001_make_ledger.py",
-        "gdwatch/models/fast.safetensors",
         "gdwatch/models/MODEL_CARD.md",
+        "gdwatch/models/WHOLE_MODEL_CARD.md",
+        "gdwatch/models/accurate.safetensors",
+        "gdwatch/models/fast.safetensors",
+        "gdwatch/models/whole.safetensors",
         "train/__main__.py",
         "train/recipes/default.toml",
     } <= names

@@ -98,6 +98,9 @@ def fit(
     teacher: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Model file that teaches; for distil.")
     ] = None,
+    start: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="dlib's weights, for a pooled network.")
+    ] = None,
     clean: Clean = False,
     debug: Debug = False,
 ) -> None:
@@ -114,7 +117,7 @@ def fit(
     try:
         with team.joined() as we, progress.training(wanted) as bar:
             shown = bar if we.rank == 0 else progress.Silent()
-            run = fit(prepared, wanted, out, shown, taught_by, we)
+            run = fit(prepared, wanted, out, shown, taught_by, we, start)
     except KeyboardInterrupt as error:
         raise GdwatchError(
             "stopped", "the same command goes on after the last whole epoch"

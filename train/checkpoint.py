@@ -24,12 +24,14 @@ class Basis:
 
     data: digest of the prepared folder's manifest.
     teacher: SHA-256 of the model file that teaches, empty without one.
+    start: SHA-256 of the published weights that it began with, empty without them.
     mean, std: for the network, in 0 to 1, RGB.
     """
 
     recipe: Recipe
     data: str
     teacher: str
+    start: str
     mean: Colour
     std: Colour
 
@@ -129,6 +131,7 @@ def save(run: Run, folder: Path) -> None:
         "recipe": basis.recipe.model_dump_json(),
         "data": basis.data,
         "teacher": basis.teacher,
+        "start": basis.start,
         "mean": list(basis.mean),
         "std": list(basis.std),
         "network": run.network.state_dict(),
@@ -154,6 +157,7 @@ def load(folder: Path) -> Run:
             recipe=Recipe.model_validate(json.loads(content["recipe"])),
             data=content["data"],
             teacher=content["teacher"],
+            start=content.get("start", ""),  # runs from before there was one had none
             mean=tuple(content["mean"]),
             std=tuple(content["std"]),
         )

@@ -62,7 +62,7 @@ def export(folder: Path, file: Path, name: str, version: str, accuracy: float) -
     threshold = choose_threshold(probabilities(judged, temperature), male, accuracy)
     details = _details(run, prepared, (name, version), temperature, threshold)
     # Only now, when all is chosen, is the test split looked at.
-    evaluation = evaluate(Model(classifier, details, ""), prepared, "test", recipe.min_age)
+    evaluation = evaluate(Model(None, classifier, details, ""), prepared, "test", recipe.min_age)
     details = details.model_copy(update={"measures": measures(evaluation)})
     make_folder(file.parent)
     model.save(file, classifier, details)
@@ -110,7 +110,7 @@ def _details(
 
 
 def _folded(recipe: Recipe) -> dict[str, bool]:
-    return {} if recipe.network.arch == "seed" else {"folded": True}
+    return {"folded": True} if recipe.network.arch in ("residual", "ensemble") else {}
 
 
 def _pictures(prepared: Prepared, recipe: Recipe) -> Mapping[str, Mapping[str, int]]:

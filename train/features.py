@@ -18,7 +18,7 @@ from train.pictures import Prepared
 from train.publish import publish
 
 FEATURES = "features.npz"
-MODEL = "fast"
+MODEL = "whole"
 _BATCH = 128
 
 

@@ -11,6 +11,7 @@ from gdwatch.errors import GdwatchError, UsageError
 from gdwatch.model import Model
 from train import checkpoint, history, pictures
 from train.checkpoint import CHECKPOINT, Basis, Epoch, Run
+from train.dlib import begin_with, digest
 from train.judge import Indices, logits, photos
 from train.learn import Lessons, Shown, learn, learner
 from train.measures import balanced_accuracy, probabilities
@@ -23,15 +24,18 @@ PREPARED = "prepared.txt"  # where the pictures are, for `export`
 _STATISTICS = 4000  # pictures are enough for mean and standard deviation to three digits
 
 
-def fit(
+def fit(  # noqa: PLR0913 - all that a run is made from
     prepared: Prepared,
     recipe: Recipe,
     out: Path,
     shown: Shown,
     teacher: Model | None = None,
     team: Team | None = None,
+    start: Path | None = None,
 ) -> Run:
     """Train until the recipe's last epoch, with a checkpoint in `out` after each.
+
+    start: dlib's published weights for a pooled network to begin with, see `dlib`.
 
     Raises GdwatchError if the data do not suffice or `out` holds a run of something else.
     """
@@ -42,7 +46,7 @@ def fit(
     _require_both_classes(prepared, learnt, held_back)
     _require_teacher(recipe, teacher)
     make_folder(out)
-    run = _resume(prepared, recipe, learnt, out, teacher)
+    run = _resume(_basis(prepared, recipe, learnt, teacher, start), out, start)
     run.to(team.device)
     if team.rank == 0:
         _write_origin(prepared, recipe, out)
@@ -105,16 +109,19 @@ def _require_teacher(recipe: Recipe, teacher: Model | None) -> None:
         )
 
 
-def _resume(
-    prepared: Prepared, recipe: Recipe, learnt: Indices, out: Path, teacher: Model | None
-) -> Run:
-    taught_by = teacher.sha256 if teacher else ""
+def _resume(basis: Basis, out: Path, start: Path | None) -> Run:
+    """Go on with the run in `out`, or begin one."""
     if not (out / CHECKPOINT).exists():
-        return checkpoint.start(_basis(prepared, recipe, learnt, taught_by))
+        run = checkpoint.start(basis)
+        if start is not None:
+            begin_with(run.network, start)
+            run.average.load_state_dict(run.network.state_dict())
+        return run
     run = checkpoint.load(out)
-    _require_same("recipe", out, same=run.basis.recipe == recipe)
-    _require_same("prepared folder", out, same=run.basis.data == prepared.digest)
-    _require_same("teacher", out, same=run.basis.teacher == taught_by)
+    _require_same("recipe", out, same=run.basis.recipe == basis.recipe)
+    _require_same("prepared folder", out, same=run.basis.data == basis.data)
+    _require_same("teacher", out, same=run.basis.teacher == basis.teacher)
+    _require_same("start", out, same=run.basis.start == basis.start)
     return run
 
 
@@ -125,14 +132,22 @@ def _require_same(what: str, out: Path, *, same: bool) -> None:
         )
 
 
-def _basis(prepared: Prepared, recipe: Recipe, learnt: Indices, teacher: str) -> Basis:
+def _basis(
+    prepared: Prepared, recipe: Recipe, learnt: Indices, teacher: Model | None, start: Path | None
+) -> Basis:
+    if start is not None and recipe.network.arch != "pooled":
+        raise UsageError(
+            f"the recipe's network is {recipe.network.arch}",
+            "leave --start out, or use a recipe with a pooled network",
+        )
     some = np.sort(np.random.default_rng(recipe.seed).permutation(learnt)[:_STATISTICS])
     values = photos(prepared, some).float() / 255
     mean, std = values.mean((0, 2, 3)).tolist(), values.std((0, 2, 3)).tolist()
     return Basis(
         recipe=recipe,
         data=prepared.digest,
-        teacher=teacher,
+        teacher=teacher.sha256 if teacher else "",
+        start=digest(start) if start else "",
         mean=recipe.mean or _rounded(mean),
         std=recipe.std or _rounded([max(0.01, value) for value in std]),  # of black it is 0
     )

@@ -39,6 +39,15 @@ class Ensemble(_Stages):
     members: Whole
 
 
+class Pooled(_Strict):
+    """Arguments of `PooledClassifier`."""
+
+    arch: Literal["pooled"]
+    widths: Annotated[list[Whole], Field(min_length=1)]
+    blocks: list[Whole]
+    dropout: Share = 0.2
+
+
 class Seed(_Strict):
     """Arguments of `SeedClassifier`."""
 
@@ -48,7 +57,7 @@ class Seed(_Strict):
     dropout: Share = 0.2
 
 
-Shape = Annotated[Residual | Ensemble | Seed, Field(discriminator="arch")]
+Shape = Annotated[Residual | Ensemble | Pooled | Seed, Field(discriminator="arch")]
 Colour = tuple[float, float, float]
 
 

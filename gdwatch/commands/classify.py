@@ -15,7 +15,7 @@ from typing import Any, Literal, TextIO
 
 from gdwatch import names
 from gdwatch.commands.answers import progress
-from gdwatch.errors import GdwatchError
+from gdwatch.errors import ActionNeeded, GdwatchError
 from gdwatch.pipeline import Pipeline, drain
 from gdwatch.read import identity_of
 from gdwatch.settings import Settings
@@ -27,6 +27,7 @@ COLUMNS = (
 )  # fmt: skip
 Format = Literal["table", "jsonl", "csv", "json"]
 Answer = dict[str, Any]
+Draw = Callable[[int, Judged], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +38,39 @@ class Given:
     null: bool
 
 
-def classify(settings: Settings, given: Given, format_: Format, output: Path | None) -> int:
-    """Write one answer for each photograph; returns 1 if an input could not be opened."""
+def classify(
+    settings: Settings,
+    given: Given,
+    format_: Format,
+    output: Path | None,
+    explain: Path | None = None,
+) -> int:
+    """Write one answer for each photograph; returns 1 if an input could not be opened.
+
+    explain: a folder for one panel of each picture.
+    """
     unopened = 0
+    draw = None if explain is None else _explainer(settings, explain)
     try:
         target = nullcontext(sys.stdout) if output is None else output.open("w", encoding="utf-8")
     except OSError as error:
         raise GdwatchError(f"{output}: {error.strerror}", "name another file with -o") from error
     with target as stream, progress(None) as seen:
         write = _FORMATS[format_]
-        answers = _counted(_answers(settings, _inputs(given, settings.ignore)), seen)
+        answers = _counted(_answers(settings, _inputs(given, settings.ignore), draw), seen)
         for answer in write(stream, answers):
             unopened += answer["reason"] == "unreadable"
     return 1 if unopened else 0
+
+
+def _explainer(settings: Settings, folder: Path) -> Draw:
+    try:
+        from gdwatch.explain import Explainer
+    except ImportError as error:
+        raise ActionNeeded(
+            f"--explain needs {error.name}", "install it with `pip install 'gdwatch[explain]'`"
+        ) from error
+    return Explainer(settings, folder).panel
 
 
 def _counted(answers: Iterable[Answer], seen: Callable[[], None]) -> Iterator[Answer]:
@@ -116,10 +137,23 @@ def _open(path: bytes) -> Opened | str:
 # ------------------------------------------------------------------------- answers
 
 
-def _answers(settings: Settings, inputs: Iterator[bytes]) -> Iterator[Answer]:
+def _answers(settings: Settings, inputs: Iterator[bytes], draw: Draw | None) -> Iterator[Answer]:
     """One answer an input, in the order given, whatever the order of judging."""
-    numbers: dict[int, int] = {}  # of inputs, by descriptor
     done: dict[int, Answer] = {}  # what came before its turn; bounded by the pipeline
+    turn = 0
+    for number, answer in _numbered(settings, inputs, draw):
+        done[number] = answer
+        while turn in done:
+            yield done.pop(turn)
+            turn += 1
+
+
+def _numbered(
+    settings: Settings, inputs: Iterator[bytes], draw: Draw | None
+) -> Iterator[tuple[int, Answer]]:
+    """One answer an input with its number, in the order of judging."""
+    numbers: dict[int, int] = {}  # of inputs, by descriptor
+    unopened: list[tuple[int, Answer]] = []
     with closing(Pipeline(settings)) as pipeline:
         model = f"{pipeline.model.name} {pipeline.model.version}"
 
@@ -132,21 +166,18 @@ def _answers(settings: Settings, inputs: Iterator[bytes]) -> Iterator[Answer]:
                     case why:
                         _complain(path, why)
                         refused = Decision("rejected", "unreadable")
-                        done[number] = _answer(path, refused, None, model)
+                        unopened.append((number, _answer(path, refused, None, model)))
 
-        turn = 0
         for batch in drain(pipeline, opened()):
             for judged in batch.judged:
                 number = numbers.pop(judged.opened.descriptor)
+                if draw is not None:
+                    draw(number, judged)
                 os.close(judged.opened.descriptor)
-                path = judged.opened.drop.path
-                done[number] = _answer(path, judged.decision, judged, model)
-            while turn in done:
-                yield done.pop(turn)
-                turn += 1
-        while turn in done:
-            yield done.pop(turn)
-            turn += 1
+                yield number, _answer(judged.opened.drop.path, judged.decision, judged, model)
+            yield from unopened
+            unopened.clear()
+        yield from unopened
 
 
 def _complain(path: bytes, why: str) -> None:

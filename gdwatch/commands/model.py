@@ -36,14 +36,7 @@ def verify(model: str) -> None:
     from gdwatch.engine import Engine
     from gdwatch.model import load
 
-    loaded = load(file)
-    side = file.details.classifier.input
-    engine = Engine(
-        loaded.classifier,
-        torch.device("cpu"),
-        temperature=file.details.temperature,
-        borders=(0.5,),
-    )
-    engine.test(side)
-    (p_male,), _ = engine.judge(np.full((1, side, side, 3), 128, np.uint8))
+    engine = Engine(load(file), torch.device("cpu"), borders=(0.5,))
+    engine.test()
+    (p_male,), _ = engine.classify(np.full((1, engine.side, engine.side, 3), 128, np.uint8))
     print(f"{file.path}: ok, {len(file.shapes)} tensors, {file.sha256}, grey gives {p_male:.4f}")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gdwatch import decide, ledger, record
+from gdwatch.decide import Rules
 from gdwatch.folders import Folders
 from gdwatch.ledger import Ledger
 from gdwatch.pending import Ended, file_pending
@@ -30,6 +31,7 @@ from gdwatch.values import (
 )
 from tests import build
 
+RULES = Rules("whole", "dominant", 0.9, min_face=0, min_sharpness=0)
 P_MALE = {"female": 0.02, "male": 0.98, "unsure": 0.6}
 
 
@@ -56,8 +58,10 @@ class World:
         if outcome == "rejected":
             refusal = Refusal("truncated", "cut", sha256, Header(9, 9, "PNG"), 1.0)
             return Judged(opened, refusal, decide.refuse(refusal))
-        photo = Photo(sha256, Header(640, 480, "JPEG"), 2.0)
-        return Judged(opened, photo, decide.decide(Scores(P_MALE[outcome]), 0.9))
+        photo = Photo(sha256, Header(640, 480, "JPEG"), (32, 32), 2.0)
+        return Judged(
+            opened, photo, decide.decide(Scores(P_MALE[outcome]), photo.header, photo.size, RULES)
+        )
 
     def record(self, *judged: Judged, **settings: Any) -> list[Entry]:
         moment = datetime.now(UTC)

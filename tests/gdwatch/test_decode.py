@@ -5,11 +5,13 @@ import sys
 import warnings
 import zlib
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
+from gdwatch import crop
 from gdwatch.decode import FORMATS, Limits, Refused, decode, sniff
 from gdwatch.values import Header
 from tests import build
@@ -17,6 +19,7 @@ from tests.build import encode
 
 LIMITS = Limits(max_pixels=64_000_000)
 SIDE = 32
+WHOLE = partial(crop.whole, side=SIDE)
 
 
 def photo(size: tuple[int, int] = (160, 120)) -> Image.Image:
@@ -28,7 +31,7 @@ def photo(size: tuple[int, int] = (160, 120)) -> Image.Image:
 
 def refused(content: bytes, limits: Limits = LIMITS) -> Refused:
     with pytest.raises(Refused) as caught:
-        decode(content, limits, SIDE)
+        decode(content, limits, WHOLE)
     return caught.value
 
 
@@ -42,7 +45,7 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
 @pytest.mark.parametrize("format_", FORMATS)
 def test_a_photograph_of_every_format_is_decoded(format_: str) -> None:
     image = photo()
-    header, pixels = decode(encode(image, format_), LIMITS, SIDE)
+    header, pixels = decode(encode(image, format_), LIMITS, WHOLE)
     assert header == Header(160, 120, format_)
     assert (pixels.shape, pixels.dtype) == ((SIDE, SIDE, 3), np.uint8)
     whole = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
@@ -50,22 +53,22 @@ def test_a_photograph_of_every_format_is_decoded(format_: str) -> None:
 
 
 def test_real_photographs_are_decoded() -> None:
-    header, _ = decode(build.grace_hopper(), LIMITS, SIDE)
+    header, _ = decode(build.grace_hopper(), LIMITS, WHOLE)
     assert header == Header(512, 600, "JPEG")
-    header, _ = decode(build.astronaut(), LIMITS, SIDE)
+    header, _ = decode(build.astronaut(), LIMITS, WHOLE)
     assert header == Header(512, 512, "PNG")
 
 
 def test_a_jpeg_gives_the_pixels_that_pillow_gives() -> None:
     content = build.grace_hopper()
-    _, pixels = decode(content, LIMITS, SIDE)
+    _, pixels = decode(content, LIMITS, WHOLE)
     image = Image.open(io.BytesIO(content)).convert("RGB")
     whole = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
     assert np.abs(pixels.astype(int) - whole).max() <= 1
 
 
 def test_a_progressive_jpeg_is_decoded() -> None:
-    header, _ = decode(encode(photo(), "JPEG", progressive=True), LIMITS, SIDE)
+    header, _ = decode(encode(photo(), "JPEG", progressive=True), LIMITS, WHOLE)
     assert header.format == "JPEG"
 
 
@@ -73,19 +76,19 @@ def test_the_first_frame_of_an_animation_counts() -> None:
     frames = [Image.new("RGB", (40, 40), colour) for colour in ("red", "blue")]
     for format_ in ("GIF", "WEBP", "PNG"):
         content = encode(frames[0], format_, save_all=True, append_images=frames[1:])
-        _, pixels = decode(content, LIMITS, SIDE)
+        _, pixels = decode(content, LIMITS, WHOLE)
         assert pixels[0, 0, 0] > 240, format_
         assert pixels[0, 0, 2] < 15, format_
 
 
 def test_the_name_of_a_format_is_not_its_suffix() -> None:
     # Only the bytes are handed over: there is no name that could mislead.
-    assert decode(encode(photo(), "PNG"), LIMITS, SIDE)[0].format == "PNG"
+    assert decode(encode(photo(), "PNG"), LIMITS, WHOLE)[0].format == "PNG"
     assert sniff(encode(photo(), "WEBP")) == "WEBP"
 
 
 def test_a_panorama_one_pixel_high_is_decoded() -> None:
-    header, pixels = decode(encode(Image.new("RGB", (60_000, 1), "red"), "PNG"), LIMITS, SIDE)
+    header, pixels = decode(encode(Image.new("RGB", (60_000, 1), "red"), "PNG"), LIMITS, WHOLE)
     assert (header.width, header.height) == (60_000, 1)
     assert pixels[5, 5].tolist() == [255, 0, 0]
 
@@ -101,25 +104,25 @@ def flat(pixels: np.ndarray) -> list[int]:
 
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "TIFF", "WEBP"])
 def test_grey_becomes_three_equal_channels(format_: str) -> None:
-    _, pixels = decode(encode(Image.new("L", (40, 40), 77), format_), LIMITS, SIDE)
+    _, pixels = decode(encode(Image.new("L", (40, 40), 77), format_), LIMITS, WHOLE)
     assert flat(pixels) == pytest.approx([77, 77, 77], abs=3)
 
 
 def test_black_and_white_is_decoded() -> None:
-    _, pixels = decode(encode(Image.new("1", (40, 40), 1), "PNG"), LIMITS, SIDE)
+    _, pixels = decode(encode(Image.new("1", (40, 40), 1), "PNG"), LIMITS, WHOLE)
     assert flat(pixels) == [255, 255, 255]
 
 
 def test_a_palette_is_decoded() -> None:
     image = Image.new("RGB", (40, 40), (10, 200, 30)).convert("P", palette=Image.Palette.ADAPTIVE)
-    _, pixels = decode(encode(image, "PNG"), LIMITS, SIDE)
+    _, pixels = decode(encode(image, "PNG"), LIMITS, WHOLE)
     assert flat(pixels) == pytest.approx([10, 200, 30], abs=4)
 
 
 @pytest.mark.parametrize("format_", ["JPEG", "TIFF"])
 def test_cmyk_is_decoded(format_: str) -> None:
     image = Image.new("CMYK", (40, 40), (0, 255, 255, 0))
-    _, pixels = decode(encode(image, format_), LIMITS, SIDE)
+    _, pixels = decode(encode(image, format_), LIMITS, WHOLE)
     red, green, blue = flat(pixels)
     assert red > 200
     assert max(green, blue) < 60
@@ -128,7 +131,7 @@ def test_cmyk_is_decoded(format_: str) -> None:
 @pytest.mark.parametrize("format_", ["PNG", "TIFF"])
 def test_a_ramp_of_16_bits_keeps_its_mean(format_: str) -> None:
     ramp = np.linspace(0, 65535, 256).astype(np.uint16)[None].repeat(256, 0)
-    _, pixels = decode(encode(Image.fromarray(ramp), format_), LIMITS, SIDE)
+    _, pixels = decode(encode(Image.fromarray(ramp), format_), LIMITS, WHOLE)
     assert pixels.mean() == pytest.approx(127.5, abs=1)
     assert pixels[0, 0, 0] < 10
     assert pixels[0, -1, 0] > 245
@@ -136,7 +139,7 @@ def test_a_ramp_of_16_bits_keeps_its_mean(format_: str) -> None:
 
 def test_a_ramp_of_floats_is_stretched() -> None:
     ramp = np.linspace(-3, 5, 256, dtype=np.float32)[None].repeat(256, 0)
-    _, pixels = decode(encode(Image.fromarray(ramp), "TIFF"), LIMITS, SIDE)
+    _, pixels = decode(encode(Image.fromarray(ramp), "TIFF"), LIMITS, WHOLE)
     assert pixels.mean() == pytest.approx(127.5, abs=1)
 
 
@@ -149,7 +152,7 @@ def test_a_ramp_of_floats_is_stretched() -> None:
     ],
 )
 def test_numbers_that_are_no_light_do_not_crash(values: np.ndarray) -> None:
-    _, pixels = decode(encode(Image.fromarray(values), "TIFF"), LIMITS, SIDE)
+    _, pixels = decode(encode(Image.fromarray(values), "TIFF"), LIMITS, WHOLE)
     assert pixels.shape == (SIDE, SIDE, 3)
 
 
@@ -157,7 +160,7 @@ def test_numbers_that_are_no_light_do_not_crash(values: np.ndarray) -> None:
 @pytest.mark.parametrize("format_", ["PNG", "WEBP", "TIFF"])
 def test_what_is_transparent_is_grey(mode: str, format_: str) -> None:
     hidden = (255, 0, 0, 0) if mode == "RGBA" else (255, 0)
-    _, pixels = decode(encode(Image.new(mode, (40, 40), hidden), format_), LIMITS, SIDE)
+    _, pixels = decode(encode(Image.new(mode, (40, 40), hidden), format_), LIMITS, WHOLE)
     assert flat(pixels) == [128, 128, 128]
 
 
@@ -165,7 +168,7 @@ def test_a_transparent_colour_of_a_palette_is_grey() -> None:
     image = Image.new("P", (40, 40), 0)
     image.putpalette([255, 0, 0] * 256)
     for transparency in (0, b"\0" * 256):
-        _, pixels = decode(encode(image, "PNG", transparency=transparency), LIMITS, SIDE)
+        _, pixels = decode(encode(image, "PNG", transparency=transparency), LIMITS, WHOLE)
         assert flat(pixels) == [128, 128, 128]
 
 
@@ -200,20 +203,20 @@ def test_every_orientation_gives_the_same_upright_picture(format_: str, orientat
     image = photo()
     upright = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
     content = with_orientation(turned(image, orientation), orientation, format_)
-    header, pixels = decode(content, LIMITS, SIDE)
+    header, pixels = decode(content, LIMITS, WHOLE)
     assert (header.width, header.height) == (160, 120)
     assert difference(pixels, upright) < 12
 
 
 @pytest.mark.parametrize("value", [0, 9, 65535])
 def test_an_orientation_that_does_not_exist_counts_as_upright(value: int) -> None:
-    header, _ = decode(with_orientation(photo(), value, "JPEG"), LIMITS, SIDE)
+    header, _ = decode(with_orientation(photo(), value, "JPEG"), LIMITS, WHOLE)
     assert (header.width, header.height) == (160, 120)
 
 
 def test_a_broken_exif_block_is_no_reason_to_refuse() -> None:
     for exif in (b"Exif\0\0garbage", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\1\x12\0\3"):
-        header, _ = decode(encode(photo(), "JPEG", exif=exif), LIMITS, SIDE)
+        header, _ = decode(encode(photo(), "JPEG", exif=exif), LIMITS, WHOLE)
         assert (header.width, header.height) == (160, 120)
 
 
@@ -239,7 +242,7 @@ def exif_of(*entries: bytes) -> bytes:
 def test_exif_that_a_careless_program_has_written_is_no_reason_to_refuse(
     format_: str, exif: bytes
 ) -> None:
-    header, _ = decode(encode(photo(), format_, exif=exif), LIMITS, SIDE)
+    header, _ = decode(encode(photo(), format_, exif=exif), LIMITS, WHOLE)
     assert sorted((header.width, header.height)) == [120, 160]
 
 
@@ -321,7 +324,7 @@ def test_a_damaged_photograph_is_called_damaged() -> None:
 def answer(content: bytes) -> str:
     """The reason of the refusal, or `classified`."""
     try:
-        _, pixels = decode(content, Limits(1_000_000), SIDE)
+        _, pixels = decode(content, Limits(1_000_000), WHOLE)
     except Refused as error:
         return error.reason
     assert pixels.shape == (SIDE, SIDE, 3)
@@ -354,7 +357,7 @@ def test_flipped_bytes_never_do_worse_than_a_refusal(format_: str) -> None:
 @pytest.mark.parametrize("format_", FORMATS)
 def test_the_limit_of_pixels_is_met_and_passed(format_: str) -> None:
     content = encode(photo(), format_)
-    decode(content, Limits(160 * 120), SIDE)
+    decode(content, Limits(160 * 120), WHOLE)
     error = refused(content, Limits(160 * 120 - 1))
     assert error.reason == "too_many_pixels"
     assert error.header == Header(160, 120, format_)
@@ -383,6 +386,7 @@ def bmp_bomb(width: int, height: int) -> bytes:
 # Decodes standard input within 1 GiB of address space, as a worker does, and says what it took.
 WITHIN_A_WORKER = """
 import resource, sys
+from gdwatch import crop
 from gdwatch.decode import Limits, Refused, decode
 space = 1 << 30
 resource.setrlimit(resource.RLIMIT_AS, (space, space))

@@ -1,10 +1,19 @@
+import io
+from collections.abc import Sequence
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageFilter
 from torch import Tensor
 
-from gdwatch.engine import Engine, choose_device, in_halves
+from gdwatch import crop, model, model_file
+from gdwatch.engine import Engine, choose_device, in_halves, sharpness
 from gdwatch.errors import ActionNeeded
+from gdwatch.model import Model
+from gdwatch.network import Classifier
+from gdwatch.values import Scores
 from tests import build
 
 CPU = torch.device("cpu")
@@ -17,7 +26,17 @@ def photos(count: int = 24) -> np.ndarray:
 
 
 def engine(seed: int = 0, **others: object) -> Engine:
-    return Engine(build.network(seed), CPU, temperature=1.3, borders=(0.5, 0.9, 0.1), **others)
+    return engine_of(build.network(seed), temperature=1.3, borders=(0.5, 0.9, 0.1), **others)
+
+
+def engine_of(
+    network: Classifier,
+    temperature: float = 1.0,
+    borders: Sequence[float] = (0.5,),
+    **others: object,
+) -> Engine:
+    details = build.details(temperature=temperature)
+    return Engine(Model(None, network, details, ""), CPU, borders=borders, **others)
 
 
 def labels(p_male: list[float]) -> list[bool]:
@@ -74,7 +93,7 @@ def test_the_memory_of_a_failed_batch_is_free_before_its_halves_run() -> None:
 
 
 def test_an_engine_without_memory_gives_the_same_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, splits = engine().judge(photos())
+    whole, splits = engine().classify(photos())
     assert splits == 0
     small = engine()
     real = small.classifier.forward
@@ -85,7 +104,7 @@ def test_an_engine_without_memory_gives_the_same_answers(monkeypatch: pytest.Mon
         return real(batch)
 
     monkeypatch.setattr(small.classifier, "forward", forward)
-    halved, splits = small.judge(photos())
+    halved, splits = small.classify(photos())
     assert splits > 0
     assert halved == pytest.approx(whole, abs=1e-4)
 
@@ -93,13 +112,13 @@ def test_an_engine_without_memory_gives_the_same_answers(monkeypatch: pytest.Mon
 @pytest.mark.parametrize("size", [1, 3, 8, 24])
 def test_an_answer_does_not_depend_on_its_company(size: int) -> None:
     batch = photos()
-    judge = engine(3).judge
-    whole, _ = judge(batch)
+    classify = engine(3).classify
+    whole, _ = classify(batch)
     order = np.random.default_rng(1).permutation(len(batch))
     found = [0.0] * len(batch)
     for at in range(0, len(batch), size):
         chosen = order[at : at + size]
-        for number, p_male in zip(chosen, judge(batch[chosen])[0], strict=True):
+        for number, p_male in zip(chosen, classify(batch[chosen])[0], strict=True):
             found[number] = p_male
     assert found == pytest.approx(whole, abs=1e-4)
     assert labels(found) == labels(whole)
@@ -107,8 +126,8 @@ def test_an_answer_does_not_depend_on_its_company(size: int) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_half_precision_gives_the_same_labels(seed: int) -> None:
-    exact, _ = engine(seed).judge(photos())
-    half, _ = engine(seed, half=torch.bfloat16).judge(photos())
+    exact, _ = engine(seed).classify(photos())
+    half, _ = engine(seed, half=torch.bfloat16).classify(photos())
     assert labels(half) == labels(exact)
     for border in (0.9, 0.1):
         assert [p >= border for p in half] == [p >= border for p in exact]
@@ -116,25 +135,23 @@ def test_half_precision_gives_the_same_labels(seed: int) -> None:
 
 def test_what_lies_near_a_border_is_judged_in_full() -> None:
     network = build.brightness_network(slope=0.1)  # so flat that everything lies near 0.5
-    exact, _ = Engine(network, CPU, temperature=1, borders=(0.5,)).judge(photos())
-    half, _ = Engine(network, CPU, temperature=1, borders=(0.5,), half=torch.bfloat16).judge(
-        photos()
-    )
+    exact, _ = engine_of(network).classify(photos())
+    half, _ = engine_of(network, half=torch.bfloat16).classify(photos())
     assert half == exact
 
 
 def test_the_temperature_divides_the_logit() -> None:
-    cold, _ = Engine(build.network(), CPU, temperature=1.0, borders=(0.5,)).judge(photos(1))
-    warm, _ = Engine(build.network(), CPU, temperature=2.0, borders=(0.5,)).judge(photos(1))
+    cold, _ = engine_of(build.network(), 1.0).classify(photos(1))
+    warm, _ = engine_of(build.network(), 2.0).classify(photos(1))
     logit = torch.logit(torch.tensor(cold[0], dtype=torch.float64))
     assert warm[0] == pytest.approx(float(torch.sigmoid(logit / 2)), abs=1e-5)
 
 
 def test_the_model_of_these_tests_sees_brightness() -> None:
-    judge = Engine(build.brightness_network(), CPU, temperature=1, borders=(0.5,)).judge
+    classify = engine_of(build.brightness_network(), 1).classify
     side = (build.SIDE, build.SIDE)
     shades = [build.pixels(1, level, side) for level in (build.DARK, build.GREY, build.BRIGHT)]
-    dark, grey, bright = judge(np.stack(shades))[0]
+    dark, grey, bright = classify(np.stack(shades))[0]
     assert dark < 0.01
     assert 0.1 < grey < 0.9
     assert bright > 0.99
@@ -155,4 +172,71 @@ def test_a_model_whose_answer_is_no_number_fails_its_self_test() -> None:
         network.features[1][0].weight[1, 0, 1, 1] = 1e30
         network.features[1][0].weight[0, 0, 1, 1] = 1e30
     with pytest.raises(ActionNeeded, match="self-test"):
-        Engine(network, CPU, temperature=1.0, borders=(0.5,)).test(build.SIDE)
+        engine_of(network).test()
+
+
+# ------------------------------------------------------------- faces, by the model in the package
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Engine:
+    return Engine(model.load(model_file.read(model_file.find("fast"))), CPU, borders=(0.5,))
+
+
+def real_photographs() -> list[Image.Image]:
+    """Portraits, one twice with something beside it, and a picture without anybody."""
+    opened = [Image.open(io.BytesIO(make())) for make in (build.astronaut, build.grace_hopper)]
+    astronaut, hopper = (each.convert("RGB") for each in opened)
+    both = Image.new("RGB", (astronaut.width + hopper.width, 600), "navy")
+    both.paste(astronaut, (0, 20))
+    both.paste(hopper, (astronaut.width, 0))
+    small, nobody = hopper.resize((200, 240)), Image.new("RGB", (300, 400), "teal")
+    return [astronaut, hopper, both, small, nobody, astronaut.crop((60, 0, 460, 400))]
+
+
+def judged(engine: Engine, photographs: Sequence[Image.Image]) -> list[Scores]:
+    photos = [crop.limited(photo, 800) for photo in photographs]
+    thumbnails = np.stack([crop.thumbnail(photo, engine.thumbnail) for photo in photographs])
+    return engine.judge(photos, thumbnails)[0]
+
+
+def test_every_face_is_found_and_judged(shipped: Engine) -> None:
+    astronaut, hopper, both, _, nobody, _ = judged(shipped, real_photographs())
+    assert nobody.count == 0
+    assert (nobody.faces, astronaut.p_male) == ((), None)
+    assert nobody.p_male is not None
+    left, right = sorted(both.faces[:2], key=lambda face: face.box.x)
+    # Beside each other they are found where each alone is, to a pixel of the coarser thumbnail.
+    pixel = 800 / shipped.thumbnail
+    for found, alone, scale, x, y in (
+        (left, astronaut, 800 / 1024, 0, 20),
+        (right, hopper, 800 / 1024, 512, 0),
+    ):
+        box = alone.faces[0].box
+        assert found.box.x == pytest.approx((box.x + x) * scale, abs=3 * pixel)
+        assert found.box.y == pytest.approx((box.y + y) * scale, abs=3 * pixel)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_faces_do_not_depend_on_their_company(shipped: Engine, size: int) -> None:
+    photographs = real_photographs()
+    whole = judged(shipped, photographs)
+    order = [3, 0, 5, 4, 2, 1]
+    for start in range(0, len(order), size):
+        numbers = order[start : start + size]
+        found = judged(shipped, [photographs[number] for number in numbers])
+        for number, scores in zip(numbers, found, strict=True):
+            expected = whole[number]
+            assert scores.count == expected.count
+            assert scores.p_male == pytest.approx(expected.p_male, abs=1e-4)
+            for face, other in zip(scores.faces, expected.faces, strict=True):
+                assert face.p_male == pytest.approx(other.p_male, abs=1e-4)
+                assert astuple(face.box) == pytest.approx(astuple(other.box), abs=0.05)
+
+
+def test_a_blurred_crop_is_less_sharp() -> None:
+    photo = real_photographs()[0].crop((150, 50, 300, 200)).resize((64, 64))
+    sharp = sharpness(np.asarray(photo))
+    soft = sharpness(np.asarray(photo.filter(ImageFilter.GaussianBlur(2))))
+    assert sharp > 5 * soft
+    assert sharpness(np.full((64, 64, 3), 90, np.uint8)) == pytest.approx(0, abs=1e-3)

@@ -2,21 +2,24 @@ import os
 import resource
 import socket
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from gdwatch.children import Child, Died, Packet
+from gdwatch.layout import Layout
 from gdwatch.slots import Slots
 from tests import build
 from tests.build import photograph, wait_until
 
-START = {"slots": 3, "side": build.SIDE, "max_pixels": 10_000, "memory_mb": 512}
+LAYOUT = Layout(build.SIDE, 0)
+START = {"max_pixels": 10_000, "memory_mb": 512}
 
 
 @pytest.fixture(scope="module")
 def slots() -> Slots:
-    return Slots(3, build.SIDE)
+    return Slots(3, LAYOUT)
 
 
 @pytest.fixture
@@ -26,9 +29,10 @@ def worker(slots: Slots) -> Iterator[Child]:
     child.end()
 
 
-def started(slots: Slots, **others: int) -> Child:
+def started(slots: Slots, **others: object) -> Child:
     """A worker that has said that it is ready."""
-    child = Child("gdwatch.worker", {**START, **others}, [slots.descriptor])
+    start = {**START, "slots": slots.count, "layout": asdict(slots.layout), **others}
+    child = Child("gdwatch.worker", start, [slots.descriptor])
     assert wait_until(child.receive) == {"ready": True}
     return child
 
@@ -50,7 +54,7 @@ def test_a_photograph_stands_in_its_slot(worker: Child, slots: Slots, tmp_path: 
     assert found["slot"] == 2
     assert found["Photo"]["sha256"] == build.sha256(photograph(1, 200))
     assert found["Photo"]["header"] == {"width": 48, "height": 40, "format": "PNG"}
-    assert abs(slots.pixels[2].mean() - 200) < 3
+    assert abs(slots.photos[2].mean() - 200) < 3
 
 
 def test_a_refusal_has_the_hash_of_what_was_read(worker: Child, tmp_path: Path) -> None:
@@ -76,10 +80,11 @@ def test_what_cannot_be_read_is_unreadable(worker: Child, tmp_path: Path) -> Non
     os.close(descriptor)
 
 
-def test_a_worker_is_limited(worker: Child, tmp_path: Path) -> None:
+def test_a_worker_is_limited(worker: Child, slots: Slots, tmp_path: Path) -> None:
     answer(worker, written(tmp_path, photograph(1)))
     pid = worker.process.pid
-    assert resource.prlimit(pid, resource.RLIMIT_AS) == (512 << 20, 512 << 20)
+    limit = (512 << 20) + slots.size_bytes
+    assert resource.prlimit(pid, resource.RLIMIT_AS) == (limit, limit)
     assert resource.prlimit(pid, resource.RLIMIT_FSIZE) == (0, 0)
     assert resource.prlimit(pid, resource.RLIMIT_CORE) == (0, 0)
 
@@ -118,3 +123,30 @@ def test_a_dead_child_is_noticed_by_who_speaks_or_listens(worker: Child) -> None
 
 def test_a_child_keeps_the_terminals_interrupt_away(worker: Child) -> None:
     assert os.getpgid(worker.process.pid) == worker.process.pid
+
+
+def test_for_a_locator_the_photograph_keeps_its_shape_beside_a_thumbnail(tmp_path: Path) -> None:
+    slots = Slots(3, Layout(60, 32))
+    child = started(slots)
+    try:
+        found = answer(child, written(tmp_path, photograph(1, 200, size=(90, 45))), slot=1)
+    finally:
+        child.end()
+    assert found["Photo"]["header"] == {"width": 90, "height": 45, "format": "PNG"}
+    assert found["Photo"]["size"] == [60, 30]
+    assert slots.photo(1, (60, 30)).shape == (30, 60, 3)
+    assert abs(slots.photo(1, (60, 30)).mean() - 200) < 3
+    assert abs(slots.thumbnails[1, :16].mean() - 200) < 3
+    assert (slots.thumbnails[1, 16:] == 128).all()
+    slots.close()
+
+
+def test_a_place_may_be_as_large_as_the_limit_of_memory(tmp_path: Path) -> None:
+    slots = Slots(40, Layout(1500, 160))
+    assert slots.size_bytes > 256 << 20
+    child = started(slots, memory_mb=256)
+    try:
+        assert "Photo" in answer(child, written(tmp_path, photograph(1)))
+    finally:
+        child.end()
+        slots.close()

@@ -153,7 +153,7 @@ def test_augmentation_of_nothing_mirrors_at_most(recipe: Recipe) -> None:
 @pytest.mark.parametrize("file", sorted(recipes.PACKAGED.glob("*.toml")), ids=lambda f: f.stem)
 def test_every_packaged_recipe_makes_a_network(file: Path) -> None:
     recipe = recipes.read(file.stem)
-    basis = checkpoint.Basis(recipe, "", "", recipe.mean or (0, 0, 0), recipe.std or (1, 1, 1))
+    basis = checkpoint.Basis(recipe, "", "", "", recipe.mean or (0, 0, 0), recipe.std or (1, 1, 1))
     with torch.inference_mode():
         photos = torch.zeros((2, 3, recipe.input, recipe.input), dtype=torch.uint8)
         assert checkpoint.build(basis).eval()(photos).shape == (2,)

@@ -3,6 +3,7 @@ import hashlib
 import io
 import tarfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gdwatch import crop
 from gdwatch.decode import decode
 from gdwatch.errors import GdwatchError, UsageError
 from tests.train.conftest import photograph, picture
@@ -48,7 +50,9 @@ def test_class_folders_become_pixels_as_the_service_sees_them(
     assert [row.path for row in prepared.rows[2:4]] == ["female/002.bmp", "male/000.bmp"]
     assert {row.source for row in prepared.rows} == {"faces"}
     assert (prepared.rows[0].width, prepared.rows[0].height) == (20, 24)
-    _, square = decode((data / "male/000.bmp").read_bytes(), LIMITS, pictures.SIDE)
+    _, square = decode(
+        (data / "male/000.bmp").read_bytes(), LIMITS, partial(crop.whole, side=pictures.SIDE)
+    )
     assert np.array_equal(prepared.stored[3], square)
 
 

@@ -1,0 +1,132 @@
+"""A panel for each picture: the face that was found, its crop, and where the network looked."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from captum.attr import LayerAttribution, LayerGradCam
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from gdwatch import crop, model, model_file, names
+from gdwatch.decode import Limits, decode
+from gdwatch.errors import GdwatchError
+from gdwatch.layout import layout
+from gdwatch.settings import Settings
+from gdwatch.values import Box, Decision, Judged, Refusal
+from gdwatch.worker import read_whole
+
+_SIDE = 288  # of each of the three pictures, in pixels
+_GAP = 8
+_TEXT = 36  # height of the line below
+_BOX = (255, 200, 0)
+_SAFE = re.compile(r"[^\w.-]+", re.ASCII)
+
+
+class Explainer:
+    """Draws panels into a folder.
+
+    Raises GdwatchError if the folder cannot be made, ActionNeeded if the model cannot be used.
+    """
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        file = model_file.read(model_file.find(settings.model))
+        self._classifier = model.load(file).classifier
+        self._preprocessing = file.details.preprocessing
+        self._layout = layout(file.details, settings.crop)
+        self._side = file.details.classifier.input
+        self._limits = Limits(settings.max_pixels)
+        self._gradients = LayerGradCam(self._classifier, self._classifier.evidence)
+        self._folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise GdwatchError(f"{folder}: {error.strerror}", "name another folder") from error
+
+    def panel(self, number: int, judged: Judged) -> Path | None:
+        """Draw the panel of a picture; returns its path, or None if the picture was rejected.
+
+        number: of the input, so that equal names do not meet.
+
+        Raises GdwatchError if it cannot be written.
+        """
+        if isinstance(judged.decoded, Refusal):
+            return None
+        content = read_whole(judged.opened.descriptor)
+        _, photo = decode(content, self._limits, lambda photo: photo)
+        square = self._seen(photo, judged.decision.box)
+        panel = _side_by_side(
+            [
+                _outlined(photo, judged.decision.box),
+                Image.fromarray(square),
+                _heated(square, self.evidence(square)),
+            ],
+            _caption(judged.decision),
+        )
+        name = names.to_text(judged.opened.drop.path.rpartition(b"/")[2])
+        path = self._folder / f"{number + 1:05d}-{_SAFE.sub('_', name)[:100]}.png"
+        try:
+            panel.save(path)
+        except OSError as error:
+            raise GdwatchError(f"{path}: {error.strerror}", "make room") from error
+        return path
+
+    def evidence(self, square: crop.Pixels) -> NDArray[np.float32]:
+        """Where the network saw what spoke for its answer (Grad-CAM, Selvaraju et al. 2017).
+
+        square: uint8 (side, side, 3), RGB, as the classifier sees it.
+
+        Returns float32 (side, side), 0 to 1; all 0 where nothing spoke for the answer.
+        """
+        photo = torch.from_numpy(square.copy()).permute(2, 0, 1)[None].float()
+        with torch.no_grad():
+            sign = 1.0 if float(self._classifier(photo)) >= 0 else -1.0
+        heat = self._gradients.attribute(photo) * sign
+        heat = LayerAttribution.interpolate(heat, square.shape[:2], "bilinear")
+        found: NDArray[np.float32] = heat[0, 0].clamp(min=0).detach().numpy()
+        return found / found.max() if found.max() > 0 else found
+
+    def _seen(self, photo: Image.Image, box: Box | None) -> crop.Pixels:
+        """The classifier's square, made as in the service."""
+        if not self._layout.thumbnail:
+            return crop.whole(photo, self._side)
+        pixels = crop.limited(photo, self._layout.photo)
+        if box is None:
+            return crop.around(pixels, self._side)
+        scale = max(pixels.shape[:2]) / max(photo.size)
+        seen = Box(box.x * scale, box.y * scale, box.width * scale, box.height * scale)
+        return crop.face(pixels, seen, self._preprocessing.margin or 1.0, self._side)
+
+
+def _outlined(photo: Image.Image, box: Box | None) -> Image.Image:
+    scale = _SIDE / max(photo.size)
+    shown = photo.resize((max(1, round(photo.width * scale)), max(1, round(photo.height * scale))))
+    if box is not None:
+        corners = (box.x, box.y, box.x + box.width, box.y + box.height)
+        ImageDraw.Draw(shown).rectangle([value * scale for value in corners], outline=_BOX, width=3)
+    return shown
+
+
+def _heated(square: crop.Pixels, heat: NDArray[np.float32]) -> Image.Image:
+    """The crop in grey, and in red what spoke for the answer."""
+    grey = np.asarray(Image.fromarray(square).convert("L"), np.float32)[:, :, None] * 0.6
+    red = np.array([255.0, 48.0, 0.0], np.float32)
+    mixed = grey + (red - grey) * (0.75 * heat[:, :, None])
+    return Image.fromarray(mixed.round().clip(0, 255).astype(np.uint8))
+
+
+def _caption(decision: Decision) -> str:
+    answer = f"{decision.outcome}, {decision.reason}" if decision.reason else decision.outcome
+    faces = "" if decision.faces is None else f"   faces {decision.faces}"
+    return f"{answer}   p(male) {decision.p_male:.3f}{faces}"
+
+
+def _side_by_side(pictures: list[Image.Image], text: str) -> Image.Image:
+    panel = Image.new("RGB", (3 * _SIDE + 4 * _GAP, _SIDE + 2 * _GAP + _TEXT), "white")
+    for number, picture in enumerate(pictures):
+        shown = picture if number == 0 else picture.resize((_SIDE, _SIDE))
+        panel.paste(shown, (_GAP + number * (_SIDE + _GAP), _GAP))
+    font = ImageFont.load_default(20)
+    ImageDraw.Draw(panel).text((_GAP, _SIDE + 2 * _GAP), text, fill="black", font=font)
+    return panel

@@ -1,0 +1,168 @@
+"""The network that finds faces on a thumbnail, and what its answers mean."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision.ops import nms
+
+from gdwatch.values import Box
+
+STRIDE = 8  # pixels of the thumbnail to one cell of the answer
+UNIT = 32  # pixels; the logarithm of a face's size is 0 at this one
+_CANDIDATES = 64  # cells looked at in one picture, the best ones
+_OVERLAP = 0.4  # of two boxes, as intersection over union, that show one face
+_MIDDLE, _SPREAD = 128.0, 64.0  # what pixels are normalised by
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A face on a thumbnail. box: in its pixels; score: 0 to 1."""
+
+    box: Box
+    score: float
+
+
+def _norm_relu(inputs: int, outputs: int, size: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+    )
+
+
+class _Block(nn.Module):
+    """Two dense 3x3 convolutions and a short cut."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = _norm_relu(channels, channels, 3, 1)
+        self.second = _norm_relu(channels, channels, 3, 1)[:2]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.second(self.first(x)))
+
+
+class Locator(nn.Module):
+    """Every face by its centre (CenterNet, Zhou et al. 2019, arXiv:1904.07850), on a pyramid.
+
+    A stage sees half of what the one before it sees; from the last stage back, each adds what it
+    knows (Lin et al. 2017, arXiv:1612.03144), so that small and large faces are told in one map.
+
+    stem: channels after the first convolution, which makes a quarter of the side.
+    widths, blocks: channels and residual blocks of each stage; each begins with a halving.
+    head: channels in which the stages are added.
+    threshold: the score from which a face counts as one.
+    folded: without batch norms.
+    """
+
+    def __init__(
+        self,
+        *,
+        stem: int,
+        widths: Sequence[int],
+        blocks: Sequence[int],
+        head: int,
+        threshold: float,
+        folded: bool = False,
+    ) -> None:
+        super().__init__()
+        self.threshold = threshold
+        self.stem = _norm_relu(3, stem, 5, 4)
+        self.stages = nn.ModuleList()
+        inputs = stem
+        for width, count in zip(widths, blocks, strict=True):
+            halving = _norm_relu(inputs, width, 3, 2)
+            self.stages.append(nn.Sequential(halving, *(_Block(width) for _ in range(count))))
+            inputs = width
+        self.lateral = nn.ModuleList(nn.Conv2d(width, head, 1) for width in widths)
+        self.head = _norm_relu(head, head, 3, 1)
+        self.out = nn.Conv2d(head, 5, 1)
+        if folded:
+            fold(self)
+
+    def forward(self, thumbnails: Tensor) -> Tensor:
+        """Look for faces.
+
+        thumbnails: uint8 (B, 3, S, S), RGB, S a multiple of 32.
+
+        Returns float (B, 5, S / 8, S / 8), for each cell: the logit that a face's centre lies in
+        it, how far the centre is from the cell's (x, y, in cells), and the logarithms of the
+        face's width and height, in units of `UNIT` pixels.
+        """
+        x = ((thumbnails.to(self.out.weight.dtype) - _MIDDLE) / _SPREAD).contiguous(
+            memory_format=torch.channels_last
+        )
+        x = self.stem(x)
+        levels = []
+        for stage, lateral in zip(self.stages, self.lateral, strict=True):
+            x = stage(x)
+            levels.append(lateral(x))
+        seen = levels.pop()
+        while levels:
+            seen = levels.pop() + F.interpolate(seen, scale_factor=2.0, mode="nearest")
+        answer: Tensor = self.out(self.head(torch.relu(seen)))
+        return answer
+
+
+def fold(locator: Locator) -> None:
+    """Work each batch norm into the convolution before it; it cannot learn any more then."""
+    locator.eval()
+    for module in locator.modules():
+        if isinstance(module, nn.Sequential) and isinstance(module[0], nn.Conv2d):
+            norm = module[1]
+            if isinstance(norm, nn.BatchNorm2d):
+                module[0], module[1] = fuse_conv_bn_eval(module[0], norm), nn.Identity()
+
+
+def scores_and_boxes(answer: Tensor) -> tuple[Tensor, Tensor]:
+    """Read a locator's answer.
+
+    answer: float (B, 5, h, w), as from `Locator`.
+
+    Returns the scores, (B, h * w), 0 to 1, and the boxes, (B, h * w, 4): left, top, right and
+    bottom in pixels of the thumbnail.
+    """
+    answer = answer.float()
+    height, width = answer.shape[2:]
+    rows = torch.arange(height, device=answer.device).view(1, -1, 1) + 0.5
+    columns = torch.arange(width, device=answer.device).view(1, 1, -1) + 0.5
+    x, y = (columns + answer[:, 1]) * STRIDE, (rows + answer[:, 2]) * STRIDE
+    half = UNIT / 2 * torch.exp(answer[:, 3:5].clamp(-3, 3))
+    boxes = torch.stack((x - half[:, 0], y - half[:, 1], x + half[:, 0], y + half[:, 1]), -1)
+    return torch.sigmoid(answer[:, 0]).flatten(1), boxes.flatten(1, 2)
+
+
+def find(answer: Tensor, threshold: float) -> list[list[Found]]:
+    """The faces of each picture, the surest first, each once.
+
+    answer: as for `scores_and_boxes`.
+    threshold: the least score.
+    """
+    scores, boxes = (values.cpu() for values in scores_and_boxes(answer))
+    best, cells = scores.topk(min(_CANDIDATES, scores.shape[1]), dim=1)
+    found = []
+    for picture in range(len(scores)):
+        sure = best[picture] >= threshold
+        candidates = boxes[picture][cells[picture][sure]]
+        kept = nms(candidates, best[picture][sure], _OVERLAP)
+        faces: list[Found] = []
+        for box, score in zip(
+            candidates[kept].tolist(), best[picture][sure][kept].tolist(), strict=True
+        ):
+            left, top, right, bottom = box
+            # A part of a face looks like a smaller face in the midst of it.
+            if not any(_holds(face.box, (left + right) / 2, (top + bottom) / 2) for face in faces):
+                faces.append(Found(Box(left, top, right - left, bottom - top), score))
+        found.append(faces)
+    return found
+
+
+def _holds(box: Box, x: float, y: float) -> bool:
+    return box.x <= x <= box.x + box.width and box.y <= y <= box.y + box.height
+
+
+LOCATORS: dict[str, type[Locator]] = {"pyramid": Locator}

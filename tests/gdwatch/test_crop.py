@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from gdwatch import crop
+from gdwatch.layout import Layout, layout
+from gdwatch.values import Box
+from tests import build
+
+LENGTH = st.integers(1, 90)
+BOX = st.builds(
+    Box, st.floats(-200, 200), st.floats(-200, 200), st.floats(0.01, 300), st.floats(0.01, 300)
+)
+
+
+def ramp(width: int, height: int) -> crop.Pixels:
+    """Red tells the column, green the row."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[:, :, 0] = np.arange(width)[None]
+    pixels[:, :, 1] = np.arange(height)[:, None]
+    return pixels
+
+
+def test_a_face_is_cut_out_with_its_margin() -> None:
+    square = crop.face(ramp(200, 200), Box(80, 60, 20, 40), margin=2.0, side=80)
+    # The box's centre is (90, 80), the square's side 80: columns 50 to 130, rows 40 to 120.
+    assert square[:, :, 0].min() == 50
+    assert square[:, :, 0].max() == 129
+    assert square[:, :, 1].min() == 40
+    assert square[:, :, 1].max() == 119
+    assert np.array_equal(square, ramp(200, 200)[40:120, 50:130])
+
+
+def test_beyond_the_picture_its_edge_is_repeated() -> None:
+    square = crop.face(ramp(100, 100), Box(-10, 90, 20, 20), margin=1.0, side=20)
+    assert (square[:, :10, 0] == 0).all()
+    assert (square[10:, :, 1] == 99).all()
+
+
+@given(LENGTH, LENGTH, BOX, st.floats(1, 4))
+def test_any_box_gives_a_square_of_colours_that_are_there(
+    width: int, height: int, box: Box, margin: float
+) -> None:
+    photo = ramp(width, height)
+    square = crop.face(photo, box, margin, side=16)
+    assert (square.shape, square.dtype) == ((16, 16, 3), np.uint8)
+    assert square[:, :, 0].max() < width
+    assert square[:, :, 1].max() < height
+
+
+@given(LENGTH, LENGTH)
+def test_the_whole_picture_is_in_the_square_round_it(width: int, height: int) -> None:
+    square = crop.around(ramp(width, height), side=96)
+    assert square.shape == (96, 96, 3)
+    longer = 0 if width >= height else 1
+    assert square[:, :, longer].min() <= 1
+    assert square[:, :, longer].max() >= max(width, height) - 2
+
+
+@pytest.mark.parametrize(("width", "height"), [(400, 300), (300, 400), (64, 64), (1000, 3)])
+def test_a_thumbnail_keeps_its_shape_and_is_grey_beside(width: int, height: int) -> None:
+    square = crop.thumbnail(Image.new("RGB", (width, height), "red"), 64)
+    rows, columns = (
+        max(1, round(64 * height / max(width, height))),
+        round(64 * width / max(width, height)),
+    )
+    assert (square[:rows, :columns] == (255, 0, 0)).all()
+    assert (square[rows:] == 128).all()
+    assert (square[:, columns:] == 128).all()
+
+
+@given(LENGTH, LENGTH, st.integers(1, 100))
+def test_a_limited_photograph_has_no_more_pixels_than_that(
+    width: int, height: int, longest: int
+) -> None:
+    pixels = crop.limited(Image.new("RGB", (width, height)), longest)
+    assert max(pixels.shape[:2]) == min(longest, max(width, height))
+
+
+def test_the_smallest_face_fills_the_input() -> None:
+    details = build.located()
+    margin, smallest = details.preprocessing.margin, details.preprocessing.smallest_face
+    assert details.locator is not None
+    assert margin is not None
+    wanted = layout(details, "face")
+    assert wanted.thumbnail == details.locator.input
+    face = wanted.photo * smallest / wanted.thumbnail
+    assert face * margin >= details.classifier.input
+
+
+def test_without_a_locator_or_with_crop_whole_the_square_is_the_input() -> None:
+    assert layout(build.details(), "face") == Layout(build.SIDE, 0)
+    assert layout(build.located(), "whole") == Layout(build.SIDE, 0)

@@ -1,0 +1,123 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gdwatch import crop, model, model_file
+from gdwatch.locator import STRIDE, UNIT, Found, Locator, find, fold, scores_and_boxes
+from gdwatch.values import Box
+from tests import build
+
+SIDE = 160
+CELLS = SIDE // STRIDE
+
+
+def answer(*faces: tuple[Box, float]) -> torch.Tensor:
+    """What a locator would say that saw these and nothing else."""
+    said = torch.zeros(1, 5, CELLS, CELLS)
+    said[:, 0] = -10
+    for box, score in faces:
+        x, y = (box.x + box.width / 2) / STRIDE, (box.y + box.height / 2) / STRIDE
+        row, column = int(y), int(x)
+        numbers = (
+            float(np.log(score / (1 - score))),
+            x - column - 0.5,
+            y - row - 0.5,
+            float(np.log(box.width / UNIT)),
+            float(np.log(box.height / UNIT)),
+        )
+        said[0, :, row, column] = torch.tensor(numbers)
+    return said
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Intersection over union."""
+    width = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
+    height = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
+    both = max(0.0, width) * max(0.0, height)
+    return both / (one.width * one.height + other.width * other.height - both)
+
+
+@pytest.mark.parametrize("box", [Box(20, 30, 40, 50), Box(3, 3, 9, 11), Box(0, 0, 160, 155)])
+def test_an_answer_says_where_a_face_is(box: Box) -> None:
+    ((found,),) = find(answer((box, 0.9)), 0.5)
+    assert found.score == pytest.approx(0.9, abs=1e-4)
+    assert overlap(found.box, box) > 0.99
+
+
+def test_a_face_is_found_once_and_the_surest_comes_first() -> None:
+    said = answer(
+        (Box(20, 20, 40, 40), 0.7), (Box(29, 20, 40, 40), 0.9), (Box(100, 100, 30, 30), 0.95)
+    )
+    assert [round(each.score, 2) for each in find(said, 0.5)[0]] == [0.95, 0.9]
+
+
+def test_a_part_of_a_face_is_no_second_face() -> None:
+    said = answer((Box(20, 20, 100, 120), 0.9), (Box(40, 90, 50, 40), 0.6))
+    assert [each.box.width for each in find(said, 0.5)[0]] == [pytest.approx(100, abs=0.1)]
+
+
+def test_what_is_less_sure_than_the_threshold_is_no_face() -> None:
+    assert find(answer((Box(20, 20, 40, 40), 0.4)), 0.5) == [[]]
+
+
+def test_scores_and_boxes_have_one_place_a_cell() -> None:
+    scores, boxes = scores_and_boxes(torch.zeros(3, 5, 4, 6))
+    assert (tuple(scores.shape), tuple(boxes.shape)) == ((3, 24), (3, 24, 4))
+
+
+def test_a_folded_locator_says_the_same() -> None:
+    torch.manual_seed(0)
+    locator = Locator(stem=8, widths=(8, 16, 16), blocks=(0, 1, 1), head=8, threshold=0.5)
+    for _ in range(3):  # statistics of the norms that are not those of the beginning
+        locator(torch.randint(0, 256, (4, 3, SIDE, SIDE), dtype=torch.uint8))
+    seen = torch.randint(0, 256, (2, 3, SIDE, SIDE), dtype=torch.uint8)
+    with torch.inference_mode():
+        before = locator.eval()(seen)
+        fold(locator)
+        assert torch.allclose(locator(seen), before, atol=1e-4)
+    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in locator.modules())
+
+
+# ------------------------------------------------------------- the one in the package
+
+PHOTOGRAPHS = {
+    "astronaut": (build.astronaut, Box(170, 60, 110, 140)),
+    "grace hopper": (build.grace_hopper, Box(170, 80, 175, 235)),
+}
+
+
+def located(photo: Image.Image) -> list[Found]:
+    """Faces in pixels of the photograph, by the shipped model."""
+    loaded = model.load(model_file.read(model_file.find("fast")))
+    assert loaded.locator is not None
+    assert loaded.details.locator is not None
+    side = loaded.details.locator.input
+    square = torch.from_numpy(crop.thumbnail(photo, side)[None]).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        (found,) = find(loaded.locator(square), loaded.locator.threshold)
+    scale = max(photo.size) / side
+    return [
+        Found(Box(*(scale * n for n in (f.box.x, f.box.y, f.box.width, f.box.height))), f.score)
+        for f in found
+    ]
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_the_face_of_a_portrait_is_found(name: str, *, mirrored: bool) -> None:
+    content, box = PHOTOGRAPHS[name]
+    photo = Image.open(io.BytesIO(content())).convert("RGB")
+    if mirrored:
+        photo = photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        box = Box(photo.width - box.x - box.width, box.y, box.width, box.height)
+    found = located(photo)
+    assert overlap(found[0].box, box) > 0.5
+
+
+def test_in_noise_and_in_nothing_there_is_no_face() -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+    assert located(Image.fromarray(noise)) == []
+    assert located(Image.new("RGB", (300, 200), "white")) == []
