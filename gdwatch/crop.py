@@ -68,13 +68,14 @@ def face(photo: Pixels, box: Box, margin: float, side: int) -> Pixels:
     return _square(photo, box.x + box.width / 2, box.y + box.height / 2, length, side)
 
 
-def around(photo: Pixels, side: int) -> Pixels:
+def around(photo: Pixels, side: int, margin: float = 1.0) -> Pixels:
     """The whole picture in the smallest square round it, the edge repeated: where no face is.
 
     photo, side: as in `face`.
+    margin: side of the square, as a multiple of the picture's longer side.
     """
     height, width = photo.shape[:2]
-    return _square(photo, width / 2, height / 2, max(width, height), side)
+    return _square(photo, width / 2, height / 2, margin * max(width, height), side)
 
 
 def _square(photo: Pixels, x: float, y: float, length: float, side: int) -> Pixels:

@@ -12,6 +12,7 @@ import typer
 from gdwatch.errors import GdwatchError
 
 if TYPE_CHECKING:
+    from gdwatch.crop import Crop
     from gdwatch.model import Model
     from train.pictures import Prepared
 
@@ -96,10 +97,15 @@ def fit(
         int | None, typer.Option(min=1, help="Learn from so many at most, chosen by hash.")
     ] = None,
     teacher: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Model file that teaches; for distil.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Model file, or what `teach` wrote, that teaches."),
+    ] = None,
+    tutor: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Model file that sees each changed picture.")
     ] = None,
     start: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="dlib's weights, for a pooled network.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Weights to begin with: dlib's, or a model file."),
     ] = None,
     clean: Clean = False,
     debug: Debug = False,
@@ -107,17 +113,19 @@ def fit(
     """Train by a recipe; started again, it goes on after the last whole epoch."""
     from train import progress, team
     from train import recipe as recipes
+    from train import teacher as teachers
     from train.fit import fit
 
     wanted = recipes.read(recipe)
     if pictures is not None:
         wanted = wanted.model_copy(update={"pictures": pictures})
-    prepared = _prepared(folder, clean=clean)
-    taught_by = _model(teacher) if teacher else None
+    prepared = _prepared(folder, clean=clean, crop=wanted.crop)
+    taught_by = teachers.read(teacher) if teacher else None
+    tutored_by = _model(tutor) if tutor else None
     try:
         with team.joined() as we, progress.training(wanted) as bar:
             shown = bar if we.rank == 0 else progress.Silent()
-            run = fit(prepared, wanted, out, shown, taught_by, we, start)
+            run = fit(prepared, wanted, out, shown, taught_by, we, start, tutored_by)
     except KeyboardInterrupt as error:
         raise GdwatchError(
             "stopped", "the same command goes on after the last whole epoch"
@@ -126,6 +134,54 @@ def fit(
         best = run.best_epoch
         print(f"best epoch {best.epoch}")
         print(f"val balanced accuracy {best.val_balanced_accuracy:.4f}")
+
+
+@app.command()
+def crop(
+    data: Annotated[list[Path], typer.Argument(help="The photographs, as for `prepare`.")],
+    *,
+    prepared: Annotated[Path, typer.Option(metavar="DIR", help="What `prepare` made of them.")],
+    locator: Annotated[Path, typer.Option(metavar="RUN", help="What `locate` wrote.")],
+    debug: Debug = False,
+) -> None:
+    """Cut the face out of every prepared photograph, for recipes that learn from faces."""
+    from train import faces
+    from train.locator import load
+    from train.sources import entries
+
+    recipe, finder = load(locator)
+    print(f"faces {faces.cut(entries(data), prepared, finder, recipe.input)}")
+
+
+@app.command()
+def locate(
+    data: Annotated[list[Path], typer.Argument(help="The photographs, as for `prepare`.")],
+    *,
+    prepared: Annotated[
+        Path, typer.Option(metavar="DIR", help="What `prepare` made of them: it holds the splits.")
+    ],
+    faces: Annotated[Path, typer.Option(metavar="FILE", help="What `detect` wrote.")],
+    out: Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run.")],
+    recipe: Annotated[str, typer.Option(help="locator, or a file.")] = "locator",
+    workers: Annotated[int, typer.Option(min=0, help="Processes that compose scenes.")] = 1,
+    debug: Debug = False,
+) -> None:
+    """Train the network that finds faces; started again, it goes on after the last epoch."""
+    from train import boxes, locator
+    from train.pictures import split_of_path, splits
+    from train.sources import entries
+
+    listed, known = entries(data), splits(prepared)
+    split = {entry.path: split_of_path(entry.path, known) for entry in listed}
+    run = locator.fit(listed, split, boxes.read(faces), locator.read(recipe), out, workers)
+    for epoch, loss, measured in run:
+        print(f"epoch={epoch} loss={loss:.4f}", flush=True)
+        for at in measured:
+            print(
+                f"  threshold={at.threshold} recall={at.recall['all']:.4f} "
+                f"prominent={at.prominent['all']:.4f} false={at.false:.4f}",
+                flush=True,
+            )
 
 
 @app.command()
@@ -144,7 +200,9 @@ def evaluate(
 
     from train.evaluate import evaluate, tables
 
-    found = evaluate(_model(model), _prepared(folder, clean=clean), split, min_age)
+    loaded = _model(model)
+    prepared = _prepared(folder, clean=clean, crop=_crop(loaded))
+    found = evaluate(loaded, prepared, split, min_age)
     if as_json:
         print(json.dumps(asdict(found), indent=2))
         return
@@ -169,8 +227,9 @@ def compare(
 
     from train.compare import compare, table
 
-    prepared = _prepared(folder, clean=clean)
-    found = compare(_model(first), _model(second), prepared, split, min_age)
+    one, other = _model(first), _model(second)
+    prepared = [_prepared(folder, clean=clean, crop=_crop(each)) for each in (one, other)]
+    found = compare((one, prepared[0]), (other, prepared[1]), split, min_age)
     if as_json:
         print(json.dumps({source: asdict(one) for source, one in found.items()}, indent=2))
     else:
@@ -193,7 +252,8 @@ def report(
     """Write one HTML page that shows how good a model is, and its worst mistakes."""
     from train.report import report
 
-    report(_model(model), _prepared(folder, clean=clean), split, min_age, file)
+    loaded = _model(model)
+    report(loaded, _prepared(folder, clean=clean, crop=_crop(loaded)), split, min_age, file)
     print(file)
 
 
@@ -221,12 +281,15 @@ def export(
     accuracy: Annotated[
         float, typer.Option(min=0.5, max=1, help="Wanted of the pictures that are not unsure.")
     ] = 0.99,
+    locator: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="What `locate` wrote, for recipes of faces.")
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Calibrate the best epoch and write it as a model file, with MODEL_CARD.md beside it."""
     from train.export import export
 
-    done = export(run, file, name, version, accuracy)
+    done = export(run, file, name, version, accuracy, locator)
     threshold, test = done.threshold, done.evaluation.overall
     if threshold.accuracy < accuracy:
         print(
@@ -241,10 +304,15 @@ def export(
     print(f"test coverage {test.coverage:.4f}")
 
 
-def _prepared(folder: Path, *, clean: bool) -> "Prepared":
+def _prepared(folder: Path, *, clean: bool, crop: "Crop" = "whole") -> "Prepared":
     from train import pictures
 
-    return pictures.load_clean(folder) if clean else pictures.load(folder)
+    return pictures.load_clean(folder, crop) if clean else pictures.load(folder, crop)
+
+
+def _crop(model: "Model") -> "Crop":
+    """What of a photograph a model sees."""
+    return "face" if model.details.locator else "whole"
 
 
 def _model(path: Path) -> "Model":

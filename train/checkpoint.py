@@ -24,6 +24,7 @@ class Basis:
 
     data: digest of the prepared folder's manifest.
     teacher: SHA-256 of the model file that teaches, empty without one.
+    tutor: SHA-256 of the model file of the tutor, empty without one.
     start: SHA-256 of the published weights that it began with, empty without them.
     mean, std: for the network, in 0 to 1, RGB.
     """
@@ -31,6 +32,7 @@ class Basis:
     recipe: Recipe
     data: str
     teacher: str
+    tutor: str
     start: str
     mean: Colour
     std: Colour
@@ -131,6 +133,7 @@ def save(run: Run, folder: Path) -> None:
         "recipe": basis.recipe.model_dump_json(),
         "data": basis.data,
         "teacher": basis.teacher,
+        "tutor": basis.tutor,
         "start": basis.start,
         "mean": list(basis.mean),
         "std": list(basis.std),
@@ -157,7 +160,8 @@ def load(folder: Path) -> Run:
             recipe=Recipe.model_validate(json.loads(content["recipe"])),
             data=content["data"],
             teacher=content["teacher"],
-            start=content.get("start", ""),  # runs from before there was one had none
+            tutor=content.get("tutor", ""),  # runs from before there was one had none
+            start=content.get("start", ""),  # likewise
             mean=tuple(content["mean"]),
             std=tuple(content["std"]),
         )

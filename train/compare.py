@@ -29,13 +29,17 @@ class Comparison:
 
 
 def compare(
-    first: Model, second: Model, prepared: Prepared, split: str, min_age: int
+    first: tuple[Model, Prepared], second: tuple[Model, Prepared], split: str, min_age: int
 ) -> dict[str, Comparison]:
-    """Compare by source, and under `all` as a whole. Raises GdwatchError."""
-    if first.sha256 == second.sha256:
+    """Compare by source, and under `all` as a whole. Raises GdwatchError.
+
+    first, second: each a model and the pictures as it sees them, of the same manifest.
+    """
+    prepared = first[1]
+    if first[0].sha256 == second[0].sha256:
         raise UsageError("both are the same model", "name two")
-    one = answer(first, prepared, split, min_age)
-    other = answer(second, prepared, split, min_age)
+    one = answer(*first, split, min_age)
+    other = answer(*second, split, min_age)
     sources = np.array([prepared.rows[row].source for row in one.rows])
 
     def among(some: Bools) -> Comparison:

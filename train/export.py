@@ -7,15 +7,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from gdwatch import model, model_file
+from gdwatch.errors import UsageError
+from gdwatch.locator import Locator
+from gdwatch.locator import fold as fold_locator
 from gdwatch.model import Model
 from gdwatch.model_file import Details, Network, Preprocessing
 from gdwatch.network import fold
 from train import checkpoint
+from train import locator as locators
 from train.card import card, measures
 from train.checkpoint import Run
 from train.evaluate import Evaluation, evaluate
+from train.faces import MARGIN
 from train.fit import pictures_of_an_epoch, prepared_of
 from train.judge import logits
 from train.measures import Threshold, choose_threshold, fit_temperature, probabilities
@@ -26,6 +32,7 @@ from train.sources import SPLITS
 
 ACCURACY = 0.99  # wanted by default
 CARD = "MODEL_CARD.md"
+SMALLEST_FACE = 10  # pixels of the thumbnail: what the locator still finds
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +49,18 @@ class Exported:
     evaluation: Evaluation
 
 
-def export(folder: Path, file: Path, name: str, version: str, accuracy: float) -> Exported:
+def export(
+    folder: Path,
+    file: Path,
+    name: str,
+    version: str,
+    accuracy: float,
+    locator: Path | None = None,
+) -> Exported:
     """Write the best epoch of the run in `folder` as a model file, and the card beside it.
 
     accuracy: wanted of the pictures that are not unsure, 0.5 to 1, on the split `val`.
+    locator: the run of one, for a network that has learnt from faces.
 
     Raises GdwatchError.
     """
@@ -61,16 +76,44 @@ def export(folder: Path, file: Path, name: str, version: str, accuracy: float) -
     temperature = fit_temperature(judged, male)
     threshold = choose_threshold(probabilities(judged, temperature), male, accuracy)
     details = _details(run, prepared, (name, version), temperature, threshold)
+    found = _finder(run, locator)
+    if found is not None:
+        details = details.model_copy(
+            update={
+                "locator": found[1],
+                "preprocessing": details.preprocessing.model_copy(
+                    update={"margin": MARGIN, "smallest_face": SMALLEST_FACE}
+                ),
+            }
+        )
     # Only now, when all is chosen, is the test split looked at.
     evaluation = evaluate(Model(None, classifier, details, ""), prepared, "test", recipe.min_age)
     details = details.model_copy(update={"measures": measures(evaluation)})
     make_folder(file.parent)
-    model.save(file, classifier, details)
+    if found is None:
+        model.save(file, classifier, details)
+    else:
+        model.save(file, classifier, details, found[0], torch.float16)
     written = model_file.read(file)
     model.load(written)  # what the service would refuse must not leave this function
     with publish(file.with_name(CARD)) as aside:
         aside.write_text(card(details, evaluation), encoding="utf-8")
     return Exported(file, written.sha256, temperature, threshold, evaluation)
+
+
+def _finder(run: Run, folder: Path | None) -> tuple[Locator, Network] | None:
+    """The locator of a run, folded, and what the model file says of it."""
+    if (folder is None) != (run.basis.recipe.crop == "whole"):
+        raise UsageError(
+            f"the recipe learns from crop {run.basis.recipe.crop}",
+            "give --locator to a network that learnt from faces, and to no other",
+        )
+    if folder is None:
+        return None
+    recipe, found = locators.load(folder)
+    fold_locator(found)
+    arguments = recipe.network.model_dump() | {"threshold": recipe.threshold, "folded": True}
+    return found, Network(arch="pyramid", arguments=arguments, input=recipe.input)
 
 
 def _details(
@@ -102,6 +145,8 @@ def _details(
             "epochs": len(recipe.sizes),
             "manifest_sha256": prepared.digest,
             "teacher_sha256": run.basis.teacher,
+            "tutor_sha256": run.basis.tutor,
+            "start_sha256": run.basis.start,
             "history": [asdict(epoch) for epoch in run.history],
         },
         measures={},

@@ -7,17 +7,20 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 
+from gdwatch import model, model_file
 from gdwatch.errors import GdwatchError, UsageError
 from gdwatch.model import Model
+from gdwatch.network import Classifier
 from train import checkpoint, history, pictures
 from train.checkpoint import CHECKPOINT, Basis, Epoch, Run
 from train.dlib import begin_with, digest
-from train.judge import Indices, logits, photos
+from train.judge import Album, Indices, logits, photos
 from train.learn import Lessons, Shown, learn, learner
-from train.measures import balanced_accuracy, probabilities
+from train.measures import balanced_accuracy
 from train.pictures import Prepared
 from train.publish import make_folder, publish
 from train.recipe import Colour, Recipe
+from train.teacher import Teacher
 from train.team import Team, alone
 
 PREPARED = "prepared.txt"  # where the pictures are, for `export`
@@ -29,33 +32,41 @@ def fit(  # noqa: PLR0913 - all that a run is made from
     recipe: Recipe,
     out: Path,
     shown: Shown,
-    teacher: Model | None = None,
+    teacher: Teacher | None = None,
     team: Team | None = None,
     start: Path | None = None,
+    tutor: Model | None = None,
 ) -> Run:
     """Train until the recipe's last epoch, with a checkpoint in `out` after each.
 
-    start: dlib's published weights for a pooled network to begin with, see `dlib`.
+    start: weights to begin with: dlib's published ones, see `dlib`, or a model file's.
+    tutor: a model that answers for every picture as it is shown.
 
     Raises GdwatchError if the data do not suffice or `out` holds a run of something else.
     """
     team = team or alone()
     team.require_equal_parts(recipe.batch)
     learnt = pictures_of_an_epoch(prepared, recipe)
-    held_back = prepared.select("val", recipe.min_age)
+    held_back = _of(prepared, recipe, prepared.select("val", recipe.min_age))
     _require_both_classes(prepared, learnt, held_back)
-    _require_teacher(recipe, teacher)
+    _require("teacher", recipe.teacher, teacher)
+    _require("tutor", recipe.tutor, tutor)
+    _require_crop(recipe, prepared)
     make_folder(out)
-    run = _resume(_basis(prepared, recipe, learnt, teacher, start), out, start)
+    run = _resume(_basis(prepared, recipe, learnt, (teacher, tutor), start), out, start)
     run.to(team.device)
     if team.rank == 0:
         _write_origin(prepared, recipe, out)
     targets = _targets(prepared, learnt, recipe, teacher, team)
+    album = Album(prepared, team.device)
+    if tutor is not None:
+        tutor.classifier.to(team.device).eval()
+    lessons = Lessons(prepared, learnt, targets, album, tutor)
     network = learner(run.network, team)
     for _ in range(len(run.history), len(recipe.sizes)):
         began = time.monotonic()
-        loss = learn(run, network, Lessons(prepared, learnt, targets), team, shown)
-        epoch = _measured(run, prepared, held_back, loss, began)
+        loss = learn(run, network, lessons, team, shown)
+        epoch = _measured(run, lessons, held_back, loss, began)
         run.history.append(epoch)
         if run.best_epoch is epoch:
             run.best = {
@@ -70,7 +81,8 @@ def fit(  # noqa: PLR0913 - all that a run is made from
 
 def pictures_of_an_epoch(prepared: Prepared, recipe: Recipe) -> Indices:
     """The rows that an epoch shows, small sources repeated."""
-    rows = prepared.select("train", recipe.min_age)
+    youngest = recipe.min_age if recipe.learn_age is None else recipe.learn_age
+    rows = _of(prepared, recipe, prepared.select("train", youngest))
     if recipe.pictures is not None:
         by_hash = sorted(rows.tolist(), key=lambda row: prepared.rows[row].sha256)
         rows = np.sort(np.array(by_hash[: recipe.pictures], dtype=np.int64))
@@ -78,10 +90,19 @@ def pictures_of_an_epoch(prepared: Prepared, recipe: Recipe) -> Indices:
     return np.repeat(rows, times)
 
 
+def _of(prepared: Prepared, recipe: Recipe, rows: Indices) -> Indices:
+    """Those that are not of a source that is kept out."""
+    return np.array(
+        [row for row in rows.tolist() if prepared.rows[row].source not in recipe.without], np.int64
+    )
+
+
 def prepared_of(run: Run, folder: Path) -> Prepared:
     """Open the prepared folder that the run in `folder` learns from. Raises GdwatchError."""
     try:
-        prepared = pictures.load_manifest(Path((folder / PREPARED).read_text(encoding="utf-8")))
+        prepared = pictures.load_manifest(
+            Path((folder / PREPARED).read_text(encoding="utf-8")), run.basis.recipe.crop
+        )
     except OSError as error:
         raise GdwatchError(
             f"{folder}: no {PREPARED} in it", "give the run to `gdtrain fit` once more"
@@ -100,13 +121,18 @@ def _require_both_classes(prepared: Prepared, learnt: Indices, held_back: Indice
             )
 
 
-def _require_teacher(recipe: Recipe, teacher: Model | None) -> None:
-    if recipe.teacher and teacher is None:
-        raise UsageError("the recipe has a teacher, but none was given", "name one with --teacher")
-    if teacher is not None and not recipe.teacher:
+def _require(name: str, share: float, given: object) -> None:
+    if share and given is None:
+        raise UsageError(f"the recipe has a {name}, but none was given", f"name one with --{name}")
+    if given is not None and not share:
         raise UsageError(
-            "the recipe has no `teacher`", "leave --teacher out, or use the recipe distil"
+            f"the recipe has no `{name}`", f"leave --{name} out, or use another recipe"
         )
+
+
+def _require_crop(recipe: Recipe, prepared: Prepared) -> None:
+    if (recipe.crop == "face") != bool(prepared.rim):
+        raise UsageError(f"the recipe learns from crop {recipe.crop}", "open the folder so")
 
 
 def _resume(basis: Basis, out: Path, start: Path | None) -> Run:
@@ -114,15 +140,30 @@ def _resume(basis: Basis, out: Path, start: Path | None) -> Run:
     if not (out / CHECKPOINT).exists():
         run = checkpoint.start(basis)
         if start is not None:
-            begin_with(run.network, start)
+            _begin(run.network, start)
             run.average.load_state_dict(run.network.state_dict())
         return run
     run = checkpoint.load(out)
     _require_same("recipe", out, same=run.basis.recipe == basis.recipe)
     _require_same("prepared folder", out, same=run.basis.data == basis.data)
     _require_same("teacher", out, same=run.basis.teacher == basis.teacher)
+    _require_same("tutor", out, same=run.basis.tutor == basis.tutor)
     _require_same("start", out, same=run.basis.start == basis.start)
     return run
+
+
+def _begin(network: Classifier, start: Path) -> None:
+    """Begin with dlib's weights, or with those of a model file whose network is the same."""
+    if start.suffix == ".dat":
+        begin_with(network, start)
+        return
+    weights = model.load(model_file.read(start)).classifier.state_dict()
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UsageError(
+            f"{start}: its network is not the recipe's", "name a model of the same recipe"
+        ) from error
 
 
 def _require_same(what: str, out: Path, *, same: bool) -> None:
@@ -133,9 +174,14 @@ def _require_same(what: str, out: Path, *, same: bool) -> None:
 
 
 def _basis(
-    prepared: Prepared, recipe: Recipe, learnt: Indices, teacher: Model | None, start: Path | None
+    prepared: Prepared,
+    recipe: Recipe,
+    learnt: Indices,
+    taught: tuple[Teacher | None, Model | None],
+    start: Path | None,
 ) -> Basis:
-    if start is not None and recipe.network.arch != "pooled":
+    teacher, tutor = taught
+    if start is not None and start.suffix == ".dat" and recipe.network.arch != "pooled":
         raise UsageError(
             f"the recipe's network is {recipe.network.arch}",
             "leave --start out, or use a recipe with a pooled network",
@@ -147,6 +193,7 @@ def _basis(
         recipe=recipe,
         data=prepared.digest,
         teacher=teacher.sha256 if teacher else "",
+        tutor=tutor.sha256 if tutor else "",
         start=digest(start) if start else "",
         mean=recipe.mean or _rounded(mean),
         std=recipe.std or _rounded([max(0.01, value) for value in std]),  # of black it is 0
@@ -164,27 +211,25 @@ def _write_origin(prepared: Prepared, recipe: Recipe, out: Path) -> None:
 
 
 def _targets(
-    prepared: Prepared, learnt: Indices, recipe: Recipe, teacher: Model | None, team: Team
+    prepared: Prepared, learnt: Indices, recipe: Recipe, teacher: Teacher | None, team: Team
 ) -> torch.Tensor:
     """The share of `male` that each row teaches; only those of `learnt` are meant to be used."""
     smoothing = recipe.label_smoothing
     targets = prepared.is_male().astype(np.float64) * (1 - smoothing) + smoothing / 2
     if teacher is not None:
         rows = np.unique(learnt)
-        classifier, details = teacher.classifier.to(team.device), teacher.details
-        judged = logits(classifier, prepared, rows, details.classifier.input)
-        said = probabilities(judged, details.temperature)
+        said = teacher.answers(prepared, rows, team.device)
         targets[rows] += recipe.teacher * (said - targets[rows])
     return torch.from_numpy(targets).float()
 
 
 def _measured(
-    run: Run, prepared: Prepared, held_back: Indices, train_loss: float, began: float
+    run: Run, lessons: Lessons, held_back: Indices, train_loss: float, began: float
 ) -> Epoch:
     number = len(run.history)
     size = run.basis.recipe.sizes[number]
-    male = prepared.is_male()[held_back]
-    judged = logits(run.average, prepared, held_back, size)
+    male = lessons.prepared.is_male()[held_back]
+    judged = logits(run.average, lessons.prepared, held_back, size, lessons.album)
     loss = F.binary_cross_entropy_with_logits(
         torch.from_numpy(judged), torch.from_numpy(male).double()
     )

@@ -10,11 +10,12 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from gdwatch.model import Model
 from gdwatch.network import Classifier
-from train.augment import at_size, augment, throw
+from train.augment import Dice, at_size, augment, throw
 from train.checkpoint import Epoch, Run
-from train.judge import Indices, photos
-from train.pictures import Prepared
+from train.judge import Album, Indices
+from train.pictures import SIDE, Prepared
 from train.recipe import Optimizer, Recipe
 from train.team import Team
 
@@ -52,11 +53,15 @@ class Lessons:
 
     rows: those that an epoch shows, a row as often as it is shown.
     targets: float32 (N,), by row of `prepared`, the share of `male` to be learnt, 0 to 1.
+    album: of the same pictures.
+    tutor: a model that is asked about each picture as it was changed.
     """
 
     prepared: Prepared
     rows: Indices
     targets: Tensor
+    album: Album
+    tutor: Model | None = None
 
 
 class _Logits(nn.Module):
@@ -99,14 +104,19 @@ def learn(run: Run, network: nn.Module, lessons: Lessons, team: Team, shown: Sho
             group["lr"] = learning_rate(done, steps, recipe.optimizer)
         part = team.part(len(batch))
         dice = throw(len(batch), recipe.augmentation).part(part)
-        seen = at_size(photos(lessons.prepared, batch[part], team.device), size)
+        seen = _seen(lessons, batch[part], dice, recipe, size)
         targets = lessons.targets[batch[part]].to(team.device)
         with torch.autocast(team.device.type, torch.float16, enabled=team.device.type == "cuda"):
-            logits = network(augment(seen, dice, recipe.augmentation)).float()
+            if lessons.tutor is not None:
+                targets = targets.lerp(_tutored(lessons.tutor, seen), recipe.tutor)
+            logits = network(_resized(seen, size)).float()
         loss = loss_of(logits, targets, recipe)
         run.optimizer.zero_grad()
         # torch gives `backward` no type.
         run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        if recipe.optimizer.clip:
+            run.scaler.unscale_(run.optimizer)
+            nn.utils.clip_grad_norm_(run.network.parameters(), recipe.optimizer.clip)
         run.scaler.step(run.optimizer)
         run.scaler.update()
         # At first it forgets faster, or it would remember little but the random weights.
@@ -115,6 +125,27 @@ def learn(run: Run, network: nn.Module, lessons: Lessons, team: Team, shown: Sho
         right = ((logits.detach().mean(1) > 0) == (targets > 0.5)).float().mean().item()
         shown.step(Step(number + 1, step + 1, len(batches), size, len(batch), loss.item(), right))
     return team.mean(total / len(batches))
+
+
+def _seen(lessons: Lessons, rows: Indices, dice: Dice, recipe: Recipe, size: int) -> Tensor:
+    """The pictures changed, as large as the network or its tutor takes them, float (B, 3, S, S)."""
+    if lessons.tutor is not None:
+        size = max(size, lessons.tutor.details.classifier.input)
+    framed = round(size * (SIDE + 2 * lessons.prepared.rim) / SIDE)
+    return augment(at_size(lessons.album.framed(rows), framed), dice, recipe.augmentation, size)
+
+
+@torch.no_grad()
+def _tutored(tutor: Model, seen: Tensor) -> Tensor:
+    """What the tutor says, float32 (B,), 0 to 1."""
+    logits = tutor.classifier(_resized(seen, tutor.details.classifier.input)).float()
+    return torch.sigmoid(logits / tutor.details.temperature)
+
+
+def _resized(seen: Tensor, size: int) -> Tensor:
+    if seen.shape[-1] == size:
+        return seen
+    return F.interpolate(seen, size=(size, size), mode="bilinear", antialias=True)
 
 
 def learning_rate(step: int, steps: int, optimizer: Optimizer) -> float:

@@ -8,7 +8,6 @@ altogether, so all of it is judged. Pictures of label `none` are judged for what
 """
 
 import argparse
-import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +31,8 @@ from gdwatch.settings import load as load_settings
 from gdwatch.values import Decision, Header, Scores
 from train.evaluate import age_band
 from train.measures import Floats, balanced_accuracy, expected_calibration_error
-from train.pictures import load
-from train.prepare import LIMITS, split_of
+from train.pictures import split_of_path, splits
+from train.prepare import LIMITS
 from train.sources import CLASSES, Entry, entries
 
 MIN_AGE = 10
@@ -72,19 +71,14 @@ def choose(
 
     Raises GdwatchError.
     """
-    splits = {row.path: row.split for row in load(prepared).rows}
+    known = splits(prepared)
     return [
         entry
         for entry in entries(data)
         if entry.place is not None
         and (entry.age is None or entry.age >= MIN_AGE)
-        and (entry.source in without or _split(entry, splits) == split)
+        and (entry.source in without or split_of_path(entry.path, known) == split)
     ]
-
-
-def _split(entry: Entry, splits: dict[str, str]) -> str:
-    # Pictures without people are not prepared; the hash of the name serves as well.
-    return splits.get(entry.path) or split_of(hashlib.sha256(entry.path.encode()).hexdigest())
 
 
 def answers(loaded: Model, chosen: Sequence[Entry]) -> Iterator[Answered]:

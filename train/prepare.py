@@ -18,13 +18,12 @@ from gdwatch.errors import GdwatchError, UsageError
 from gdwatch.values import Header
 from train import duplicates
 from train.duplicates import connected, near, together
-from train.pictures import CLEAN, COLUMNS, HASHES, PIXELS, SIDE, Row, load_hashes
+from train.pictures import CLEAN, COLUMNS, HASHES, PIXELS, SIDE, Row, load_hashes, split_of
 from train.publish import make_folder, publish, publish_rows
 from train.sources import CLASSES, MANIFEST, Entry, entries
 
 LIMITS = Limits(max_pixels=100_000_000)
 UNREADABLE = "unreadable.csv"
-_TRAIN, _VAL = 0.84, 0.08  # the rest is the test split
 _PRIORITY = ["", "train", "val", "test"]
 
 
@@ -101,15 +100,6 @@ def split_all(rows: Sequence[Row], pairs: NDArray[np.int64]) -> list[Row]:
     ]
 
 
-def split_of(name: str) -> str:
-    """Which split a name falls into: always the same one."""
-    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
-    share = int.from_bytes(digest, "big") / 2**64
-    if share < _TRAIN:
-        return "train"
-    return "val" if share < _TRAIN + _VAL else "test"
-
-
 def _only(listed: list[Entry], sources: Collection[str], where: str) -> list[Entry]:
     there = sorted({entry.source for entry in listed})
     for source in sources:
@@ -126,7 +116,7 @@ def _decode_all(listed: Sequence[Entry], out: Path) -> tuple[list[Row], list[Unr
     console = Console(stderr=True)
     shown = track(listed, "decoding", console=console, disable=not console.is_terminal)
     with publish(out / PIXELS) as aside, aside.open("wb") as stream:
-        _write_header(stream, 0)
+        write_header(stream, 0, SIDE)
         for entry in shown:
             try:
                 content = _read(entry)
@@ -138,7 +128,7 @@ def _decode_all(listed: Sequence[Entry], out: Path) -> tuple[list[Row], list[Unr
             hashed.append(duplicates.hashes(square))
             stream.write(square.tobytes())
         stream.seek(0)
-        _write_header(stream, len(rows))
+        write_header(stream, len(rows), SIDE)
     with publish(out / HASHES) as aside, aside.open("wb") as stream:
         np.save(stream, np.packbits(np.array(hashed), axis=-1))
     return rows, unreadable
@@ -157,9 +147,10 @@ def _read(entry: Entry) -> bytes:
         raise _NotRead((error.strerror or str(error)).lower()) from error
 
 
-def _write_header(stream: BinaryIO, count: int) -> None:
+def write_header(stream: BinaryIO, count: int, side: int) -> None:
+    """Begin a NumPy file of so many squares, uint8 (count, side, side, 3)."""
     # NumPy pads the header so that the first axis can grow in place: its length stays the same.
-    shape = (count, SIDE, SIDE, 3)
+    shape = (count, side, side, 3)
     np.lib.format.write_array_header_1_0(
         stream, {"descr": "|u1", "fortran_order": False, "shape": shape}
     )

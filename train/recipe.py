@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from gdwatch.crop import Crop
 from gdwatch.errors import GdwatchError, UsageError
 from train.pictures import SIDE
 
@@ -79,6 +80,8 @@ class Augmentation(_Strict):
     grey: Share
     outside: Literal["edge", "black"] = "edge"
     interpolation: Literal["bilinear", "nearest"] = "bilinear"
+    coarse: Share = 0.0
+    hidden: Share = 0.0
 
 
 class Optimizer(_Strict):
@@ -90,13 +93,19 @@ class Optimizer(_Strict):
     schedule: Literal["cosine", "constant"]
     warmup: Share = 0.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    clip: Annotated[float, Field(gt=0)] | None = None
 
 
 class Recipe(_Strict):
     """What a model is trained with; the meaning of each number stands in `default.toml`.
 
     pictures: learn from so many of the split `train` at most, chosen by hash.
+    crop: what of a photograph is learnt from, the whole of it or its face.
+    learn_age: the youngest who are learnt from; `min_age` where not given.
+    without: sources that are kept out of training, to see what a new one costs.
     teacher: share of the teacher's answer in what is learnt; 0 without a teacher.
+    tutor: share, in the rest's place, of the answer of a model that sees what is learnt as it was
+    changed for it (Beyer et al. 2022, arXiv:2106.05237); 0 without a tutor.
     mean, std: for the network, in 0 to 1, RGB; those of the pictures where not given.
     best_by: which measure of the split `val` tells the best epoch.
     """
@@ -107,19 +116,23 @@ class Recipe(_Strict):
     pictures: Whole | None = None
     loss: Literal["cross-entropy", "nll"] = "cross-entropy"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    crop: Crop = "whole"
+    learn_age: Annotated[int, Field(ge=0)] | None = None
     teacher: Share = 0.0
+    tutor: Share = 0.0
     mean: Colour | None = None
     std: Colour | None = None
     best_by: Literal["loss", "balanced accuracy"] = "balanced accuracy"
     optimizer: Optimizer
     network: Shape
     phases: Annotated[list[Phase], Field(min_length=1)]
+    without: list[str] = []
     repeat: dict[str, Whole] = {}
     augmentation: Augmentation
 
     @model_validator(mode="after")
     def _nll_takes_classes(self) -> Self:
-        if self.loss == "nll" and (self.label_smoothing or self.teacher):
+        if self.loss == "nll" and (self.label_smoothing or self.teacher or self.tutor):
             raise ValueError("nll learns classes, not shares: no label_smoothing and no teacher")
         return self
 

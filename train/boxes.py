@@ -1,0 +1,67 @@
+"""Faces that a teacher found on photographs, kept in one CSV file between the steps."""
+
+import csv
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gdwatch.errors import GdwatchError
+from gdwatch.values import Box
+from train.publish import publish
+
+COLUMNS = ["path", "x", "y", "width", "height", "score", "landmarks"]
+
+Landmarks = tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A face that a teacher found.
+
+    box: in pixels of the upright photograph.
+    score: 0 to 1.
+    landmarks: x and y of both eyes, the nose and both corners of the mouth, in the same pixels.
+    """
+
+    box: Box
+    score: float
+    landmarks: Landmarks
+
+
+def write(faces: Mapping[str, Sequence[Face]], file: Path) -> None:
+    """Write the faces of every photograph, by its path. Raises GdwatchError."""
+    with publish(file) as aside, aside.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(COLUMNS)
+        for path, found in faces.items():
+            for face in found:
+                box = face.box
+                numbers = (box.x, box.y, box.width, box.height)
+                points = " ".join(f"{value:.1f}" for value in face.landmarks)
+                writer.writerow(
+                    [path, *(f"{value:.1f}" for value in numbers), f"{face.score:.3f}", points]
+                )
+
+
+def read(file: Path) -> dict[str, list[Face]]:
+    """Read what `write` wrote: the faces by path, none for a path that is not there.
+
+    Raises GdwatchError.
+    """
+    faces: dict[str, list[Face]] = defaultdict(list)
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            for row in csv.DictReader(stream):
+                faces[row["path"]].append(_face(row))
+    except (OSError, ValueError, KeyError) as error:
+        raise GdwatchError(
+            f"{file}: not a file of faces ({error})", "write it with `gdtrain detect`"
+        ) from error
+    return faces
+
+
+def _face(row: Mapping[str, str]) -> Face:
+    x, y, width, height = (float(row[name]) for name in ("x", "y", "width", "height"))
+    points = tuple(float(value) for value in row["landmarks"].split())
+    return Face(Box(x, y, width, height), float(row["score"]), points)
