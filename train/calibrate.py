@@ -62,17 +62,17 @@ def measures(found: Sequence[Answered]) -> dict[str, Any]:
         for source in np.unique(sources)
     }
     sure = [each for each in people if each.decision.outcome != "unsure"]
-    numbers = {
-        "mean_of_sources": np.mean(list(by_source.values())),
+    numbers: dict[str, float] = {
+        "mean_of_sources": float(np.mean(list(by_source.values()))),
         "balanced_accuracy": balanced_accuracy(said >= 0.5, male),
         "expected_calibration_error": expected_calibration_error(said, male),
         "coverage": len(sure) / len(people),
-        "accepted_accuracy": np.mean([each.right for each in sure]),
+        "accepted_accuracy": float(np.mean([each.right for each in sure])),
     }
     return {
         "split": "test",
         "pictures": len(people),
-        **{name: round(float(value), 4) for name, value in numbers.items()},
+        **{name: round(value, 4) for name, value in numbers.items()},
         "by_source": {source: round(float(value), 4) for source, value in by_source.items()},
     }
 
@@ -99,8 +99,9 @@ def main() -> None:
     found = list(answers(loaded, chosen))
     details = details.model_copy(update={"measures": measures(found)})
     model.save(given.model, loaded.classifier, details, loaded.locator, torch.float16)
-    print(f"temperature {details.temperature}\nmin_confidence {details.min_confidence}")
-    Console(width=100).print(table(found, f"{details.name} {details.version}, split test"))
+    shown = Console(width=100)
+    shown.print(f"temperature {details.temperature}\nmin_confidence {details.min_confidence}")
+    shown.print(table(found, f"{details.name} {details.version}, split test"))
 
 
 if __name__ == "__main__":

@@ -164,7 +164,10 @@ def _seen_anew(
     stock: Stock, width: int, height: int, side: int, dice: Generator
 ) -> tuple[Image.Image, list[Floats]]:
     """One photograph: as it is, a part of it, or small on something else."""
-    of = stock.wide if dice.random() < 0.75 or not stock.close else stock.close
+    far = dice.random() < 0.75
+    of = stock.wide if stock.wide and (far or not stock.close) else stock.close
+    if not of:
+        return _background(stock, width, height, dice), []
     photograph = _changed(of[int(dice.integers(len(of)))], dice)
     image, how = photograph.image, dice.random()
     x = y = 0.0

@@ -206,15 +206,15 @@ def test_every_face_is_found_and_judged(shipped: Engine) -> None:
     assert (nobody.faces, astronaut.p_male) == ((), None)
     assert nobody.p_male is not None
     left, right = sorted(both.faces[:2], key=lambda face: face.box.x)
-    # Beside each other they are found where each alone is, to a pixel of the coarser thumbnail.
+    # Beside each other they are found where each alone is, to four pixels of the coarser thumbnail.
     pixel = 800 / shipped.thumbnail
     for found, alone, scale, x, y in (
         (left, astronaut, 800 / 1024, 0, 20),
         (right, hopper, 800 / 1024, 512, 0),
     ):
         box = alone.faces[0].box
-        assert found.box.x == pytest.approx((box.x + x) * scale, abs=3 * pixel)
-        assert found.box.y == pytest.approx((box.y + y) * scale, abs=3 * pixel)
+        assert found.box.x == pytest.approx((box.x + x) * scale, abs=4 * pixel)
+        assert found.box.y == pytest.approx((box.y + y) * scale, abs=4 * pixel)
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])

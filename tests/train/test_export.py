@@ -23,6 +23,7 @@ from train.fit import fit
 from train.pictures import Prepared, Row
 from train.recipe import Recipe
 from train.report import report
+from train.teacher import ModelTeacher
 
 
 def trained(prepared: Prepared, recipe: Recipe, run: Path) -> Path:
@@ -279,7 +280,7 @@ def test_the_card_counts_only_what_was_learnt_and_names_the_teacher(
     taught = recipe.model_copy(update={"teacher": 0.5, "label_smoothing": 0.0, "pictures": 40})
     repeated = taught.model_copy(update={"repeat": {"faces": 2}})
     loaded = model.load(model_file.read(teacher.file))
-    fit(prepared, repeated, tmp_path / "run", Untold(), loaded)
+    fit(prepared, repeated, tmp_path / "run", Untold(), ModelTeacher(loaded))
     export(tmp_path / "run", tmp_path / "out/m.safetensors", "m", "1", 0.99)
     card = (tmp_path / "out/MODEL_CARD.md").read_text()
     assert "| faces | 40 |" in card

@@ -22,6 +22,7 @@ from train.fit import fit, pictures_of_an_epoch
 from train.learn import Step, learning_rate
 from train.pictures import Prepared
 from train.recipe import Recipe
+from train.teacher import ModelTeacher
 
 
 class Killed(Exception):  # noqa: N818 - not an error
@@ -143,7 +144,8 @@ def test_augmentation_of_nothing_mirrors_at_most(recipe: Recipe) -> None:
         | {"zoom": 1.0}
     )
     photos = torch.randint(0, 256, (8, 3, 16, 16), dtype=torch.uint8)
-    for before, after in zip(photos.float(), augment(photos, throw(8, still), still), strict=True):
+    changed = augment(photos, throw(8, still), still, 16)
+    for before, after in zip(photos.float(), changed, strict=True):
         mirrored = after.flip(2)
         assert torch.allclose(after, before, atol=0.01) or torch.allclose(
             mirrored, before, atol=0.01
@@ -153,14 +155,18 @@ def test_augmentation_of_nothing_mirrors_at_most(recipe: Recipe) -> None:
 @pytest.mark.parametrize("file", sorted(recipes.PACKAGED.glob("*.toml")), ids=lambda f: f.stem)
 def test_every_packaged_recipe_makes_a_network(file: Path) -> None:
     recipe = recipes.read(file.stem)
-    basis = checkpoint.Basis(recipe, "", "", "", recipe.mean or (0, 0, 0), recipe.std or (1, 1, 1))
+    basis = checkpoint.Basis(
+        recipe, "", "", "", "", recipe.mean or (0, 0, 0), recipe.std or (1, 1, 1)
+    )
     with torch.inference_mode():
         photos = torch.zeros((2, 3, recipe.input, recipe.input), dtype=torch.uint8)
         assert checkpoint.build(basis).eval()(photos).shape == (2,)
 
 
 def test_an_unknown_recipe_names_those_there_are() -> None:
-    with pytest.raises(UsageError, match=r"recipe none: no such file; name one of default, distil"):
+    with pytest.raises(
+        UsageError, match=r"recipe none: no such file; name one of accurate, default"
+    ):
         recipes.read("none")
 
 
@@ -243,12 +249,18 @@ def test_an_ensemble_answers_with_the_mean_of_its_members(
 def test_a_teacher_moves_what_is_learnt(prepared: Prepared, recipe: Recipe, tmp_path: Path) -> None:
     train(prepared, recipe, tmp_path / "teacher")
     file = export(tmp_path / "teacher", tmp_path / "teacher.safetensors", "t", "1", 0.99).file
-    teacher = model.load(model_file.read(file))
+    teacher = ModelTeacher(model.load(model_file.read(file)))
     taught = recipe.model_copy(update={"teacher": 0.65, "label_smoothing": 0.0})
     run = fit(prepared, taught, tmp_path / "student", Untold(), teacher)
     assert run.best_epoch.val_balanced_accuracy > 0.9
     with pytest.raises(GdwatchError, match="made with another teacher"):
-        fit(prepared, taught, tmp_path / "student", Untold(), replace(teacher, sha256="other"))
+        fit(
+            prepared,
+            taught,
+            tmp_path / "student",
+            Untold(),
+            ModelTeacher(replace(teacher.model, sha256="other")),
+        )
 
 
 def test_a_recipe_with_a_teacher_needs_one(
@@ -269,5 +281,7 @@ def test_a_whole_command_names_the_bad_recipe(
 ) -> None:
     told = gdtrain("fit", prepared.folder, "--recipe", "sed", "--out", tmp_path / "run")
     assert told.status == 2
-    assert told.err.startswith("gdtrain: recipe sed: no such file; name one of default, distil,")
+    assert told.err.startswith(
+        "gdtrain: recipe sed: no such file; name one of accurate, default, distil,"
+    )
     assert not (tmp_path / "run").exists()

@@ -143,7 +143,9 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
 
 def test_the_seed_recipe_is_the_old_network_to_the_letter() -> None:
     recipe = recipes.read("seed")
-    basis = checkpoint.Basis(recipe, "", "", "", recipe.mean or (0, 0, 0), recipe.std or (1, 1, 1))
+    basis = checkpoint.Basis(
+        recipe, "", "", "", "", recipe.mean or (0, 0, 0), recipe.std or (1, 1, 1)
+    )
     new = [tuple(weight.shape) for weight in checkpoint.build(basis).parameters()]
     assert new == [tuple(weight.shape) for weight in Old().parameters()]
     assert (recipe.batch, recipe.optimizer.name, recipe.optimizer.lr) == (16, "adam", 2e-4)

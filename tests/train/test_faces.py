@@ -1,0 +1,259 @@
+"""The face trainer's stages: boxes, scenes, the locator, crops, and what is learnt from them."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from gdwatch import model, model_file
+from gdwatch.errors import GdwatchError, UsageError
+from gdwatch.locator import Locator, scores_and_boxes
+from gdwatch.values import Box
+from train import boxes, faces, locator, pictures, stock, teacher
+from train.augment import augment, throw
+from train.boxes import Face
+from train.export import export
+from train.fit import fit, pictures_of_an_epoch
+from train.locator import LocatorRecipe
+from train.pictures import RIM, SIDE, Prepared
+from train.recipe import Augmentation, Recipe
+from train.scenes import Photograph, Stock, compose, taught
+from train.sources import entries
+
+from .conftest import Untold
+
+STILL = Augmentation(degrees=0, zoom=1, shift=0, brightness=0, contrast=0, grey=0)
+TINY = LocatorRecipe(
+    seed=1, input=64, threshold=0.45, epochs=2, scenes=8, batch=4, lr=0.01, weight_decay=0,
+    warmup=0.1, ema=0.9, close=5,
+    network=locator.Shape(stem=4, widths=[4, 4, 4], blocks=[0, 0, 0], head=4),
+)  # fmt: skip
+
+lengths = st.floats(1, 900, width=32)
+found = st.builds(
+    Face,
+    st.builds(Box, lengths, lengths, lengths, lengths),
+    st.floats(0, 1, width=32),
+    st.lists(lengths, min_size=10, max_size=10).map(tuple),
+)
+
+
+def photograph(side: int = 200) -> Photograph:
+    noise = np.random.default_rng(side).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    box = np.array([[60, 50, 120, 130, 0.9]], np.float32)
+    return Photograph(Image.fromarray(noise), box)
+
+
+@given(st.dictionaries(st.text('ab/é ,"', min_size=1), st.lists(found, min_size=1, max_size=3)))
+def test_faces_come_back_as_they_were_written(kept: dict[str, list[Face]]) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "faces.csv"
+        boxes.write(kept, file)
+        again = boxes.read(file)
+    assert again.keys() == kept.keys()
+    for path, many in kept.items():
+        for before, after in zip(many, again[path], strict=True):
+            assert after.box.width == pytest.approx(before.box.width, abs=0.06)
+            assert after.score == pytest.approx(before.score, abs=0.001)
+            assert after.landmarks == pytest.approx(before.landmarks, abs=0.06)
+
+
+def test_a_broken_file_of_faces_is_named(tmp_path: Path) -> None:
+    (tmp_path / "faces.csv").write_text("path,x\na,b\n")
+    with pytest.raises(GdwatchError, match=r"faces.csv: not a file of faces"):
+        boxes.read(tmp_path / "faces.csv")
+
+
+def test_what_is_taught_reads_back_as_the_box() -> None:
+    heat, counts, cells, weight = taught(
+        [np.array([50, 40, 90, 88, 0.9], np.float32)], 160, 160, 20
+    )
+    row, column = np.argwhere(heat == 1)[0]
+    assert (row, column) == (8, 8)
+    assert weight[row, column] == 1
+    assert counts.min() == 1
+    answer = torch.from_numpy(np.concatenate((heat[None], cells))[None])
+    _, read = scores_and_boxes(answer)
+    assert read[0, row * 20 + column].tolist() == pytest.approx([50, 40, 90, 88], abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "face", [[50, 40, 90, 88, 0.2], [50, 40, 54, 45, 0.9], [-60, 40, 20, 120, 0.9]],
+    ids=["unsure", "small", "cut"],
+)  # fmt: skip
+def test_a_doubtful_face_is_neither_taught_nor_denied(face: list[float]) -> None:
+    heat, counts, _, weight = taught([np.array(face, np.float32)], 160, 160, 20)
+    assert heat.max() == weight.max() == 0
+    assert counts.min() == 0
+
+
+def test_a_scene_depends_on_its_dice_alone() -> None:
+    made_of = Stock([photograph()], [photograph(120)], [])
+    one, same, other = (compose(made_of, 64, np.random.default_rng(n)) for n in (1, 1, 2))
+    assert one.thumbnail.shape == (3, 64, 64)
+    assert (one.thumbnail == same.thumbnail).all()
+    assert (one.thumbnail != other.thumbnail).any()
+    assert compose(Stock([], [], []), 64, np.random.default_rng(0)).heat.shape == (8, 8)
+
+
+def test_a_locators_loss_is_less_for_the_right_answer() -> None:
+    heat, counts, cells, weight = (
+        torch.from_numpy(values)[None]
+        for values in taught([np.array([50, 40, 90, 88, 0.9], np.float32)], 160, 160, 20)
+    )
+    logit = torch.where(heat == 1, 6.0, -6.0)
+    right = torch.cat((logit[:, None], cells), 1)
+    wrong = torch.cat((logit[:, None].flip(2), cells), 1)
+    moved = torch.cat((logit[:, None], cells + 0.5), 1)
+    least = locator.loss_of(right, heat, counts, cells, weight)
+    assert least < 0.1
+    assert least < locator.loss_of(moved, heat, counts, cells, weight)
+    assert least < locator.loss_of(wrong, heat, counts, cells, weight)
+
+
+def faces_of(folder: Path) -> dict[str, list[Face]]:
+    return {
+        entry.path: [Face(Box(10, 10, 60, 70), 0.9, (1.0,) * 10)] for entry in entries([folder])
+    }
+
+
+def test_a_stopped_locator_goes_on_as_if_it_had_not_stopped(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    data = next(tmp_path.glob("*/female")).parent
+    listed, known = entries([data]), pictures.splits(prepared.folder)
+    found = faces_of(data)
+    whole = list(locator.fit(listed, known, found, TINY, tmp_path / "whole", 0))
+    begun = locator.fit(listed, known, found, TINY, tmp_path / "again", 0)
+    next(begun)
+    begun.close()
+    rest = list(locator.fit(listed, known, found, TINY, tmp_path / "again", 0))
+    assert [epoch for epoch, *_ in rest] == [2]
+    assert rest[-1][1] == pytest.approx(whole[-1][1], rel=1e-4)
+    assert json.loads((tmp_path / "whole" / "locator.json").read_text())[0]["threshold"] == 0.3
+    other = TINY.model_copy(update={"lr": 0.02})
+    with pytest.raises(GdwatchError, match="made with another recipe"):
+        next(locator.fit(listed, known, found, other, tmp_path / "again", 0))
+
+
+def test_the_packaged_locator_recipe_is_the_shipped_network() -> None:
+    recipe = locator.read("locator")
+    shipped = model_file.read(model_file.find("fast")).details.locator
+    assert shipped is not None
+    wanted = recipe.network.model_dump() | {"threshold": recipe.threshold, "folded": True}
+    assert (shipped.arguments, shipped.input) == (wanted, recipe.input)
+
+
+def test_a_stock_sorts_and_shrinks(class_folders: object, prepared: Prepared) -> None:
+    data = next(prepared.folder.parent.glob("*/female")).parent
+    listed = entries([data])
+    near = {listed[0].path: [Face(Box(1, 1, 80, 90), 0.9, ())]}
+    made_of = stock.load(listed[:3], near, {}, 5)
+    assert len(made_of.close) + len(made_of.wide) == 1  # without a face it is of no use
+    seen = stock.read(listed[0], near[listed[0].path])
+    assert seen is not None
+    assert max(seen.image.size) <= 288
+
+
+@pytest.fixture
+def cut(prepared: Prepared) -> Prepared:
+    """Prepared pictures with squares of their faces; an untrained locator finds none."""
+    data = next(prepared.folder.parent.glob("*/female")).parent
+    finder = Locator(**TINY.network.model_dump(), threshold=0.999)
+    assert faces.cut(entries([data]), prepared.folder, finder, 64) == 0
+    return pictures.load(prepared.folder, "face")
+
+
+def test_without_a_face_the_whole_picture_stands_inside_the_rim(
+    cut: Prepared, prepared: Prepared
+) -> None:
+    assert cut.rim == RIM
+    assert cut.digest != prepared.digest
+    row = np.array([0])
+    assert cut.framed(row).shape == (1, SIDE + 2 * RIM, SIDE + 2 * RIM, 3)
+    shape = cut.rows[0]
+    if shape.width == shape.height:
+        apart = cut.pixels(row).astype(int) - prepared.pixels(row).astype(int)
+        assert np.abs(apart).mean() < 6
+
+
+def test_a_rim_is_only_seen_where_a_picture_moves() -> None:
+    framed = torch.zeros(8, 3, 40, 40, dtype=torch.uint8)
+    framed[:, :, 4:36, 4:36] = 200
+    still = augment(framed, throw(8, STILL), STILL, 32)
+    assert still.shape == (8, 3, 32, 32)
+    assert still.min() > 199
+    moving = STILL.model_copy(update={"shift": 0.1})
+    torch.manual_seed(0)
+    assert augment(framed, throw(8, moving), moving, 32).min() < 100
+
+
+def test_something_hides_a_part_and_resolution_is_lost() -> None:
+    torch.manual_seed(0)
+    photos = torch.randint(0, 256, (16, 3, 32, 32), dtype=torch.uint8)
+    hiding = STILL.model_copy(update={"hidden": 1.0})
+    seen = augment(photos, throw(16, hiding), hiding, 32)
+    flat = (seen[:, :, 1:, 1:] == seen[:, :, :-1, :-1]).all(1).float().mean((1, 2))
+    assert flat.min() > 0.01
+    assert flat.max() < 0.3
+    coarse = STILL.model_copy(update={"coarse": 1.0})
+    assert augment(photos, throw(16, coarse), coarse, 32).std() < 0.8 * photos.float().std()
+
+
+def test_written_answers_teach_and_the_label_stands_in(prepared: Prepared, tmp_path: Path) -> None:
+    file = tmp_path / "teacher.csv"
+    teacher.write({prepared.rows[0].path: 0.25}, file)
+    read = teacher.read(file)
+    rows = np.arange(len(prepared.rows))
+    said = read.answers(prepared, rows, torch.device("cpu"))
+    assert said[0] == pytest.approx(0.25)
+    assert (said[1:] == prepared.is_male()[1:]).all()
+    (tmp_path / "bad.csv").write_text("path,no\n")
+    with file.open() as stream:
+        assert next(csv.reader(stream)) == ["path", "p_male"]
+    (tmp_path / "bad.csv").write_text("path,p_male\nx,y\n")
+    with pytest.raises(GdwatchError, match=r"bad.csv: not a teacher's answers"):
+        teacher.read(tmp_path / "bad.csv")
+
+
+def test_faces_are_learnt_with_a_tutor_and_shipped_with_a_locator(
+    cut: Prepared, prepared: Prepared, recipe: Recipe, tmp_path: Path
+) -> None:
+    short = {"phases": [recipe.phases[0].model_copy(update={"epochs": 1})]}
+    face = recipe.model_copy(update=short | {"crop": "face"})
+    with pytest.raises(UsageError, match="learns from crop face"):
+        fit(prepared, face, tmp_path / "no", Untold())
+    first = fit(cut, face, tmp_path / "first", Untold())
+    assert first.history[-1].epoch == 1
+    data = next(prepared.folder.parent.glob("*/female")).parent
+    list(locator.fit(entries([data]), pictures.splits(prepared.folder), faces_of(data), TINY,
+                     tmp_path / "locator", 0))  # fmt: skip
+    file = tmp_path / "m.safetensors"
+    with pytest.raises(UsageError, match="give --locator"):
+        export(tmp_path / "first", file, "m", "1", 0.9)
+    export(tmp_path / "first", file, "m", "1", 0.9, tmp_path / "locator")
+    loaded = model.load(model_file.read(file))
+    assert loaded.locator is not None
+    assert loaded.details.preprocessing.margin == faces.MARGIN
+    tutored = face.model_copy(update={"tutor": 0.5})
+    with pytest.raises(UsageError, match="a tutor, but none was given"):
+        fit(cut, tutored, tmp_path / "second", Untold())
+    second = fit(cut, tutored, tmp_path / "second", Untold(), tutor=loaded, start=file)
+    assert second.basis.tutor == loaded.sha256
+    assert second.history[0].train_loss != first.history[0].train_loss
+
+
+def test_a_source_kept_out_is_not_learnt(prepared: Prepared, recipe: Recipe) -> None:
+    source = prepared.rows[0].source
+    assert len(pictures_of_an_epoch(prepared, recipe)) > 0
+    out = recipe.model_copy(update={"without": [source]})
+    learnt = pictures_of_an_epoch(prepared, out)
+    assert source not in {prepared.rows[row].source for row in learnt}
