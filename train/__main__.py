@@ -98,7 +98,7 @@ def fit(
     ] = None,
     teacher: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Model file, or what `teach` wrote, that teaches."),
+        typer.Option(metavar="FILE", help="Model file, or CSV of path,p_male, that teaches."),
     ] = None,
     tutor: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Model file that sees each changed picture.")
@@ -160,7 +160,9 @@ def locate(
     prepared: Annotated[
         Path, typer.Option(metavar="DIR", help="What `prepare` made of them: it holds the splits.")
     ],
-    faces: Annotated[Path, typer.Option(metavar="FILE", help="What `detect` wrote.")],
+    faces: Annotated[
+        Path, typer.Option(metavar="FILE", help="CSV of faces that a detector found.")
+    ],
     out: Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run.")],
     recipe: Annotated[str, typer.Option(help="locator, or a file.")] = "locator",
     workers: Annotated[int, typer.Option(min=0, help="Processes that compose scenes.")] = 1,

@@ -56,7 +56,7 @@ def read(file: Path) -> dict[str, list[Face]]:
                 faces[row["path"]].append(_face(row))
     except (OSError, ValueError, KeyError) as error:
         raise GdwatchError(
-            f"{file}: not a file of faces ({error})", "write it with `gdtrain detect`"
+            f"{file}: not a file of faces ({error})", f"its columns are {','.join(COLUMNS)}"
         ) from error
     return faces
 

@@ -82,7 +82,7 @@ def read(file: Path) -> Teacher:
         by_path = {row["path"]: float(row["p_male"]) for row in rows}
     except (OSError, ValueError, KeyError) as error:
         raise GdwatchError(
-            f"{file}: not a teacher's answers ({error})", "write them with `gdtrain teach`"
+            f"{file}: not a teacher's answers ({error})", f"its columns are {','.join(ANSWERS)}"
         ) from error
     return WrittenTeacher(hashlib.sha256(content).hexdigest(), by_path)
 

@@ -22,7 +22,7 @@ from train.export import export
 from train.fit import fit, pictures_of_an_epoch
 from train.locator import LocatorRecipe
 from train.pictures import RIM, SIDE, Prepared
-from train.recipe import Augmentation, Recipe
+from train.recipe import Augmentation, Pooled, Recipe
 from train.scenes import Photograph, Stock, compose, taught
 from train.sources import entries
 
@@ -227,8 +227,9 @@ def test_written_answers_teach_and_the_label_stands_in(prepared: Prepared, tmp_p
 def test_faces_are_learnt_with_a_tutor_and_shipped_with_a_locator(
     cut: Prepared, prepared: Prepared, recipe: Recipe, tmp_path: Path
 ) -> None:
-    short = {"phases": [recipe.phases[0].model_copy(update={"epochs": 1})]}
-    face = recipe.model_copy(update=short | {"crop": "face"})
+    phase = recipe.phases[0].model_copy(update={"size": 32, "epochs": 1})
+    network = Pooled(arch="pooled", widths=[4, 8], blocks=[1, 1])
+    face = recipe.model_copy(update={"phases": [phase], "network": network, "crop": "face"})
     with pytest.raises(UsageError, match="learns from crop face"):
         fit(prepared, face, tmp_path / "no", Untold())
     first = fit(cut, face, tmp_path / "first", Untold())
