@@ -160,9 +160,7 @@ def locate(
     prepared: Annotated[
         Path, typer.Option(metavar="DIR", help="What `prepare` made of them: it holds the splits.")
     ],
-    faces: Annotated[
-        Path, typer.Option(metavar="FILE", help="CSV of faces that a detector found.")
-    ],
+    faces: Annotated[Path, typer.Option(metavar="FILE", help="CSV of faces, from a detector.")],
     out: Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run.")],
     recipe: Annotated[str, typer.Option(help="locator, or a file.")] = "locator",
     workers: Annotated[int, typer.Option(min=0, help="Processes that compose scenes.")] = 1,
