@@ -141,7 +141,9 @@ def crop(
     data: Annotated[list[Path], typer.Argument(help="The photographs, as for `prepare`.")],
     *,
     prepared: Annotated[Path, typer.Option(metavar="DIR", help="What `prepare` made of them.")],
-    locator: Annotated[Path, typer.Option(metavar="RUN", help="What `locate` wrote.")],
+    locator: Annotated[
+        Path, typer.Option(metavar="RUN", help="What `locate` wrote, or a model file with one.")
+    ],
     debug: Debug = False,
 ) -> None:
     """Cut the face out of every prepared photograph, for recipes that learn from faces."""
@@ -149,8 +151,8 @@ def crop(
     from train.locator import load
     from train.sources import entries
 
-    recipe, finder = load(locator)
-    print(f"faces {faces.cut(entries(data), prepared, finder, recipe.input)}")
+    finder, network = load(locator)
+    print(f"faces {faces.cut(entries(data), prepared, finder, network.input)}")
 
 
 @app.command()
@@ -282,7 +284,10 @@ def export(
         float, typer.Option(min=0.5, max=1, help="Wanted of the pictures that are not unsure.")
     ] = 0.99,
     locator: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="What `locate` wrote, for recipes of faces.")
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="What `locate` wrote, or a model file; for recipes of faces."
+        ),
     ] = None,
     debug: Debug = False,
 ) -> None:

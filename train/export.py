@@ -12,7 +12,6 @@ import torch
 from gdwatch import model, model_file
 from gdwatch.errors import UsageError
 from gdwatch.locator import Locator
-from gdwatch.locator import fold as fold_locator
 from gdwatch.model import Model
 from gdwatch.model_file import Details, Network, Preprocessing
 from gdwatch.network import fold
@@ -60,7 +59,7 @@ def export(
     """Write the best epoch of the run in `folder` as a model file, and the card beside it.
 
     accuracy: wanted of the pictures that are not unsure, 0.5 to 1, on the split `val`.
-    locator: the run of one, for a network that has learnt from faces.
+    locator: the run of one or a model file with one, for a network that has learnt from faces.
 
     Raises GdwatchError.
     """
@@ -101,19 +100,14 @@ def export(
     return Exported(file, written.sha256, temperature, threshold, evaluation)
 
 
-def _finder(run: Run, folder: Path | None) -> tuple[Locator, Network] | None:
-    """The locator of a run, folded, and what the model file says of it."""
-    if (folder is None) != (run.basis.recipe.crop == "whole"):
+def _finder(run: Run, path: Path | None) -> tuple[Locator, Network] | None:
+    """The locator for a network that has learnt from faces."""
+    if (path is None) != (run.basis.recipe.crop == "whole"):
         raise UsageError(
             f"the recipe learns from crop {run.basis.recipe.crop}",
             "give --locator to a network that learnt from faces, and to no other",
         )
-    if folder is None:
-        return None
-    recipe, found = locators.load(folder)
-    fold_locator(found)
-    arguments = recipe.network.model_dump() | {"threshold": recipe.threshold, "folded": True}
-    return found, Network(arch="pyramid", arguments=arguments, input=recipe.input)
+    return None if path is None else locators.load(path)
 
 
 def _details(

@@ -1,6 +1,7 @@
 """Cut the face out of every prepared photograph, as the service does with the same locator."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,15 +20,17 @@ from gdwatch.prominence import prominence
 from gdwatch.values import Box
 from train import boxes
 from train.boxes import Face
-from train.pictures import BOXES, FACES, RIM, SIDE, load
+from train.pictures import BOXES, FACES, RIM, SIDE, load, split_of_path, splits
 from train.prepare import LIMITS, write_header
 from train.publish import publish
-from train.sources import Entry, Place
+from train.sources import CLASSES, Entry, Place
 
 MARGIN = 1.4  # of the square that the classifier sees: side by the longer side of the box
 FRAMED = (SIDE + 2 * RIM) / SIDE  # what is kept is so much larger, to be shifted and turned in
 _LONGEST = 1024  # pixels of a photograph's longer side that are looked at
 _BATCH = 64
+_NOBODY = 8  # squares of each photograph without people
+_MISTAKEN = 0.1  # a score with which the locator may be wrong there
 
 Pixels = NDArray[np.uint8]
 
@@ -35,7 +38,8 @@ Pixels = NDArray[np.uint8]
 def cut(listed: Sequence[Entry], folder: Path, locator: Locator, side: int) -> int:
     """Write the face of every prepared photograph, or the whole of it where no face is found.
 
-    Leaves `FACES`, uint8 (N, SIDE + 2 RIM, SIDE + 2 RIM, 3), RGB, and `BOXES` in the folder.
+    Leaves `FACES`, uint8 (N + K, SIDE + 2 RIM, SIDE + 2 RIM, 3), RGB, and `BOXES` in the folder;
+    the last K squares show nobody: they are of the photographs without people in the split `train`.
 
     listed: where the photographs lie. side: of the locator's input, pixels.
 
@@ -43,30 +47,57 @@ def cut(listed: Sequence[Entry], folder: Path, locator: Locator, side: int) -> i
     """
     prepared = load(folder)
     places = {entry.path: entry.place for entry in listed}
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    locator.to(device).eval()
+    known = splits(folder)
+    empty = [
+        entry.path
+        for entry in listed
+        if entry.label not in CLASSES and split_of_path(entry.path, known) == "train"
+    ]
+    locator.to(torch.device("cuda" if torch.cuda.is_available() else "cpu")).eval()
     kept: dict[str, list[Face]] = {}
     paths = [row.path for row in prepared.rows]
     console = Console(stderr=True)
-    starts = range(0, len(paths), _BATCH)
     with publish(folder / FACES) as aside, aside.open("wb") as stream:
-        write_header(stream, len(paths), SIDE + 2 * RIM)
-        for start in track(starts, "cutting", console=console, disable=not console.is_terminal):
-            some = paths[start : start + _BATCH]
-            seen = [_look(path, places, side) for path in some]
-            thumbnails = torch.from_numpy(np.stack([thumbnail for _, thumbnail, _ in seen]))
-            with torch.inference_mode():
-                answer = locator(thumbnails.to(device).permute(0, 3, 1, 2)).cpu()
-            found = find(answer, locator.threshold)
-            for path, (photo, _, width), faces in zip(some, seen, found, strict=True):
-                square, box = _square(photo, faces, side)
+        write_header(stream, len(paths) + _NOBODY * len(empty), SIDE + 2 * RIM)
+        seen = _seen(paths, places, (locator, locator.threshold), side)
+        for path, photo, width, found in track(
+            seen, "cutting", len(paths), console=console, disable=not console.is_terminal
+        ):
+            square, box = _square(photo, found)
+            stream.write(square.tobytes())
+            if box is not None:
+                scale = width / photo.shape[1]
+                whole = Box(box.x * scale, box.y * scale, box.width * scale, box.height * scale)
+                kept[path] = [Face(whole, 1.0, ())]
+        for path, photo, _, found in _seen(empty, places, (locator, _MISTAKEN), side):
+            for square in _nobody(path, photo, found):
                 stream.write(square.tobytes())
-                if box is not None:
-                    scale = width / photo.shape[1]
-                    whole = Box(box.x * scale, box.y * scale, box.width * scale, box.height * scale)
-                    kept[path] = [Face(whole, 1.0, ())]
     boxes.write(kept, folder / BOXES)
     return len(kept)
+
+
+def _seen(
+    paths: Sequence[str],
+    places: Mapping[str, Place | None],
+    finder: tuple[Locator, float],
+    side: int,
+) -> Iterator[tuple[str, Pixels, int, list[Box]]]:
+    """Each photograph with its original's width, and the faces in its own pixels.
+
+    finder: the locator, and the least score of a face.
+    """
+    locator, threshold = finder
+    device = next(locator.parameters()).device
+    for start in range(0, len(paths), _BATCH):
+        some = paths[start : start + _BATCH]
+        looked = [_look(path, places, side) for path in some]
+        thumbnails = torch.from_numpy(np.stack([thumbnail for _, thumbnail, _ in looked]))
+        with torch.inference_mode():
+            answer = locator(thumbnails.to(device).permute(0, 3, 1, 2)).cpu()
+        for path, (photo, _, width), faces in zip(
+            some, looked, find(answer, threshold), strict=True
+        ):
+            yield path, photo, width, _in_photo(faces, max(photo.shape[:2]) / side)
 
 
 def _look(path: str, places: Mapping[str, Place | None], side: int) -> tuple[Pixels, Pixels, int]:
@@ -82,14 +113,30 @@ def _both(photo: Image.Image, side: int) -> tuple[Pixels, Pixels]:
     return crop.limited(photo, _LONGEST), crop.thumbnail(photo, side)
 
 
-def _square(photo: Pixels, faces: Sequence[Found], side: int) -> tuple[Pixels, Box | None]:
-    height, width = photo.shape[:2]
-    scale = max(height, width) / side
-    found = [
+def _in_photo(faces: Sequence[Found], scale: float) -> list[Box]:
+    return [
         Box(each.box.x * scale, each.box.y * scale, each.box.width * scale, each.box.height * scale)
         for each in faces
     ]
+
+
+def _square(photo: Pixels, found: Sequence[Box]) -> tuple[Pixels, Box | None]:
+    height, width = photo.shape[:2]
     first = max(found, key=lambda box: prominence(box, width, height), default=None)
     if first is None:
         return crop.around(photo, SIDE + 2 * RIM, FRAMED), None
     return crop.face(photo, first, MARGIN * FRAMED, SIDE + 2 * RIM), first
+
+
+def _nobody(path: str, photo: Pixels, mistaken: Sequence[Box]) -> Iterator[Pixels]:
+    """Squares of a photograph without people: what may be taken for a face there, then anything."""
+    height, width = photo.shape[:2]
+    dice = np.random.default_rng([*hashlib.sha256(path.encode()).digest()])
+    for number in range(_NOBODY):
+        if number < len(mistaken):
+            box = mistaken[number]
+        else:
+            length = max(height, width) * dice.uniform(0.08, 0.6)
+            box = Box(dice.uniform(0, width - length / 2), dice.uniform(0, height - length / 2),
+                      length, length)  # fmt: skip
+        yield crop.face(photo, box, MARGIN * FRAMED, SIDE + 2 * RIM)

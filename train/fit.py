@@ -61,7 +61,8 @@ def fit(  # noqa: PLR0913 - all that a run is made from
     album = Album(prepared, team.device)
     if tutor is not None:
         tutor.classifier.to(team.device).eval()
-    lessons = Lessons(prepared, learnt, targets, album, tutor)
+    shown_rows = np.concatenate((learnt, np.repeat(prepared.nobody, recipe.nobody)))
+    lessons = Lessons(prepared, shown_rows, targets, album, tutor)
     network = learner(run.network, team)
     for _ in range(len(run.history), len(recipe.sizes)):
         began = time.monotonic()
@@ -213,14 +214,17 @@ def _write_origin(prepared: Prepared, recipe: Recipe, out: Path) -> None:
 def _targets(
     prepared: Prepared, learnt: Indices, recipe: Recipe, teacher: Teacher | None, team: Team
 ) -> torch.Tensor:
-    """The share of `male` that each row teaches; only those of `learnt` are meant to be used."""
+    """The share of `male` that each row teaches, those of nobody too.
+
+    Of the rows of people only those of `learnt` are meant to be used.
+    """
     smoothing = recipe.label_smoothing
     targets = prepared.is_male().astype(np.float64) * (1 - smoothing) + smoothing / 2
     if teacher is not None:
         rows = np.unique(learnt)
         said = teacher.answers(prepared, rows, team.device)
         targets[rows] += recipe.teacher * (said - targets[rows])
-    return torch.from_numpy(targets).float()
+    return torch.from_numpy(np.append(targets, np.full(len(prepared.nobody), 0.5))).float()
 
 
 def _measured(

@@ -51,8 +51,8 @@ class Shown(Protocol):
 class Lessons:
     """What there is to learn.
 
-    rows: those that an epoch shows, a row as often as it is shown.
-    targets: float32 (N,), by row of `prepared`, the share of `male` to be learnt, 0 to 1.
+    rows: those that an epoch shows, those of nobody too, a row as often as it is shown.
+    targets: float32 (N + K,), by row of `prepared`, the share of `male` to be learnt, 0 to 1.
     album: of the same pictures.
     tutor: a model that is asked about each picture as it was changed.
     """

@@ -16,9 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from gdwatch import crop
+from gdwatch import crop, model, model_file
 from gdwatch.errors import GdwatchError, UsageError
-from gdwatch.locator import Locator, find
+from gdwatch.locator import Locator, find, fold
+from gdwatch.model_file import Network
 from gdwatch.prominence import prominence
 from gdwatch.values import Box
 from train import stock
@@ -183,10 +184,23 @@ def fit(
         yield epoch + 1, run.losses[-1], measured
 
 
-def load(folder: Path) -> tuple[LocatorRecipe, Locator]:
-    """The trained locator of a run, in evaluation mode on the CPU. Raises GdwatchError."""
-    run = _load(folder)
-    return run.recipe, run.average.eval()
+def load(path: Path) -> tuple[Locator, Network]:
+    """The locator of a run's folder or of a model file, and what a model file says of it.
+
+    It is in evaluation mode on the CPU, its norms folded. Raises GdwatchError.
+    """
+    if path.is_file():
+        loaded = model.load(model_file.read(path))
+        if loaded.locator is None or loaded.details.locator is None:
+            raise UsageError(f"{path}: a model without a locator", "name another one")
+        return loaded.locator, loaded.details.locator
+    run = _load(path)
+    fold(run.average)
+    arguments = run.recipe.network.model_dump() | {
+        "threshold": run.recipe.threshold,
+        "folded": True,
+    }
+    return run.average, Network(arch="pyramid", arguments=arguments, input=run.recipe.input)
 
 
 def measure(

@@ -50,8 +50,9 @@ class Prepared:
     """A prepared folder.
 
     stored: uint8 (M, SIDE + 2 rim, SIDE + 2 rim, 3), RGB, memory-mapped, of every picture that
-    was prepared: the whole picture squeezed, or with a rim round the square of its face.
-    places: int64 (N,), which of them are those of `rows`.
+    was prepared: the whole picture squeezed, or with a rim round the square of its face; behind
+    these, squares that show nobody.
+    places: int64 (N + K,), which of them are those of `rows`, and then those of nobody.
     digest: SHA-256 of the manifest, which names every picture by its own, and of the boxes.
     rim: in pixels, on each side.
     """
@@ -67,6 +68,11 @@ class Prepared:
     def folder(self) -> Path:
         """Where it lies."""
         return self.manifest.parent
+
+    @property
+    def nobody(self) -> NDArray[np.int64]:
+        """The numbers, behind those of `rows`, of the squares that show nobody, (K,)."""
+        return np.arange(len(self.rows), len(self.places))
 
     def pixels(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Read the pictures of some rows: uint8 (B, SIDE, SIDE, 3), RGB."""
@@ -120,7 +126,9 @@ def load_manifest(manifest: Path, crop: Crop = "whole") -> Prepared:
         raise GdwatchError(
             f"{folder}: not a prepared folder ({error})", f"make it with `gdtrain {command}`"
         ) from error
-    if pixels.shape != (len(whole), SIDE + 2 * rim, SIDE + 2 * rim, 3):
+    side = SIDE + 2 * rim
+    more = len(pixels) - len(whole) if pixels.ndim else 0
+    if pixels.shape[1:] != (side, side, 3) or more < 0 or (more and crop == "whole"):
         raise GdwatchError(
             f"{folder}: {len(whole)} rows in {MANIFEST}, but {file} is {pixels.shape}",
             f"make it again with `gdtrain {command}`",
@@ -131,7 +139,8 @@ def load_manifest(manifest: Path, crop: Crop = "whole") -> Prepared:
             f"{manifest}: names pictures that {MANIFEST} does not",
             "make it again with `gdtrain audit --apply`",
         )
-    kept = np.array([place[row.path] for row in rows], dtype=np.int64)
+    nobody = range(len(whole), len(pixels))
+    kept = np.array([*(place[row.path] for row in rows), *nobody], dtype=np.int64)
     return Prepared(manifest, rows, pixels, kept, hashlib.sha256(content).hexdigest(), rim)
 
 

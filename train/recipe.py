@@ -103,6 +103,7 @@ class Recipe(_Strict):
     crop: what of a photograph is learnt from, the whole of it or its face.
     learn_age: the youngest who are learnt from; `min_age` where not given.
     without: sources that are kept out of training, to see what a new one costs.
+    nobody: how often an epoch shows each square without a face; its answer is 0.5.
     teacher: share of the teacher's answer in what is learnt; 0 without a teacher.
     tutor: share, in the rest's place, of the answer of a model that sees what is learnt as it was
     changed for it (Beyer et al. 2022, arXiv:2106.05237); 0 without a tutor.
@@ -127,6 +128,7 @@ class Recipe(_Strict):
     network: Shape
     phases: Annotated[list[Phase], Field(min_length=1)]
     without: list[str] = []
+    nobody: Annotated[int, Field(ge=0)] = 0
     repeat: dict[str, Whole] = {}
     augmentation: Augmentation
 

@@ -15,11 +15,14 @@ from gdwatch import model, model_file
 from gdwatch.errors import GdwatchError, UsageError
 from gdwatch.locator import Locator, scores_and_boxes
 from gdwatch.values import Box
+from tests import build
 from train import boxes, faces, locator, pictures, stock, teacher
 from train.augment import augment, throw
 from train.boxes import Face
+from train.checkpoint import Run
 from train.export import export
 from train.fit import fit, pictures_of_an_epoch
+from train.judge import logits
 from train.locator import LocatorRecipe
 from train.pictures import RIM, SIDE, Prepared
 from train.recipe import Augmentation, Pooled, Recipe
@@ -258,3 +261,65 @@ def test_a_source_kept_out_is_not_learnt(prepared: Prepared, recipe: Recipe) -> 
     out = recipe.model_copy(update={"without": [source]})
     learnt = pictures_of_an_epoch(prepared, out)
     assert source not in {prepared.rows[row].source for row in learnt}
+
+
+@pytest.fixture
+def with_nobody(class_folders: object, prepared: Prepared) -> Prepared:
+    """The prepared pictures once more, with striped ones of nobody among the photographs."""
+    data = next(prepared.folder.parent.glob("*/female")).parent
+    (data / "none").mkdir()
+    bars = (np.arange(40) // 4 % 2 * 255).astype(np.uint8)
+    for number in range(6):
+        striped = np.broadcast_to(np.roll(bars, number)[None, :, None], (40, 40, 3))
+        Image.fromarray(np.ascontiguousarray(striped)).save(data / "none" / f"{number}.png")
+    listed = ["path,label", *(f"{row.path},{row.label}" for row in prepared.rows)]
+    listed += [f"none/{number}.png,none" for number in range(6)]
+    (data / "manifest.csv").write_text("\n".join(listed))
+    finder = Locator(**TINY.network.model_dump(), threshold=0.999)
+    faces.cut(entries([data]), prepared.folder, finder, 64)
+    return pictures.load(prepared.folder, "face")
+
+
+def test_photographs_without_people_teach_what_nobody_can_tell(
+    with_nobody: Prepared, recipe: Recipe, tmp_path: Path
+) -> None:
+    nobody = with_nobody.nobody
+    known = pictures.splits(with_nobody.folder)
+    split = [pictures.split_of_path(f"none/{number}.png", known) for number in range(6)]
+    assert len(nobody) == 8 * split.count("train") > 0
+    assert nobody[0] == len(with_nobody.rows)
+    learnt = recipe.model_copy(update={"crop": "face"})
+    without = fit(with_nobody, learnt, tmp_path / "without", Untold())
+    taught = learnt.model_copy(update={"nobody": 8})
+    run = fit(with_nobody, taught, tmp_path / "run", Untold())
+    size = recipe.input
+
+    def doubt(run: Run) -> float:
+        return float(np.abs(logits(run.average, with_nobody, nobody, size)).mean())
+
+    assert doubt(run) < 0.5 * doubt(without)
+    assert run.history[-1].val_balanced_accuracy > 0.9
+    np.save(with_nobody.folder / "pictures.npy", np.asarray(with_nobody.stored))
+    with pytest.raises(GdwatchError, match=r"120 rows in manifest.csv, but pictures.npy"):
+        pictures.load(with_nobody.folder)
+
+
+def test_the_locator_of_a_model_file_serves_like_that_of_a_run(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    data = next(prepared.folder.parent.glob("*/female")).parent
+    listed = entries([data])
+    list(locator.fit(listed, pictures.splits(prepared.folder), faces_of(data), TINY,
+                     tmp_path / "run", 0))  # fmt: skip
+    of_run, network = locator.load(tmp_path / "run")
+    shape = build.details(
+        locator=network.model_dump(),
+        preprocessing={"margin": 1.4, "mean": [0, 0, 0], "std": [1, 1, 1]},
+    )
+    model.save(tmp_path / "m.safetensors", build.network(), shape, of_run)
+    of_file, same = locator.load(tmp_path / "m.safetensors")
+    assert same == network
+    thumbnails = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    assert torch.equal(of_run(thumbnails), of_file(thumbnails))
+    with pytest.raises(UsageError, match="a model without a locator"):
+        locator.load(build.model_file(tmp_path / "whole.safetensors"))
