@@ -84,13 +84,24 @@ def _square(photo: Pixels, x: float, y: float, length: float, side: int) -> Pixe
     left, top = x - length / 2, y - length / 2
     right, bottom = left + length, top + length
     # Only what the square needs, with one more pixel on each side for the filter.
-    rows = np.arange(int(np.floor(top)) - 1, int(np.ceil(bottom)) + 1)
-    columns = np.arange(int(np.floor(left)) - 1, int(np.ceil(right)) + 1)
-    if rows[0] < 0 or columns[0] < 0 or rows[-1] >= height or columns[-1] >= width:
-        part = photo[rows.clip(0, height - 1)][:, columns.clip(0, width - 1)]
-    else:
-        part = photo[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    left, top = left - columns[0], top - rows[0]
-    inside = (left, top, min(left + length, len(columns)), min(top + length, len(rows)))
+    first_row, first_column = int(np.floor(top)) - 1, int(np.floor(left)) - 1
+    count = int(np.ceil(bottom)) + 1 - first_row, int(np.ceil(right)) + 1 - first_column
+    rows, rows_beside = _span(first_row, count[0], height)
+    columns, columns_beside = _span(first_column, count[1], width)
+    part = photo[rows, columns]
+    if any(rows_beside + columns_beside):
+        part = np.pad(part, (rows_beside, columns_beside, (0, 0)), mode="edge")
+    left, top = left - first_column, top - first_row
+    inside = (left, top, min(left + length, count[1]), min(top + length, count[0]))
     image = Image.fromarray(np.ascontiguousarray(part))
     return np.asarray(image.resize((side, side), _BILINEAR, box=inside))
+
+
+def _span(first: int, count: int, length: int) -> tuple[slice, tuple[int, int]]:
+    """Which of `count` rows from `first` on lie in a picture of `length` of them.
+
+    Returns these, and how many lie before and behind, where the picture's edge is repeated.
+    """
+    first = min(max(first, 1 - count), length - 1)  # wholly outside it looks as if just outside
+    start, stop = max(first, 0), min(first + count, length)
+    return slice(start, stop), (start - first, first + count - stop)

@@ -50,6 +50,19 @@ def test_any_box_gives_a_square_of_colours_that_are_there(
     assert square[:, :, 1].max() < height
 
 
+@given(LENGTH, LENGTH, BOX, st.floats(1, 2))
+def test_a_square_is_the_same_where_the_edge_was_repeated_before(
+    width: int, height: int, box: Box, margin: float
+) -> None:
+    photo, rim = build.pixels(1, size=(width, height)), 900
+    wide = photo[np.arange(-rim, height + rim).clip(0, height - 1)]
+    wide = wide[:, np.arange(-rim, width + rim).clip(0, width - 1)]
+    moved = Box(box.x + rim, box.y + rim, box.width, box.height)
+    square = crop.face(photo, box, margin, side=16).astype(int)
+    # Coordinates of another size round otherwise: by one level at the most.
+    assert np.abs(square - crop.face(wide, moved, margin, side=16)).max() <= 1
+
+
 @given(LENGTH, LENGTH)
 def test_the_whole_picture_is_in_the_square_round_it(width: int, height: int) -> None:
     square = crop.around(ramp(width, height), side=96)
