@@ -213,16 +213,25 @@ class Pen:
                 rows[row.path] = row
         return rows
 
-    def has_row_under_way(self, drop: Drop) -> bool:
-        """Whether this very drop was recorded before, and could not be moved yet."""
-        query = sa.select(files.c.id).where(
-            files.c.root_id == self.ledger.root_id,
-            files.c.state == "recorded",
-            files.c.source_path == self.ledger.text(drop.path),
-            files.c.size_bytes == drop.identity.size_bytes,
-            files.c.modified_ns == drop.identity.modified_ns,
-        )
-        return self.connection.execute(query).first() is not None
+    def under_way(self, drops: Sequence[Drop]) -> set[bytes]:
+        """The paths of those very drops that were recorded before, and could not be moved yet."""
+        by_text = {self.ledger.text(drop.path): drop for drop in drops}
+        texts = list(by_text)
+        found: set[bytes] = set()
+        for start in range(0, len(texts), _VARIABLES):
+            query = sa.select(files.c.source_path, files.c.size_bytes, files.c.modified_ns).where(
+                files.c.root_id == self.ledger.root_id,
+                files.c.state == "recorded",
+                files.c.source_path.in_(texts[start : start + _VARIABLES]),
+            )
+            for path, size_bytes, modified_ns in self.connection.execute(query):
+                drop = by_text[path]
+                if (size_bytes, modified_ns) == (
+                    drop.identity.size_bytes,
+                    drop.identity.modified_ns,
+                ):
+                    found.add(drop.path)
+        return found
 
     def is_on_its_way(self, path: bytes) -> bool:
         """Whether the file at this path is recorded to go elsewhere."""

@@ -37,6 +37,8 @@ _ENGINE_DEATHS = 3  # in a row, before the service gives up and is started anew
 class Pipeline:
     """Workers, slots and the engine, with the photographs on their way through them.
 
+    model: the one that judges now.
+
     Raises ActionNeeded, here or in `turn`, if the model cannot be used.
     """
 
@@ -50,11 +52,6 @@ class Pipeline:
         self._next_slots: Slots | None = None
         self._selector = DefaultSelector()
         self._start(model_file.read(model_file.find(settings.model)))
-
-    @property
-    def model(self) -> Serving:
-        """The model that judges now."""
-        return _serving(self._engine, self._settings)
 
     @property
     def ready(self) -> bool:
@@ -143,6 +140,7 @@ class Pipeline:
         count = self._batch_size * (judging.DEPTH + 1) + workers * decoding.DEPTH
         self._slots = Slots(count, self._layout(file))
         self._engine = Judging(self._settings, file, self._slots, self._selector)
+        self.model = _serving(self._engine, self._settings)
         self._decoding = Decoding(
             self._settings, self._slots, self._selector, self._queued, self._decoded.append
         )

@@ -23,9 +23,8 @@ def record(
     filing.sync_contents([judged.opened.descriptor for judged in batch.judged])
     with Handles(folders) as handles, ledger.writing() as pen:
         # A file whose move is stuck is listed again: it has its row already.
-        news = tuple(
-            judged for judged in batch.judged if not pen.has_row_under_way(judged.opened.drop)
-        )
+        known = pen.under_way([judged.opened.drop for judged in batch.judged])
+        news = tuple(judged for judged in batch.judged if judged.opened.drop.path not in known)
         if not news:
             return []
         batch = replace(batch, judged=news)
