@@ -122,7 +122,8 @@ def move(entry: Entry, handles: Handles, held: int | None) -> Moved:
     except (FileNotFoundError, NotADirectoryError):
         return _moved_before(entry, handles)
     if not _is_as_recorded(found, (source, name), entry, held, handles):
-        return Moved.CHANGED
+        # Before a crash it may have been moved, and another drop may have its old name since.
+        return Moved.DONE if _moved_before(entry, handles) is Moved.DONE else Moved.CHANGED
     try:
         target = handles.parent(entry.target, make=True)
     except NotADirectoryError:
@@ -169,7 +170,7 @@ def digest(descriptor: int) -> str:
 
 
 def _moved_before(entry: Entry, handles: Handles) -> Moved:
-    """The source is gone: did a move end before a crash? Its folders may not be synced yet."""
+    """The file is not at its source: did a move end before a crash, its folders not yet synced?"""
     if not _has_content(entry.target, entry, handles):
         return Moved.GONE
     for path in (entry.target, entry.source):

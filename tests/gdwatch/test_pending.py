@@ -86,6 +86,18 @@ def test_a_source_that_is_another_file_by_now_is_left_as_a_new_drop(world: World
     assert build.waiting(world.root) == ["inbox/a.jpg"]
 
 
+def test_a_file_moved_before_the_crash_is_filed_though_another_drop_has_its_old_name(
+    world: World,
+) -> None:
+    entry = world.record_file("a.jpg")
+    os.rename(entry.source, entry.target)
+    world.drop("a.jpg", b"another photograph")
+    ended = world.file()
+    assert (ended.filed, ended.missing) == ([entry.id], [])
+    assert world.row(entry.id)["path"] == "male/a.jpg"
+    assert build.waiting(world.root) == ["inbox/a.jpg"]
+
+
 def test_a_source_with_the_same_size_and_time_but_other_bytes_is_a_new_drop(world: World) -> None:
     entry = world.record_file("a.jpg")
     recorded = os.stat(entry.source)
