@@ -16,7 +16,7 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Literal
 
-from gdwatch.folders import Folders, Handles
+from gdwatch.folders import Folders, Handles, make_durable
 from gdwatch.values import Entry, Outcome
 
 _RENAME_NOREPLACE = 1
@@ -102,9 +102,12 @@ def _is_text(name: bytes) -> bool:
 
 
 def sync_contents(descriptors: Sequence[int]) -> None:
-    """Make the bytes of dropped files durable before a row says that they were decided."""
+    """Make the bytes of dropped files durable before a row says that they were decided.
+
+    Raises as `make_durable`.
+    """
     with ThreadPoolExecutor(max_workers=8) as threads:
-        for _ in threads.map(os.fsync, descriptors):
+        for _ in threads.map(make_durable, descriptors):
             pass
 
 
@@ -135,7 +138,7 @@ def move(entry: Entry, handles: Handles, held: int | None) -> Moved:
             raise
         moved = _copy(entry, handles, (source, name), target)
     handles.touched(target[0])
-    handles.touched(source)
+    handles.left(source)
     return moved
 
 
@@ -173,9 +176,9 @@ def _moved_before(entry: Entry, handles: Handles) -> Moved:
     """The file is not at its source: did a move end before a crash, its folders not yet synced?"""
     if not _has_content(entry.target, entry, handles):
         return Moved.GONE
-    for path in (entry.target, entry.source):
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            handles.touched(handles.parent(path)[0])
+    handles.touched_on_the_way(entry.target)
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        handles.left(handles.parent(entry.source)[0])
     return Moved.DONE
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from gdwatch.errors import ActionNeeded, Trouble
+from gdwatch import names
+from gdwatch.errors import ActionNeeded, GdwatchError, Trouble
 from gdwatch.settings import Settings
 from gdwatch.values import OUTCOMES, Outcome
 
@@ -87,7 +88,8 @@ class Handles:
     def __init__(self, folders: Folders) -> None:
         self.folders = folders
         self._open: dict[bytes, int] = {}
-        self._touched: set[int] = set()
+        self._touched: dict[int, None] = {}  # in order, each once
+        self._left: dict[int, None] = {}
 
     def __enter__(self) -> "Handles":
         return self
@@ -104,11 +106,8 @@ class Handles:
     def base(self, path: bytes) -> int:
         """Open a configured folder; an answer folder that is gone is made again."""
         if path not in self._open:
-            if path != self.folders.inbox:
-                with contextlib.suppress(FileExistsError, OSError):
-                    os.mkdir(path)
             try:
-                self._open[path] = os.open(path, _DIRECTORY)
+                self._open[path] = self._open_or_make(path)
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE):
                     raise Trouble(
@@ -122,6 +121,21 @@ class Handles:
                     "put it back, or mount it",
                 ) from error
         return self._open[path]
+
+    def _open_or_make(self, path: bytes) -> int:
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(path, _DIRECTORY)
+        # Where the root's own folder is gone too, it is a disk that is not mounted: nothing is
+        # made in its place.
+        if path != self.folders.inbox and self.folders.state.is_dir():
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path)
+            above = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                make_durable(above)
+            finally:
+                os.close(above)
+        return os.open(path, _DIRECTORY)
 
     def parent(self, path: bytes, *, make: bool = False) -> tuple[int, bytes]:
         """Open the folder that a path lies in; returns its handle and the path's last step."""
@@ -139,7 +153,7 @@ class Handles:
                 if make:
                     with contextlib.suppress(FileExistsError):
                         os.mkdir(step, dir_fd=handle)
-                        self._touched.add(handle)
+                        self.touched(handle)
                 self._open[base] = os.open(step, _DIRECTORY, dir_fd=handle)
             handle = self._open[base]
         return handle, steps[-1]
@@ -176,11 +190,47 @@ class Handles:
         return found is not None and stat.S_ISREG(found.st_mode)
 
     def touched(self, handle: int) -> None:
-        """Remember that names in this folder have changed."""
-        self._touched.add(handle)
+        """Remember that a name has come into this folder."""
+        self._touched[handle] = None
+
+    def left(self, handle: int) -> None:
+        """Remember that a name has gone from this folder."""
+        self._left[handle] = None
+
+    def touched_on_the_way(self, path: bytes) -> None:
+        """Remember that any folder on the way to a path may have been made just before a crash."""
+        self.touched(self.parent(path)[0])
+        base, steps = self.folders.split(path)
+        for step in steps[:-1]:
+            self.touched(self._open[base])
+            base += b"/" + step
 
     def sync(self) -> None:
-        """Make every changed name durable."""
-        for handle in self._touched:
-            os.fsync(handle)
+        """Make every changed name durable: new names first, so that a file never has none.
+
+        Raises as `make_durable`.
+        """
+        for handle in (*self._touched, *self._left):
+            make_durable(handle)
         self._touched.clear()
+        self._left.clear()
+
+
+def make_durable(descriptor: int) -> None:
+    """fsync(2), as far as the file system knows it.
+
+    Raises Trouble for a full disk, and GdwatchError for any other fault: after that nobody knows
+    what is on the disk, and only a new start looks at everything again.
+    """
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOTSUP):  # not for this kind of file there
+            return
+        what = names.to_text(os.readlink(b"/proc/self/fd/%d" % descriptor))
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Trouble("disk_full", f"{what}: {error.strerror}", "make room") from error
+        raise GdwatchError(
+            f"{what}: could not be made durable ({error.strerror})",
+            "look after the disk; the next start finishes what is recorded",
+        ) from error

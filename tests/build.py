@@ -154,7 +154,7 @@ def serving(name: str = "brightness") -> Serving:
 
 
 def make_root(path: Path) -> Path:
-    for name in ("inbox", *OUTCOMES):
+    for name in ("inbox", *OUTCOMES, ".gdwatch"):
         (path / name).mkdir(parents=True)
     return path
 

@@ -1,10 +1,14 @@
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from gdwatch.errors import Trouble
-from gdwatch.folders import Folders, Handles
+from gdwatch import folders as folders_
+from gdwatch.errors import GdwatchError, Trouble
+from gdwatch.folders import Folders, Handles, make_durable
 from tests import build
 
 
@@ -67,6 +71,84 @@ def test_an_answer_folder_is_made_again_and_the_inbox_is_not(folders: Folders, r
             handles.base(folders.inbox)
     assert (root / "male").is_dir()
     assert not (root / "inbox").exists()
+
+
+def test_no_answer_folder_is_made_where_the_root_itself_is_gone(
+    folders: Folders, root: Path
+) -> None:
+    for path in (root / "male", root / ".gdwatch"):
+        path.rmdir()
+    with Handles(folders) as handles, pytest.raises(Trouble, match="put it back, or mount it"):
+        handles.base(folders.answers["male"])
+    assert not (root / "male").exists()
+
+
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is made durable from here on, in order."""
+    found: list[str] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        found.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        fsync(descriptor)
+
+    monkeypatch.setattr(folders_.os, "fsync", noted)
+    return found
+
+
+def test_new_names_are_made_durable_before_old_ones_go(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Handles(folders) as handles:
+        handles.left(handles.base(folders.inbox))
+        handles.touched(handles.base(folders.answers["male"]))
+        found = synced(monkeypatch)
+        handles.sync()
+    assert found == ["male", "inbox"]
+
+
+def test_every_folder_that_is_made_is_made_durable(
+    folders: Folders, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "male").rmdir()
+    with Handles(folders) as handles:
+        found = synced(monkeypatch)
+        handles.parent(folders.answers["male"] + b"/a/b/c.jpg", make=True)
+        handles.sync()
+    assert set(found) == {"root", "male", "a"}
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [(errno.EIO, GdwatchError), (errno.ENOSPC, Trouble), (errno.EDQUOT, Trouble)],
+)
+def test_what_cannot_be_made_durable_is_an_error_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, error: type[GdwatchError]
+) -> None:
+    with failing_fsync(monkeypatch, number), (tmp_path / "a\nb").open("w") as file:
+        with pytest.raises(error, match=r"/a\\x0ab: ") as caught:
+            make_durable(file.fileno())
+        assert isinstance(caught.value, Trouble) == (error is Trouble)
+
+
+def test_a_file_system_that_knows_no_fsync_of_folders_stops_nothing(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with failing_fsync(monkeypatch, errno.EINVAL), Handles(folders) as handles:
+        handles.touched(handles.base(folders.answers["male"]))
+        handles.sync()
+
+
+@contextmanager
+def failing_fsync(monkeypatch: pytest.MonkeyPatch, number: int) -> Iterator[None]:
+    """A disk that answers every fsync with this error."""
+
+    def failing(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(folders_.os, "fsync", failing)
+        yield
 
 
 def test_handles_are_closed_in_the_end(folders: Folders) -> None:

@@ -1,9 +1,11 @@
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from gdwatch.errors import Trouble
+from gdwatch import folders
+from gdwatch.errors import GdwatchError, Trouble
 from tests import build
 from tests.gdwatch.conftest import World
 
@@ -178,6 +180,41 @@ def test_a_missing_inbox_is_trouble_and_no_file_is_called_missing(world: World) 
         world.file()
     assert caught.value.reason == "inbox_missing"
     assert world.row(entry.id)["state"] == "recorded"
+
+
+def test_a_row_is_filed_only_after_its_folders_were_made_durable(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = world.record_file("wedding/a.jpg")
+
+    def failing(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(folders.os, "fsync", failing)
+        with pytest.raises(GdwatchError, match="could not be made durable"):
+            world.file()
+    assert world.row(entry.id)["state"] == "recorded"
+    assert world.file().filed == [entry.id]
+
+
+def test_after_a_crash_every_folder_on_the_way_is_made_durable_before_a_row_is_filed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = world.record_file("wedding/church/a.jpg")
+    target = Path(os.fsdecode(entry.target))
+    target.parent.mkdir(parents=True)
+    os.rename(entry.source, target)
+    found = set()
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        found.add(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        fsync(descriptor)
+
+    monkeypatch.setattr(folders.os, "fsync", noted)
+    assert world.file().filed == [entry.id]
+    assert {"male", "wedding", "church"} <= found
 
 
 # ------------------------------------------------------------------------- changed late

@@ -45,7 +45,7 @@ def test_an_id_that_is_missing_stops_the_start_where_the_ledger_has_rows(world: 
     world.record_file("a.jpg")
     with pytest.raises(ActionNeeded, match="root-id: missing, but the ledger has rows"):
         root.prepare(world.settings, world.folders)
-    assert not world.folders.state.exists()
+    assert not (world.folders.state / "root-id").exists()
 
 
 def test_an_id_that_is_missing_is_made_where_the_ledger_is_empty(world: World) -> None:
