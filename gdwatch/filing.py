@@ -23,6 +23,8 @@ _RENAME_NOREPLACE = 1
 _NAME_BYTES = 255
 _ATTEMPTS = 9  # names with an id: the first is free unless people use such names
 _CHUNK_BYTES = 1 << 20
+_TO_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_UNKNOWN = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # to this file system, or this kernel
 _libc = ctypes.CDLL(None, use_errno=True)
 
 Layout = Literal["tree", "date"]
@@ -117,8 +119,10 @@ def move(entry: Entry, handles: Handles, held: int | None) -> Moved:
     held: the descriptor through which the file was judged, if this process has judged it;
         else the source is read again and its hash compared.
 
-    Raises OSError as the kernel gives it.
+    Raises OSError as the kernel gives it, and as `make_durable`.
     """
+    if held is None:
+        _remove_part(entry, handles)
     try:
         source, name = handles.parent(entry.source)
         found = os.stat(name, dir_fd=source, follow_symlinks=False)
@@ -136,7 +140,7 @@ def move(entry: Entry, handles: Handles, held: int | None) -> Moved:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        moved = _copy(entry, handles, (source, name), target)
+        moved = _copy(entry, handles, (source, name), target, found)
     handles.touched(target[0])
     handles.left(source)
     return moved
@@ -209,9 +213,7 @@ def _has_content(path: bytes, entry: Entry, handles: Handles) -> bool:
 def digest_at(place: Place) -> str:
     """SHA-256 of the file with this name in this folder. Raises OSError."""
     folder, name = place
-    descriptor = os.open(
-        name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder
-    )
+    descriptor = os.open(name, _TO_READ, dir_fd=folder)
     try:
         return digest(descriptor)
     finally:
@@ -223,13 +225,14 @@ def _rename_or_link(source: Place, target: Place, found: os.stat_result) -> Move
     try:
         _rename(source, target)
     except FileExistsError:
-        if not _same_file(found, target):
-            return Moved.TAKEN
-        os.unlink(source[1], dir_fd=source[0])  # our own link, from before a crash
+        return _give_up_old_name(source, target, found)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+        if error.errno not in _UNKNOWN:
             raise
-        return _link(source, target)
+        return _link(source, target, found)
+    if not _same_file(found, target):
+        _rename(target, source)  # another drop took the name between the look and the rename
+        return Moved.CHANGED
     return Moved.DONE
 
 
@@ -240,69 +243,161 @@ def _rename(source: Place, target: Place) -> None:
         raise OSError(number, os.strerror(number))
 
 
+def _link(source: Place, target: Place, found: os.stat_result) -> Moved:
+    """Give the file its second name before it loses its first."""
+    with contextlib.suppress(FileExistsError):
+        os.link(source[1], target[1], src_dir_fd=source[0], dst_dir_fd=target[0],
+                follow_symlinks=False)  # fmt: skip
+    return _give_up_old_name(source, target, found)
+
+
+def _give_up_old_name(source: Place, target: Place, found: os.stat_result) -> Moved:
+    """Let a file that has both names, by our link or one from before a crash, lose its first."""
+    if not _same_file(found, target):
+        return Moved.TAKEN
+    make_durable(target[0])
+    _remove(source, found)
+    return Moved.DONE
+
+
 def _same_file(found: os.stat_result, place: Place) -> bool:
     return os.path.samestat(found, os.stat(place[1], dir_fd=place[0], follow_symlinks=False))
 
 
-def _link(source: Place, target: Place) -> Moved:
-    """Give the file its second name before it loses its first."""
-    try:
-        os.link(source[1], target[1], src_dir_fd=source[0], dst_dir_fd=target[0],
-                follow_symlinks=False)  # fmt: skip
-    except FileExistsError:
-        return Moved.TAKEN
-    os.fsync(target[0])
-    os.unlink(source[1], dir_fd=source[0])
-    return Moved.DONE
+def _remove(place: Place, file: os.stat_result) -> None:
+    """Take a name from a file, unless it is another's by now."""
+    with contextlib.suppress(FileNotFoundError):
+        if _same_file(file, place):
+            os.unlink(place[1], dir_fd=place[0])
 
 
-def _copy(entry: Entry, handles: Handles, source: Place, target: Place) -> Moved:
+def _copy(
+    entry: Entry, handles: Handles, source: Place, target: Place, found: os.stat_result
+) -> Moved:
     """Move to another file system: copy, verify, sync, publish, remove."""
-    folder, name = target
-    original = os.open(
-        source[1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=source[0]
-    )
+    original = os.open(source[1], _TO_READ, dir_fd=source[0])
     try:
-        before = os.fstat(original)
-        # A copy from before a crash counts: it has the hash, and the time, of the original.
-        there = handles.lstat(entry.target)
-        published = (
-            there is not None
-            and there.st_mtime_ns == before.st_mtime_ns
-            and _has_content(entry.target, entry, handles)
-        )
-        if not published and not _publish_copy(original, entry, folder, name):
-            return Moved.TAKEN
-        os.fsync(folder)
-        after = os.fstat(original)
-        if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        if not os.path.samestat(found, os.fstat(original)):
             return Moved.CHANGED
-        os.unlink(source[1], dir_fd=source[0])
+        copy = None
+        if not _was_copied(entry, handles, original, found):
+            copy = _publish_copy(original, entry, target)
+            if copy is None:
+                return Moved.CHANGED if _differs(original, found) else Moved.TAKEN
+        make_durable(target[0])
+        if _differs(original, found):
+            # Of a copy from before a crash the row is right: what changed is another drop.
+            if copy is None:
+                return Moved.DONE
+            _remove(target, copy)
+            return Moved.CHANGED
+        _remove(source, found)
     finally:
         os.close(original)
     return Moved.DONE
 
 
-def _publish_copy(original: int, entry: Entry, folder: int, name: bytes) -> bool:
-    """Copy into a file without a name, and give it one when it is whole; False if that is taken."""
-    copy = os.open(b".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=folder)
+def _differs(descriptor: int, found: os.stat_result) -> bool:
+    """Whether a file was written to since it was found."""
+    now = os.fstat(descriptor)
+    return (now.st_size, now.st_mtime_ns) != (found.st_size, found.st_mtime_ns)
+
+
+def _was_copied(entry: Entry, handles: Handles, original: int, found: os.stat_result) -> bool:
+    """Whether the target is a copy from before a crash: it has the original's time and bytes."""
+    there = handles.lstat(entry.target)
+    return (
+        there is not None
+        and stat.S_ISREG(there.st_mode)
+        and (there.st_size, there.st_mtime_ns) == (found.st_size, found.st_mtime_ns)
+        and digest_at(handles.parent(entry.target)) == (entry.sha256 or digest(original))
+    )
+
+
+def _publish_copy(original: int, entry: Entry, target: Place) -> os.stat_result | None:
+    """Copy into a file without a name, and give it one when it is whole.
+
+    Returns what lies there now; None where the name is taken, or the original is being changed.
+    """
+    folder, name = target
     try:
-        _each_chunk(original, lambda chunk: _write_all(copy, chunk))
-        if digest(copy) != (entry.sha256 or digest(original)):
-            raise OSError(errno.EIO, "the copy differs from what was recorded")
-        status = os.fstat(original)
-        for attribute in os.listxattr(original):
-            os.setxattr(copy, attribute, os.getxattr(original, attribute))
-        os.fchmod(copy, stat.S_IMODE(status.st_mode))
-        os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
-        os.fsync(copy)
-        try:
-            os.link(f"/proc/self/fd/{copy}", name, dst_dir_fd=folder, follow_symlinks=True)
-        except FileExistsError:
-            return False
-        return True
+        copy = os.open(b".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    except OSError as error:
+        if error.errno not in (*_UNKNOWN, errno.EISDIR, errno.ENOENT):  # open(2), O_TMPFILE
+            raise
+        return _publish_part(original, entry, target)
+    try:
+        if not _fill(copy, original, entry):
+            return None
+        os.link(f"/proc/self/fd/{copy}", name, dst_dir_fd=folder, follow_symlinks=True)
+        return os.fstat(copy)
+    except FileExistsError:
+        return None
+    except OSError as error:
+        if error.errno not in (*_UNKNOWN, errno.EPERM, errno.EXDEV):  # no links there
+            raise
     finally:
         os.close(copy)
+    return _publish_part(original, entry, target)
+
+
+def _publish_part(original: int, entry: Entry, target: Place) -> os.stat_result | None:
+    """The same where the file system knows no files without a name."""
+    folder = target[0]
+    part = _part(entry.id)
+    copy = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    try:
+        if not _fill(copy, original, entry):
+            return None
+        made = os.fstat(copy)
+        return made if _rename_or_link((folder, part), target, made) is Moved.DONE else None
+    finally:
+        os.close(copy)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part, dir_fd=folder)
+
+
+def _part(file_id: int) -> bytes:
+    return b".gdwatch-%d.part" % file_id
+
+
+def _remove_part(entry: Entry, handles: Handles) -> None:
+    """Remove what a copy that a crash has ended may have left."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        os.unlink(_part(entry.id), dir_fd=handles.parent(entry.target)[0])
+
+
+def _fill(copy: int, original: int, entry: Entry) -> bool:
+    """Give a copy the original's bytes, attributes, mode and times, durably.
+
+    Returns False where the original was changed meanwhile. Raises OSError.
+    """
+    found = os.fstat(original)
+    _each_chunk(original, lambda chunk: _write_all(copy, chunk))
+    if digest(copy) != (entry.sha256 or digest(original)):
+        if _differs(original, found):
+            return False
+        raise OSError(errno.EBADMSG, "the copy differs from what was recorded")
+    _keep_attributes(original, copy)
+    os.fchmod(copy, stat.S_IMODE(found.st_mode))
+    os.utime(copy, ns=(found.st_atime_ns, found.st_mtime_ns))
+    make_durable(copy)
+    return True
+
+
+def _keep_attributes(original: int, copy: int) -> None:
+    """Copy extended attributes. Raises OSError where one of a user's cannot be kept."""
+    attributes = []
+    with contextlib.suppress(OSError):  # a file system that has none
+        attributes = os.listxattr(original)
+    for attribute in attributes:
+        try:
+            os.setxattr(copy, attribute, os.getxattr(original, attribute))
+        except OSError as error:
+            # The others are labels of the system, which gives every file its own.
+            if attribute.startswith("user."):
+                why = f"its attribute {attribute!r} cannot be kept there ({error.strerror})"
+                raise OSError(errno.EBADMSG, why) from error
 
 
 def _each_chunk(descriptor: int, use: Callable[[bytes], None]) -> None:

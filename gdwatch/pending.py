@@ -114,14 +114,10 @@ class _Round:
             if moved is Moved.TAKEN:
                 entry = self._send_elsewhere(entry)
                 log.info("file.collision", id=entry.id, name=names.to_text(entry.target))
-            elif (
-                moved is Moved.DONE
-                and descriptor is not None
-                and filing.changed_since(entry, descriptor)
-            ):
-                entry = replace(entry, source=entry.target)
-            else:
+            elif descriptor is None or not filing.changed_since(entry, descriptor):
                 break
+            elif moved is Moved.DONE:
+                entry = replace(entry, source=entry.target)
         return moved, entry
 
     def _send_elsewhere(self, entry: Entry) -> Entry:

@@ -86,8 +86,8 @@ class World:
 
 
 @contextmanager
-def world_at(root: Path) -> Iterator[World]:
-    folders, settings = build.folders_of(root)
+def world_at(root: Path, **others: Any) -> Iterator[World]:
+    folders, settings = build.folders_of(root, **others)
     book = ledger.open_ledger(settings, "a-root", serve=True)
     world = World(root, settings, folders, book, build.serving())
     with world.stack:

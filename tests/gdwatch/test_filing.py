@@ -1,11 +1,15 @@
+import ctypes
 import errno
 import os
+import signal
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -235,20 +239,166 @@ def test_a_copy_of_other_bytes_than_recorded_is_never_published(abroad: Folders)
     assert os.path.exists(entry.source)
 
 
+def meanwhile(monkeypatch: pytest.MonkeyPatch, step: str, event: Callable[[], object]) -> None:
+    """Let something happen once, just before a step of the move."""
+    do = getattr(filing, step)
+    events = [event]
+
+    def stepped(*given: Any) -> Any:
+        if events:
+            events.pop()()
+        return do(*given)
+
+    monkeypatch.setattr(filing, step, stepped)
+
+
+def append(path: bytes) -> None:
+    with open(path, "ab") as file:
+        file.write(b"!")
+
+
+def replaced(path: bytes) -> None:
+    """Another drop under the same name, as `mv` brings it."""
+    aside = path + b".part"
+    Path(os.fsdecode(aside)).write_bytes(b"another photograph")
+    os.rename(aside, path)
+
+
+@pytest.mark.parametrize("step", ["_write_all", "_keep_attributes"])
+def test_a_file_changed_while_its_copy_is_made_is_not_filed_as_it_was(
+    abroad: Folders, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    entry = dropped(abroad)
+    with opened(entry) as held:
+        meanwhile(monkeypatch, step, lambda: append(entry.source))
+        assert move(abroad, entry, held) is Moved.CHANGED
+    assert os.listdir(abroad.answers["male"]) == []
+    assert Path(os.fsdecode(entry.source)).read_bytes() == CONTENT + b"!"
+
+
+def test_a_drop_that_takes_the_name_while_the_copy_is_made_stays(
+    abroad: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = dropped(abroad)
+    with opened(entry) as held:
+        meanwhile(monkeypatch, "_keep_attributes", lambda: replaced(entry.source))
+        assert move(abroad, entry, held) is Moved.DONE
+    assert Path(os.fsdecode(entry.target)).read_bytes() == CONTENT
+    assert Path(os.fsdecode(entry.source)).read_bytes() == b"another photograph"
+
+
+def test_a_drop_that_takes_the_name_just_before_the_rename_is_put_back(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = dropped(folders)
+    with opened(entry) as held:
+        meanwhile(monkeypatch, "_rename", lambda: replaced(entry.source))
+        assert move(folders, entry, held) is Moved.CHANGED
+    assert Path(os.fsdecode(entry.source)).read_bytes() == b"another photograph"
+    assert os.listdir(folders.answers["male"]) == []
+
+
+def test_a_file_too_large_to_be_read_is_not_taken_for_its_copy_by_size_and_time(
+    abroad: Folders,
+) -> None:
+    entry = replace(dropped(abroad), sha256=None)
+    target = Path(os.fsdecode(entry.target))
+    target.parent.mkdir()
+    target.write_bytes(CONTENT[:-1] + b"?")
+    os.utime(target, ns=(0, entry.modified_ns))
+    assert move(abroad, entry) is Moved.TAKEN
+    assert Path(os.fsdecode(entry.source)).read_bytes() == CONTENT
+
+
+def without_nameless_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that knows no O_TMPFILE."""
+    opened = os.open
+
+    def refusing(path: Any, flags: int, *given: Any, **named: Any) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        return opened(path, flags, *given, **named)
+
+    monkeypatch.setattr(filing.os, "open", refusing)
+
+
+def without_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that gives no file a second name."""
+
+    def refusing(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(filing.os, "link", refusing)
+
+
+@pytest.mark.parametrize("lacking", [without_nameless_files, without_links])
+def test_a_copy_needs_neither_nameless_files_nor_links(
+    abroad: Folders, monkeypatch: pytest.MonkeyPatch, lacking: Callable[[Any], None]
+) -> None:
+    entry = dropped(abroad)
+    with monkeypatch.context() as patched:
+        lacking(patched)
+        assert move(abroad, entry) is Moved.DONE
+    assert os.listdir(abroad.answers["male"]) == [b"a.jpg"]
+    assert os.stat(entry.target).st_mtime_ns == entry.modified_ns
+    assert not os.path.lexists(entry.source)
+
+
+def test_what_a_crash_leaves_of_such_a_copy_is_removed(
+    abroad: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = dropped(abroad)
+    child = os.fork()
+    if child == 0:
+        without_nameless_files(monkeypatch)
+        meanwhile(monkeypatch, "_keep_attributes", lambda: os.kill(os.getpid(), signal.SIGKILL))
+        move(abroad, entry)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert os.listdir(abroad.answers["male"]) == [b".gdwatch-1.part"]
+    assert move(abroad, entry) is Moved.DONE
+    assert os.listdir(abroad.answers["male"]) == [b"a.jpg"]
+
+
+def test_a_users_attribute_that_cannot_be_kept_keeps_the_file_where_it_is(
+    abroad: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = dropped(abroad)
+    os.setxattr(entry.source, "user.rating", b"5 stars")
+
+    def refusing(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(filing.os, "setxattr", refusing)
+        with pytest.raises(OSError, match=r"user\.rating.* cannot be kept there"):
+            move(abroad, entry)
+    assert os.listdir(abroad.answers["male"]) == []
+    assert os.path.exists(entry.source)
+
+
+class Old:
+    """A C library on a kernel that does not know the flag."""
+
+    def renameat2(self, *_: object) -> int:
+        ctypes.set_errno(errno.EINVAL)
+        return -1
+
+
+def test_a_link_from_before_a_crash_is_known_where_rename_does_not_know_the_flag(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = dropped(folders)
+    os.link(entry.source, entry.target)
+    monkeypatch.setattr(filing, "_libc", Old())
+    assert move(folders, entry) is Moved.DONE
+    assert not os.path.lexists(entry.source)
+    assert os.stat(entry.target).st_nlink == 1
+
+
 def test_a_file_system_without_that_rename_gets_a_link(
     folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = dropped(folders)
-
-    class Old:
-        """A C library on a kernel that does not know the flag."""
-
-        def renameat2(self, *_: object) -> int:
-            import ctypes
-
-            ctypes.set_errno(errno.EINVAL)
-            return -1
-
     monkeypatch.setattr(filing, "_libc", Old())
     assert move(folders, entry) is Moved.DONE
     assert Path(os.fsdecode(entry.target)).read_bytes() == CONTENT

@@ -1,13 +1,15 @@
 import errno
 import os
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gdwatch import folders
+from gdwatch import filing, folders
 from gdwatch.errors import GdwatchError, Trouble
 from tests import build
-from tests.gdwatch.conftest import World
+from tests.gdwatch.conftest import World, world_at
 
 
 def test_a_recorded_file_is_moved_and_marked(world: World) -> None:
@@ -240,6 +242,38 @@ def test_a_file_changed_after_it_was_judged_goes_to_unsure(world: World) -> None
         None,
     )
     assert (result["p_male"], result["confidence"]) == (None, None)
+
+
+def test_a_file_changed_while_it_is_copied_to_another_disk_goes_to_unsure_once(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        tempfile.TemporaryDirectory(dir="/dev/shm") as disk,
+        world_at(root, male=Path(disk, "male")) as world,
+    ):
+        if os.stat(disk).st_dev == root.stat().st_dev:
+            pytest.skip("/dev/shm and the temporary folder are one file system")
+        path = world.drop("a.jpg")
+        judged = world.judged(path)
+        (entry,) = world.record(judged)
+        writers = [path]
+        fill = filing._fill
+
+        def written_to(*given: Any) -> bool:
+            filled = fill(*given)
+            while writers:
+                with writers.pop().open("ab") as file:
+                    file.write(b" and more")
+            return filled
+
+        monkeypatch.setattr(filing, "_fill", written_to)
+        ended = world.file({entry.id: judged.opened.descriptor})
+        assert (ended.filed, ended.missing) == ([entry.id], [])
+        assert os.listdir(os.path.join(disk, "male")) == []
+        sha256 = build.sha256(b"a photograph and more")
+        assert build.contents(root) == {"unsure/a.jpg": sha256}
+        assert world.row(entry.id)["sha256"] == sha256
+        assert world.row(entry.id)["reason"] == "changed_late"
 
 
 def test_a_rejected_file_changed_late_goes_to_unsure_too(world: World) -> None:
