@@ -8,9 +8,10 @@ import contextlib
 import ctypes
 import errno
 import hashlib
+import itertools
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from enum import Enum, auto
@@ -21,7 +22,6 @@ from gdwatch.values import Entry, Outcome
 
 _RENAME_NOREPLACE = 1
 _NAME_BYTES = 255
-_ATTEMPTS = 9  # names with an id: the first is free unless people use such names
 _CHUNK_BYTES = 1 << 20
 _TO_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _UNKNOWN = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # to this file system, or this kernel
@@ -29,6 +29,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 Layout = Literal["tree", "date"]
 Place = tuple[int, bytes]  # a folder's handle, and a name in it
+
+
+class Unreadable(OSError):  # noqa: N818 - what the file is, not what went wrong here
+    """A file could not be read: its own trouble, and no sign of a disk that takes no more."""
 
 
 class Moved(Enum):
@@ -72,7 +76,7 @@ def candidates(handles: Handles, wanted: bytes, file_id: int) -> Iterator[bytes]
             break
     yield b"/".join((base, *steps))
     name = steps.pop()
-    for attempt in range(1, _ATTEMPTS + 1):
+    for attempt in itertools.count(1):  # the first is free unless people use such names
         yield b"/".join((base, *steps, with_id(name, file_id, attempt)))
 
 
@@ -167,13 +171,25 @@ def stable_digest(descriptor: int) -> tuple[os.stat_result, str]:
 
 
 def digest(descriptor: int) -> str:
-    """SHA-256 of a file's content, from its beginning, whatever its size."""
+    """SHA-256 of a file's content, from its beginning, whatever its size. Raises Unreadable."""
     sha256 = hashlib.sha256()
-    at = 0
-    while chunk := os.pread(descriptor, _CHUNK_BYTES, at):
+    for chunk in _chunks(descriptor):
         sha256.update(chunk)
-        at += len(chunk)
     return sha256.hexdigest()
+
+
+def _chunks(descriptor: int) -> Iterator[bytes]:
+    at = 0
+    while chunk := _read(descriptor, at):
+        yield chunk
+        at += len(chunk)
+
+
+def _read(descriptor: int, at: int) -> bytes:
+    try:
+        return os.pread(descriptor, _CHUNK_BYTES, at)
+    except OSError as error:
+        raise Unreadable(error.errno, error.strerror) from error
 
 
 def _moved_before(entry: Entry, handles: Handles) -> Moved:
@@ -211,13 +227,20 @@ def _has_content(path: bytes, entry: Entry, handles: Handles) -> bool:
 
 
 def digest_at(place: Place) -> str:
-    """SHA-256 of the file with this name in this folder. Raises OSError."""
-    folder, name = place
-    descriptor = os.open(name, _TO_READ, dir_fd=folder)
+    """SHA-256 of the file with this name in this folder. Raises Unreadable."""
+    descriptor = _opened(place)
     try:
         return digest(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _opened(place: Place) -> int:
+    folder, name = place
+    try:
+        return os.open(name, _TO_READ, dir_fd=folder)
+    except OSError as error:
+        raise Unreadable(error.errno, error.strerror) from error
 
 
 def _rename_or_link(source: Place, target: Place, found: os.stat_result) -> Moved:
@@ -275,7 +298,7 @@ def _copy(
     entry: Entry, handles: Handles, source: Place, target: Place, found: os.stat_result
 ) -> Moved:
     """Move to another file system: copy, verify, sync, publish, remove."""
-    original = os.open(source[1], _TO_READ, dir_fd=source[0])
+    original = _opened(source)
     try:
         if not os.path.samestat(found, os.fstat(original)):
             return Moved.CHANGED
@@ -373,7 +396,8 @@ def _fill(copy: int, original: int, entry: Entry) -> bool:
     Returns False where the original was changed meanwhile. Raises OSError.
     """
     found = os.fstat(original)
-    _each_chunk(original, lambda chunk: _write_all(copy, chunk))
+    for chunk in _chunks(original):
+        _write_all(copy, chunk)
     if digest(copy) != (entry.sha256 or digest(original)):
         if _differs(original, found):
             return False
@@ -398,13 +422,6 @@ def _keep_attributes(original: int, copy: int) -> None:
             if attribute.startswith("user."):
                 why = f"its attribute {attribute!r} cannot be kept there ({error.strerror})"
                 raise OSError(errno.EBADMSG, why) from error
-
-
-def _each_chunk(descriptor: int, use: Callable[[bytes], None]) -> None:
-    at = 0
-    while chunk := os.pread(descriptor, _CHUNK_BYTES, at):
-        use(chunk)
-        at += len(chunk)
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

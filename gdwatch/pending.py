@@ -4,7 +4,7 @@ The same for what was judged just now, for what a crash has left, and for what c
 """
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -45,22 +45,36 @@ class Ended:
     stuck: dict[int, Stuck] = field(default_factory=dict)
 
 
-def file_pending(
-    ledger: Ledger, folders: Folders, layout: filing.Layout, held: Mapping[int, int] | None = None
-) -> Ended:
-    """Move every recorded file to its path, make that durable, and mark its row.
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How to go about a round of moves.
 
     held: by row id, the descriptors through which files were judged just now.
+    resting: the ids of rows that are not to be tried now.
+    may_go_on: asked before each move, of which each may take long; False ends the round early.
+    """
+
+    held: Mapping[int, int] = field(default_factory=dict)
+    resting: Collection[int] = ()
+    may_go_on: Callable[[], bool] = lambda: True
+
+
+def file_pending(
+    ledger: Ledger, folders: Folders, layout: filing.Layout, manner: Manner | None = None
+) -> Ended:
+    """Move every recorded file to its path, make that durable, and mark its row.
 
     Raises Trouble where a configured folder or its disk is at fault; a single file that cannot be
     moved stays recorded, and is tried again next time.
     """
+    manner = manner or Manner()
     ended = Ended()
     after = 0
-    while entries := ledger.pending(after):
+    goes_on = True
+    while goes_on and (entries := ledger.pending(after)):
         after = entries[-1].id
         with Handles(folders) as handles:
-            _Round(ledger, handles, layout, held or {}).file(entries, ended)
+            goes_on = _Round(ledger, handles, layout, manner).file(entries, ended)
     return ended
 
 
@@ -71,28 +85,24 @@ class _Round:
     ledger: Ledger
     handles: Handles
     layout: filing.Layout
-    held: Mapping[int, int]
+    manner: Manner
 
-    def file(self, entries: Sequence[Entry], ended: Ended) -> None:
-        """Move, sync, mark."""
+    def file(self, entries: Sequence[Entry], ended: Ended) -> bool:
+        """Move, sync, mark; returns whether to go on."""
         filed: list[Entry] = []
         gone: list[Entry] = []
+        goes_on = True
         for entry in entries:
-            try:
-                moved, entry = self._move(entry)
-            except ValueError as error:  # below none of today's folders: other settings
-                ended.stuck[entry.id] = Stuck(entry.source, str(error))
+            if entry.id in self.manner.resting:
                 continue
-            except OSError as error:
-                _raise_if_storage(entry, error)
-                ended.stuck[entry.id] = Stuck(entry.source, error.strerror or str(error))
-                continue
-            match moved:
-                case Moved.DONE:
+            if not (goes_on := self.manner.may_go_on()):
+                break
+            match self._tried(entry):
+                case Stuck() as stuck:
+                    ended.stuck[entry.id] = stuck
+                case Moved.DONE, entry:
                     filed.append(entry)
-                case Moved.TAKEN:
-                    ended.stuck[entry.id] = Stuck(entry.source, "its name is taken each time")
-                case Moved.GONE | Moved.CHANGED:
+                case _, entry:
                     gone.append(entry)
                     log.error("file.missing", id=entry.id, name=names.to_text(entry.source))
         self.handles.sync()
@@ -102,10 +112,25 @@ class _Round:
                 pen.mark_gone(gone)
         ended.filed += [entry.id for entry in filed]
         ended.missing += [entry.id for entry in gone]
+        return goes_on
+
+    def _tried(self, entry: Entry) -> tuple[Moved, Entry] | Stuck:
+        try:
+            moved, entry = self._move(entry)
+        except ValueError as error:  # below none of today's folders: other settings
+            return Stuck(entry.source, str(error))
+        except filing.Unreadable as error:
+            return Stuck(entry.source, f"cannot be read: {error.strerror}")
+        except OSError as error:
+            _raise_if_storage(entry, error)
+            return Stuck(entry.source, error.strerror or str(error))
+        if moved is Moved.TAKEN:
+            return Stuck(entry.source, "its name is taken each time")
+        return moved, entry
 
     def _move(self, entry: Entry) -> tuple[Moved, Entry]:
         """Move one file, with another target where its target is taken; returns where to."""
-        descriptor = self.held.get(entry.id)
+        descriptor = self.manner.held.get(entry.id)
         moved = Moved.TAKEN
         for _ in range(_ATTEMPTS):
             if descriptor is not None and filing.changed_since(entry, descriptor):
@@ -121,7 +146,7 @@ class _Round:
         return moved, entry
 
     def _send_elsewhere(self, entry: Entry) -> Entry:
-        """Something has taken the target since it was chosen. Raises FileExistsError."""
+        """Something has taken the target since it was chosen."""
         folder = entry.target.rpartition(b"/")[0]
         with self.ledger.writing() as pen:
             name = pen.row(entry.id).original.rpartition(b"/")[2]

@@ -1,6 +1,5 @@
 """The first durable step: decisions become rows, with the place where each file is to go."""
 
-import errno
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -92,14 +91,15 @@ def choose(pen: Pen, handles: Handles, ids: Sequence[int], wanted: Sequence[byte
 def _first_free(
     pen: Pen, handles: Handles, candidates: Iterator[bytes], taken: set[bytes]
 ) -> bytes:
-    """The first path that no file lies at and no other row claims. Raises FileExistsError."""
+    """The first path that no file lies at and no other row claims."""
     wanted = next(candidates)
     if wanted not in taken and handles.lstat(wanted) is None:
         return wanted
-    for path in candidates:
-        if path not in taken and handles.lstat(path) is None and not pen.at({path}):
-            return path
-    raise FileExistsError(errno.EEXIST, "every name for it is taken", names.to_text(wanted))
+    return next(
+        path
+        for path in candidates
+        if path not in taken and handles.lstat(path) is None and not pen.at({path})
+    )
 
 
 def _with_duplicates(

@@ -13,17 +13,18 @@ import resource
 import shutil
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import structlog
 
 from gdwatch import __version__, ledger, lock, names, notify, root, status
+from gdwatch.backoff import Backoff
 from gdwatch.errors import Trouble
 from gdwatch.folders import Folders, Handles
 from gdwatch.inbox import Inbox
 from gdwatch.ledger import Ledger
-from gdwatch.pending import file_pending
+from gdwatch.pending import Ended, Manner, Stuck, file_pending
 from gdwatch.pipeline import Pipeline
 from gdwatch.read import Skipped, open_drop
 from gdwatch.record import record
@@ -40,6 +41,7 @@ _LONGEST_PAUSE_S = 30.0
 _PAUSE_LOG_S = 60.0
 _ONCE_PATIENCE_S = 30.0
 _STALL_S = 300.0
+_STOP_S = 20.0  # for moves under way; promised are 30 until the end
 
 
 def run(settings: Settings, *, once: bool = False) -> int:
@@ -109,7 +111,6 @@ class _Service:
         self._once = once
         self._inbox = Inbox(folders, settings, once=once)
         self._unrecorded: deque[Batch] = deque()
-        self._failed: set[bytes] = set()
         self._listed_at = time.monotonic()
         self._wishes_at = float("-inf")
         self._free_at = float("-inf")
@@ -117,7 +118,9 @@ class _Service:
         self._pinged_at = float("-inf")
         self._is_ready = False
         self._sha256 = ""
-        self._stuck: dict[bytes, str] = {}  # recorded, but cannot be moved now
+        self._stuck: dict[int, Stuck] = {}  # recorded, but cannot be moved now; by row id
+        self._tries = Backoff[int]()
+        self._stop_by = float("inf")
         self._paused: _Pause | None = None
         self._told = Status("stopped")
 
@@ -128,6 +131,11 @@ class _Service:
         try:
             self._loop()
             self._finish_decided()
+        except Trouble as trouble:
+            if not self._signals.stop:
+                raise
+            # Nothing is lost: what is recorded the next start files, the rest lies in the inbox.
+            log.warning("batch.retried", reason=trouble.message)
         finally:
             notify.tell("STOPPING=1")
             self._release_unrecorded()
@@ -169,6 +177,7 @@ class _Service:
         if self._paused is not None:
             log.info("service.resumed", after_s=round(time.monotonic() - self._paused.began, 1))
             self._paused = None
+            self._progress_at = time.monotonic()
             self._tell(Status("running", skipped=self._told.skipped))
             self._inbox.rescan()
 
@@ -209,10 +218,11 @@ class _Service:
 
     def _take(self, now: float) -> None:
         drops = self._inbox.ready(self._pipeline.room, now)
+        stuck = {each.source: each.why for each in self._stuck.values()}
         with Handles(self._folders) as handles:
             for drop in drops:
-                if drop.path in self._stuck:
-                    self._inbox.skip(drop.path, "stuck", self._stuck[drop.path])
+                if drop.path in stuck:
+                    self._inbox.skip(drop.path, "stuck", stuck[drop.path])
                     continue
                 match open_drop(drop, handles):
                     case Opened() as opened:
@@ -242,7 +252,7 @@ class _Service:
         try:
             held = {entry.id: judged.opened.descriptor for entry, judged in entries}
             if held:
-                file_pending(self._book, self._folders, self._settings.layout, held)
+                self._move(held)
         finally:
             # Recorded is recorded: what could not be moved now is moved by a later turn.
             self._unrecorded[0] = replace(batch, judged=())
@@ -286,15 +296,34 @@ class _Service:
             return
         is_first = self._wishes_at == float("-inf")
         self._wishes_at = now
-        ended = file_pending(self._book, self._folders, self._settings.layout)
-        stuck = {each.source: each.why for each in ended.stuck.values()}
-        for path in stuck.keys() - self._stuck.keys():
-            log.error("file.deferred", name=names.to_text(path), reason=stuck[path])
-        self._stuck = stuck
+        ended = self._move()
         if is_first:
             log.info("recovery.done", filed=len(ended.filed), missing=len(ended.missing))
         elif ended.filed:
             log.info("batch.filed", files=len(ended.filed))
+
+    def _move(self, held: Mapping[int, int] | None = None) -> Ended:
+        """Move what is recorded; what cannot be moved now is named once, and rests."""
+        now = time.monotonic()
+        resting = {row for row in self._stuck if self._tries.rests(row, now)}
+        manner = Manner(held or {}, resting, self._may_go_on)
+        ended = file_pending(self._book, self._folders, self._settings.layout, manner)
+        for row, stuck in ended.stuck.items():
+            self._tries.failed(row, now)
+            if row not in self._stuck:
+                log.error("file.deferred", name=names.to_text(stuck.source), reason=stuck.why)
+        self._stuck = {row: self._stuck[row] for row in resting} | ended.stuck
+        self._tries.keep(set(self._stuck))
+        self._progress_at += time.monotonic() - now  # photographs got no chance to get on
+        return ended
+
+    def _may_go_on(self) -> bool:
+        """Stay alive for systemd between two moves; a stop waits for them, but not for ever."""
+        now = time.monotonic()
+        self._say_alive()
+        if self._signals.stop and self._stop_by == float("inf"):
+            self._stop_by = now + _STOP_S
+        return now < self._stop_by
 
     # ------------------------------------------------------------------ its own state
 
@@ -341,20 +370,26 @@ class _Service:
 
     def _ping(self) -> None:
         """Tell systemd that photographs get on, not merely that this loop turns."""
-        period_s = notify.watchdog_s()
         now = time.monotonic()
         if self._pipeline.outstanding == 0:
             self._progress_at = now
-        stalled = now - self._progress_at > _STALL_S
-        if period_s and not stalled and now - self._pinged_at >= period_s / 4:
+        if now - self._progress_at <= _STALL_S:
+            self._say_alive()
+
+    def _say_alive(self) -> None:
+        now = time.monotonic()
+        period_s = notify.watchdog_s()
+        if period_s and now - self._pinged_at >= period_s / 4:
             self._pinged_at = now
             notify.tell("WATCHDOG=1")
+        if not self._is_ready:  # recovery, or a pause right at the start, may take its time
+            notify.tell("EXTEND_TIMEOUT_USEC=60000000")
 
     def _sleep(self, seconds: float) -> None:
         """Wait while paused, alive for systemd and awake for signals."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and not self._signals.stop:
-            notify.tell("WATCHDOG=1")
+            self._say_alive()
             time.sleep(min(left, 0.2))
 
     def _tell(self, told: Status) -> None:

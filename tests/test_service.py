@@ -484,6 +484,19 @@ def test_a_locked_database_pauses_until_it_is_free(many: Services, root: Path) -
     assert service.stop() == 0
 
 
+def test_a_stop_while_the_database_is_locked_is_a_clean_one(many: Services, root: Path) -> None:
+    service = many.start(root)
+    service.wait_for("service.ready")
+    connection = sqlite3.connect(root / "results.db", isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    build.put(root, "a.png", photograph(1))
+    service.wait_for("service.paused")
+    assert service.stop() == 0, service.log.read_text()
+    connection.close()
+    assert build.waiting(root) == ["inbox/a.png"]
+    assert build.rows(root) == []
+
+
 # ------------------------------------------------------------------------- systemd, status, once
 
 

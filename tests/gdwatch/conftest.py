@@ -15,7 +15,7 @@ from gdwatch import decide, ledger, record
 from gdwatch.decide import Rules
 from gdwatch.folders import Folders
 from gdwatch.ledger import Ledger
-from gdwatch.pending import Ended, file_pending
+from gdwatch.pending import Ended, Manner, file_pending
 from gdwatch.settings import Settings
 from gdwatch.values import (
     Batch,
@@ -75,8 +75,10 @@ class World:
         (entry,) = self.record(self.judged(self.drop(name, content), outcome), **settings)
         return entry
 
-    def file(self, held: dict[int, int] | None = None) -> Ended:
-        return file_pending(self.ledger, self.folders, self.settings.layout, held)
+    def file(self, held: dict[int, int] | None = None, **manner: Any) -> Ended:
+        return file_pending(
+            self.ledger, self.folders, self.settings.layout, Manner(held or {}, **manner)
+        )
 
     def rows(self) -> list[dict[str, Any]]:
         return build.rows(self.root)

@@ -161,6 +161,43 @@ def test_a_file_that_cannot_be_moved_does_not_stop_the_others(world: World) -> N
     assert world.file().filed == [stuck.id]
 
 
+def test_a_file_that_cannot_be_read_back_is_its_own_trouble_and_not_the_disks(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = world.record_file("bad.jpg", b"1")
+    good = world.record_file("good.jpg", b"2")
+    inode = os.stat(bad.source).st_ino
+    pread = os.pread
+
+    def failing(descriptor: int, *given: int) -> bytes:
+        if os.fstat(descriptor).st_ino == inode:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return pread(descriptor, *given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(filing.os, "pread", failing)
+        ended = world.file()
+    assert (ended.filed, list(ended.stuck)) == ([good.id], [bad.id])
+    assert world.row(bad.id)["state"] == "recorded"
+    assert world.file().filed == [bad.id]
+
+
+def test_a_row_that_rests_is_not_tried(world: World) -> None:
+    first = world.record_file("a.jpg", b"1")
+    second = world.record_file("b.jpg", b"2")
+    assert world.file(resting={first.id}).filed == [second.id]
+    assert world.file().filed == [first.id]
+
+
+def test_a_round_that_may_not_go_on_marks_what_was_moved(world: World) -> None:
+    paths = [world.drop(f"{number}.jpg", b"%d" % number) for number in range(300)]
+    entries = world.record(*(world.judged(path) for path in paths))
+    answers = iter([True, True, False])
+    assert world.file(may_go_on=lambda: next(answers)).filed == [entries[0].id, entries[1].id]
+    assert len(build.waiting(world.root)) == 298
+    assert len(world.file().filed) == 298
+
+
 def test_an_answer_folder_that_cannot_be_written_is_trouble_of_the_whole_service(
     world: World,
 ) -> None:

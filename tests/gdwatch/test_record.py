@@ -136,6 +136,14 @@ def test_a_name_that_a_foreign_file_has_is_taken(world: World) -> None:
     assert world.row(entry.id)["path"] == f"male/a~{entry.id}.jpg"
 
 
+def test_a_file_finds_a_name_however_many_are_taken(world: World) -> None:
+    male = world.root / "male"
+    for name in ("a.jpg", "a~1.jpg", *(f"a~1-{number}.jpg" for number in range(2, 30))):
+        (male / name).write_bytes(b"a person's")
+    entry = world.record_file("a.jpg")
+    assert world.row(entry.id)["path"] == "male/a~1-30.jpg"
+
+
 def test_a_dangling_link_takes_a_name(world: World) -> None:
     (world.root / "male" / "a.jpg").symlink_to("nowhere")
     entry = world.record_file("a.jpg")

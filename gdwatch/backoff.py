@@ -1,0 +1,44 @@
+"""When to try again what did not work: after a second, then after twice as long each time."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+_FIRST_S = 1.0
+_LONGEST_S = 300.0
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """Monotonic times."""
+
+    until_s: float
+    wait_s: float
+
+
+class Backoff(Generic[Key]):
+    """Which of many things rest now, since they failed not long ago."""
+
+    def __init__(self) -> None:
+        self._rests: dict[Key, _Rest] = {}
+
+    def failed(self, key: Key, now_s: float) -> None:
+        """Let it rest, twice as long as the last time."""
+        before = self._rests.get(key)
+        wait_s = _FIRST_S if before is None else min(before.wait_s * 2, _LONGEST_S)
+        self._rests[key] = _Rest(now_s + wait_s, wait_s)
+
+    def rests(self, key: Key, now_s: float) -> bool:
+        """Whether it is too early to try it again."""
+        rest = self._rests.get(key)
+        return rest is not None and now_s < rest.until_s
+
+    def forget(self, key: Key) -> None:
+        """It has worked, or is gone."""
+        self._rests.pop(key, None)
+
+    def keep(self, keys: set[Key]) -> None:
+        """Forget all others."""
+        self._rests = {key: rest for key, rest in self._rests.items() if key in keys}
