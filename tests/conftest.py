@@ -8,6 +8,11 @@ import pytest
 from tests import build
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="the fault scenarios as often as wanted")
+    parser.addoption("--faults-file", default="faults.json", help="where the long form counts")
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A root folder with its five folders, as after a first start, but no ledger yet."""

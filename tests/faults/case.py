@@ -1,0 +1,275 @@
+"""One run of a scenario: its own root, what is dropped there, the runs over it, the verdict."""
+
+import contextlib
+import os
+import random
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from tests.faults import oracle, toy
+from tests.faults.launch import Fault, Launcher, Plan, Run
+from tests.faults.oracle import OUTCOMES, Dropped, Evidence, Violation
+from tests.faults.tally import Count
+from tests.faults.toy import Answer
+
+Cell = TypeVar("Cell")
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF")
+_PROBABILITIES = (0.97, 0.03, 0.5, 0.91, 0.09, 0.85)
+
+
+@dataclass
+class Case:
+    """One run of a scenario.
+
+    numbers: of this run within its test, from 0, and how many are wanted; in the long form it
+    goes on where the last session has stopped. dice: from that number and the test's name, so
+    that a failure repeats.
+    """
+
+    folder: Path
+    launcher: Launcher
+    model: Path
+    numbers: tuple[int, int]
+    long: bool
+    dice: random.Random
+    count: Count = field(default_factory=lambda: Count(runs=1))
+    settings: dict[str, Any] = field(default_factory=dict)
+    dropped: list[Dropped] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
+    allowed: dict[int, Sequence[int]] = field(default_factory=dict)
+    judged: bool = False
+
+    def __post_init__(self) -> None:
+        self.number, self.wanted = self.numbers
+        self.root = self.folder / "root"
+        self.inbox = self.root / "inbox"
+        for name in ("inbox", *OUTCOMES):
+            (self.root / name).mkdir(parents=True)
+        self.beside = self.folder / "beside"
+        self.beside.mkdir()
+        (self.beside / "canary.png").write_bytes(toy.picture(0xCA9A41, 0.97))
+        self.settings = {
+            "model": self.model, "settle_ms": 1, "workers": 1, "min_free_mb": 1, "device": "cpu",
+            "batch_wait_ms": 5, **self.settings,
+        }  # fmt: skip
+        self._aside = self.folder / "aside"
+        self._aside.mkdir()
+        self._elsewhere: Path | None = None
+        self._serial = self.number * 100_000
+        self.before: dict[bytes, oracle.Thing] = {}
+        self.model_sha256 = [_sha256(Path(self.model).read_bytes())]
+
+    # ------------------------------------------------------------------ what is dropped
+
+    def pick(self, cells: Sequence[Cell]) -> Cell:
+        """A cell of a sweep: the quick form takes a sample spread over all, the long form each."""
+        if self.long:
+            return cells[self.number % len(cells)]
+        return cells[self.number * len(cells) // self.wanted % len(cells)]
+
+    def put_inbox_on(self, other: Path) -> None:
+        """Have the inbox on another file system; nothing must have been dropped yet."""
+        self.inbox.rmdir()
+        self._elsewhere = other / f"gdwatch-{os.getpid()}-{time.monotonic_ns()}"
+        self.inbox = self._elsewhere / "inbox"
+        self._aside = self._elsewhere / "aside"
+        self.inbox.mkdir(parents=True)
+        self._aside.mkdir()
+        self.settings["inbox"] = self.inbox
+
+    def drop(
+        self,
+        name: str | bytes,
+        content: bytes | None = None,
+        answer: Answer | None = None,
+        *,
+        mtime_ns: int | None = None,
+        ends: str = "filed",
+    ) -> Path:
+        """Drop a file, whole, by rename; without `content` a new picture of the toy model.
+
+        answer: what the ledger must say; by default the toy model's, if it is a picture of it.
+        """
+        if content is None:
+            content = self.picture()
+        target = Path(os.fsdecode(os.fsencode(self.inbox) + b"/" + os.fsencode(name)))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = self._aside / f"{len(self.dropped)}"
+        aside.write_bytes(content)
+        if mtime_ns is not None:
+            os.utime(aside, ns=(mtime_ns, mtime_ns))
+        aside.rename(target)
+        self.note(target, answer or toy.answer_of(content), ends=ends)
+        return target
+
+    def note(self, path: Path, answer: Answer | None, *, ends: str = "filed") -> Dropped:
+        """Note a file that lies in the inbox as dropped, as it is now."""
+        status = path.stat()
+        drop = Dropped(os.fsencode(path), _sha256(path.read_bytes()), status.st_size,
+                       status.st_mtime_ns, answer, ends)  # fmt: skip
+        self.dropped.append(drop)
+        self.count.dropped += 1
+        return drop
+
+    def change(self, index: int, **values: Any) -> None:
+        """Note that a drop is another now: its bytes, or how it must end."""
+        self.dropped[index] = replace(self.dropped[index], **values)
+
+    def picture(self, p_male: float | None = None, format_: str = "PNG") -> bytes:
+        """A picture that no other is like."""
+        self._serial += 1
+        if p_male is None:
+            p_male = _PROBABILITIES[self._serial % len(_PROBABILITIES)]
+        return toy.picture(self._serial & 0xFFFFFFFF, p_male, format_)
+
+    def drop_mixture(self, count: int) -> None:
+        """Drop what people drop: formats, sub-folders, names used twice, copies, rubbish."""
+        for number in range(count):
+            format_ = _FORMATS[number % len(_FORMATS)]
+            name = f"{number:03}.{format_.lower()}"
+            content, answer = self.picture(format_=format_), None
+            if number % 7 == 3:
+                name = f"wedding/{name}"
+            elif number % 7 == 5:
+                name = f"deep/er/{name}"
+            if number % 11 == 6:
+                content, answer = (
+                    b"no picture %d" % self._serial,
+                    Answer("rejected", "not_an_image"),
+                )
+            elif number % 11 == 8:
+                content = Path(os.fsdecode(self.dropped[0].path)).read_bytes()
+            self.drop(name, content, answer)
+
+    # ------------------------------------------------------------------ runs
+
+    def start(
+        self,
+        *words: str | Path,
+        faults: Sequence[Fault] = (),
+        before: Sequence[Mapping[str, Any]] = (),
+        engine: Literal["stub", "real"] = "stub",
+        fresh: bool = False,
+        environment: Mapping[str, str] | None = None,
+        allowed: Sequence[int] = (0,),
+        **settings: Any,
+    ) -> Run:
+        """Start a command: `run`, `run --once`, `correct 1 male` and so on.
+
+        allowed: the exit statuses that are right, -9 for a run that is to be killed.
+        """
+        if not self.runs:
+            self.before = self.look()
+        given = {**self.settings, **settings}
+        verb, *rest = map(str, words)
+        plan = Plan(
+            words=[verb, *rest, f"--root={self.root}",
+                   *(f"--set={name}={value}" for name, value in given.items())],
+            folder=self.folder,
+            log=self.folder / f"run-{len(self.runs)}.log",
+            faults=faults, before=before, engine=engine, environment=environment or {},
+            fresh=fresh,
+        )  # fmt: skip
+        run = self.launcher.start(plan)
+        self.allowed[len(self.runs)] = allowed
+        self.runs.append(run)
+        return run
+
+    def run(self, *words: str | Path, **how: Any) -> Run:
+        """Run a command to its end, and count what happened to it."""
+        run = self.start(*words, **how)
+        run.wait()
+        self.count.faults += len(run.hits)
+        self.count.kills += run.status == -9
+        return run
+
+    def look(self) -> dict[bytes, oracle.Thing]:
+        """Everything in the configured folders and beside them."""
+        return oracle.look(self.inbox, *(self.root / name for name in OUTCOMES), self.beside)
+
+    def rows(self) -> list[Mapping[str, Any]]:
+        """The rows of `files`."""
+        return list(oracle.read_ledger(self.root / "results.db").files)
+
+    def wait_until_filed(self, run: Run, deadline_s: float = 60.0) -> None:
+        """Wait until a running service has filed all that was dropped."""
+        end = time.monotonic() + deadline_s
+        wanted = sum(drop.ends != "waiting" for drop in self.dropped)
+        while True:
+            rows = self.rows()
+            if len(rows) >= wanted and not any(row["state"] == "recorded" for row in rows):
+                return
+            assert run.status is None, run.text()
+            assert time.monotonic() < end, run.text()
+            time.sleep(0.02)
+
+    # ------------------------------------------------------------------ the verdict
+
+    def evidence(self, **others: Any) -> Evidence:
+        # A first start has its own tests; here a kill may come before its folders are there.
+        logs = [line for run in self.runs for line in run.lines()]
+        return Evidence(**{
+            "root": self.root, "inbox": self.inbox, "database": self.root / "results.db",
+            "dropped": list(self.dropped), "before": self.before, "after": self.look(),
+            "beside": [self.beside], "log": logs, "model_sha256": self.model_sha256,
+            "statuses": [
+                (run.status, self.allowed[number]) for number, run in enumerate(self.runs)
+                if run.status is not None
+            ],
+            **others,
+        })  # fmt: skip
+
+    def look_after_fault(self) -> None:
+        """Ask the oracle for what must hold at every moment, recovered or not."""
+        self._require_no(oracle.judge(self.evidence(rest=False)))
+
+    def finish(self, *, again: bool = True, **evidence: Any) -> None:
+        """Let the plain service finish, then again, and ask the oracle for everything."""
+        stays = any(drop.ends == "waiting" for drop in self.dropped)
+        self.run("run", "--once", allowed=(0, 1) if stays else (0,))
+        after = self.look()
+        if again:
+            self.run("run", "--once", allowed=(0, 1) if stays else (0,))
+            evidence = {"again": self.look(), "rows_again": self.rows(), **evidence}
+        self.judge(after=after, **evidence)
+
+    def judge(self, **evidence: Any) -> None:
+        """Ask the oracle for everything, now."""
+        self.judged = True
+        self._require_no(oracle.judge(self.evidence(**evidence)))
+
+    def _require_no(self, violations: Sequence[Violation]) -> None:
+        self.count.lost += sum(each.kind == "lost" for each in violations)
+        self.count.twice += sum(each.kind == "twice" for each in violations)
+        assert not violations, "\n".join(
+            [f"run {self.number}:", *map(str, violations[:20]), *self._what_happened()]
+        )
+
+    def _what_happened(self) -> list[str]:
+        told = []
+        for run in self.runs:
+            told.append(f"--- {' '.join(run.plan.words[:4])} → {run.status}, hits {run.hits}")
+            told += run.lines()[-15:]
+        return told
+
+    @contextlib.contextmanager
+    def ending(self) -> Iterator["Case"]:
+        """End what still runs, and leave no folder behind."""
+        try:
+            yield self
+        finally:
+            for run in self.runs:
+                if run.status is None:
+                    run.kill()
+            if self._elsewhere is not None:
+                shutil.rmtree(self._elsewhere)
+
+
+def _sha256(content: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(content).hexdigest()

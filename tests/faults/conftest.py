@@ -1,0 +1,106 @@
+"""The scenarios of tests/faults: how often each runs, what is counted, and the table at the end."""
+
+import contextlib
+import functools
+import random
+import shutil
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import build
+from tests.faults.case import Case
+from tests.faults.launch import Launcher
+from tests.faults.tally import SCENARIOS, Tally
+
+_TALLY = pytest.StashKey[Tally]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "scenario(T, quick, long): one of the fault scenarios, and this test's runs of it",
+    )
+    long = config.getoption("--long")
+    file = Path(config.getoption("--faults-file")) if long else None
+    config.stash[_TALLY] = Tally(file)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The long form takes hours: its tests have no time limit of their own."""
+    if config.getoption("--long"):
+        for item in items:
+            if item.get_closest_marker("scenario"):
+                item.add_marker(pytest.mark.timeout(0))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    config = terminalreporter.config
+    tally = config.stash[_TALLY]
+    if tally.counts:
+        long = config.getoption("--long")
+        terminalreporter.section("fault scenarios, " + ("long form" if long else "quick form"))
+        for line in tally.table(long=long):
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def launcher() -> Iterator[Launcher]:
+    with Launcher().ending() as launcher:
+        yield launcher
+
+
+@pytest.fixture(scope="session")
+def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model file of the stub engine; the real one sees nothing but brightness with it."""
+    return build.model_file(tmp_path_factory.mktemp("toy") / "toy.safetensors")
+
+
+@pytest.fixture
+def case(request: pytest.FixtureRequest, tmp_path: Path, launcher: Launcher,
+         toy_model: Path) -> Iterator[Case]:  # fmt: skip
+    """One case that is no run of a scenario: nothing is counted."""
+    made = Case(tmp_path / "case", launcher, toy_model, (0, 1), long=False, dice=random.Random(0))
+    with made.ending() as case:
+        yield case
+
+
+@pytest.fixture
+def rounds(
+    request: pytest.FixtureRequest, tmp_path: Path, launcher: Launcher, toy_model: Path
+) -> Iterator[Iterator[Case]]:
+    """A case for each run of the scenario that the test is marked with, until there were enough.
+
+    Each must ask the oracle, by `finish` or `judge`. Its folder goes when it has passed.
+    """
+    marker = request.node.get_closest_marker("scenario")
+    assert marker is not None, "mark it with scenario(T, quick=…, long=…)"
+    (scenario,) = marker.args
+    assert scenario in SCENARIOS
+    long: bool = request.config.getoption("--long")
+    wanted: int = marker.kwargs["long" if long else "quick"]
+    tally = request.config.stash[_TALLY]
+    test = request.node.nodeid.rpartition("/")[2]
+    make = functools.partial(Case, launcher=launcher, model=toy_model, long=long)
+    cases = _rounds(tally, (scenario, test), wanted, tmp_path, make)
+    with contextlib.closing(cases):
+        yield cases
+
+
+def _rounds(
+    tally: Tally, which: tuple[str, str], wanted: int, tmp_path: Path, make: Callable[..., Case]
+) -> Generator[Case, None, None]:
+    while (number := tally.of(*which).runs) < wanted:
+        dice = random.Random(f"{which[1]} {number}")
+        made = make(tmp_path / str(number), numbers=(number, wanted), dice=dice)
+        with made.ending() as case:
+            try:
+                yield case
+                assert case.judged, "the oracle was not asked"
+            except BaseException:
+                case.count.runs = 0  # what it lost counts; the next session tries it again
+                raise
+            finally:
+                tally.add(*which, case.count)
+        shutil.rmtree(case.folder)

@@ -1,0 +1,230 @@
+"""Runs the real command with named functions replaced by "kill me here", and the like.
+
+    python -m tests.faults.crash_at PLAN          one command, in an interpreter of its own
+    python -m tests.faults.crash_at --serve       a command for each line of standard input, each
+                                                  in a process forked from here, which has all
+                                                  modules at hand: a start costs hundredths
+
+A plan is JSON, see `launch.Plan`. The product knows nothing of any of this.
+"""
+
+import ctypes
+import errno
+import functools
+import importlib
+import json
+import os
+import select
+import signal
+import sys
+import types
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+_PR_SET_PDEATHSIG = 1  # no run outlives the tests
+ENGINE, STUB = "gdwatch.engine", "tests.faults.stub_engine"
+
+# Where a run can be hit, by the steps of a batch; `os.` is the module as seen by that one.
+POINTS = {
+    "C0.root": "gdwatch.root:prepare",
+    "C0.schema": "gdwatch.schema:upgrade",
+    "C0.ledger": "gdwatch.ledger:open_ledger",
+    "C0.recover": "gdwatch.service:_Service._grant_wishes",
+    "C1.list": "gdwatch.inbox:Inbox.ready",
+    "C3.open": "gdwatch.service:open_drop",
+    "C4.give": "gdwatch.pipeline:Pipeline.offer",
+    "C4.decoded": "gdwatch.decoding:Decoding.finish",
+    "C4.sync": "gdwatch.filing:sync_contents",
+    "C5.judge": "gdwatch.judging:Judging.judge",
+    "C5.decide": "gdwatch.decide:decide",
+    "C5.choose": "gdwatch.record:choose",
+    "C6.record": "gdwatch.service:record",
+    "C6.insert": "gdwatch.ledger:Pen.insert_files",
+    "C6.send": "gdwatch.ledger:Pen.send",
+    "C6.commit": "sqlalchemy.engine.default:DefaultDialect.do_commit",
+    "C7.move": "gdwatch.filing:move",
+    "C7.rename": "gdwatch.filing:_rename",
+    "C7.link": "gdwatch.filing:_link",
+    "C7.elsewhere": "gdwatch.pending:_Round._send_elsewhere",
+    "C8.sync": "gdwatch.folders:Handles.sync",
+    "C8.fsync": "gdwatch.folders:os.fsync",
+    "C8.mkdir": "gdwatch.folders:os.mkdir",
+    "C9.mark": "gdwatch.ledger:Pen.mark_filed",
+    "C9.filed": "gdwatch.service:file_pending",
+    "X.copy": "gdwatch.filing:_copy",
+    "X1.open": "gdwatch.filing:_publish_copy",
+    "X2.write": "gdwatch.filing:_write_all",
+    "X2.digest": "gdwatch.filing:digest",
+    "X3.mode": "gdwatch.filing:os.fchmod",
+    "X3.times": "gdwatch.filing:os.utime",
+    "X3.fsync": "gdwatch.filing:os.fsync",
+    "X4.link": "gdwatch.filing:os.link",
+    "X6.unlink": "gdwatch.filing:os.unlink",
+    "W.wish": "gdwatch.rejudge:send",
+    "W.correct": "gdwatch.history:correct",
+    "W.see": "gdwatch.wishes:see_to",
+    "W.filed": "gdwatch.wishes:file_pending",
+    "W.current": "gdwatch.rejudge:Rejudging._make_current",
+}
+MODULES = (
+    "gdwatch.cli", "gdwatch.service", "gdwatch.rejudge", "gdwatch.wishes", "gdwatch.history",
+    "gdwatch.commands.correct", "gdwatch.commands.requeue", "gdwatch.commands.reprocess",
+    "sqlalchemy.dialects.sqlite", "alembic.command",
+)  # fmt: skip
+
+
+def replace(target: str, wrapped: Callable[[Any], Any]) -> None:
+    """Put `wrapped(original)` in the place of `module:attribute` or `module:Class.attribute`.
+
+    A module reached through another one, `gdwatch.filing:os.link`, is replaced there alone.
+    """
+    module, _, path = target.partition(":")
+    owner: Any = importlib.import_module(module)
+    *steps, name = path.split(".")
+    for step in steps:
+        inner = getattr(owner, step)
+        if isinstance(inner, types.ModuleType) and not hasattr(inner, "__is_ours__"):
+            copy = types.ModuleType(inner.__name__)
+            copy.__dict__.update(inner.__dict__, __is_ours__=True)
+            setattr(owner, step, copy)
+            inner = copy
+        owner = inner
+    setattr(owner, name, wrapped(getattr(owner, name)))
+
+
+def function(name: str) -> Callable[..., Any]:
+    """The function that `module:function` names."""
+    module, _, path = name.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), path)
+    return found
+
+
+def plant(fault: Mapping[str, Any], told: Path) -> None:
+    """Let a fault happen before or after certain calls of one function, counted from 1."""
+    at, when = fault["at"], fault["when"]
+    first, last = fault["nth"], fault["until"]
+    calls = 0
+
+    def strike() -> None:
+        with told.open("a") as file:
+            file.write(f"{at} {when} {calls}\n")
+        for act in fault["do"]:
+            _do(act)
+
+    def wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def called(*given: Any, **named: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            hit = first <= calls and (last is None or calls <= last)
+            if hit and when == "before":
+                strike()
+            try:
+                return original(*given, **named)
+            finally:
+                if hit and when == "after":
+                    strike()
+
+        return called
+
+    replace(POINTS.get(at, at), wrapped)
+
+
+def _do(act: Any) -> None:
+    """A signal to oneself (`SIGKILL`), an error of the system (`EIO`), or a call."""
+    if isinstance(act, dict):
+        function(act["call"])(**act["given"])
+    elif hasattr(signal, act):
+        os.kill(os.getpid(), getattr(signal, act))
+    else:
+        number = getattr(errno, act)
+        raise OSError(number, os.strerror(number))
+
+
+def use_stub() -> None:
+    """Start the stub where the product starts its engine."""
+
+    def wrapped(original: Any) -> Any:
+        def child(module: str, *given: Any) -> Any:
+            return original(STUB if module == ENGINE else module, *given)
+
+        return child
+
+    replace("gdwatch.judging:Child", wrapped)
+
+
+def run(plan: Mapping[str, Any]) -> None:
+    """Become the command that a plan describes; never returns."""
+    log = os.open(plan["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    answer = os.open(plan["answer"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for descriptor, number in ((nothing, 0), (answer, 1), (log, 2)):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    os.chdir(plan["folder"])
+    for name, value in plan["environment"].items():
+        os.environ[name] = value
+    if plan["engine"] == "stub":
+        use_stub()
+    for name, given in plan["before"]:
+        function(name)(**given)
+    for fault in plan["faults"]:
+        plant(fault, Path(plan["told"]))
+    sys.argv = ["gdwatch", *plan["words"]]
+    from gdwatch import cli
+
+    cli.main()
+
+
+def serve() -> None:
+    """Fork a command for each plan that comes in; say when it began and how it ended."""
+    for module in MODULES:
+        importlib.import_module(module)
+    bell, ring = os.pipe()
+    os.set_blocking(ring, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(ring, warn_on_full_buffer=False)
+    rest = b""
+    while True:
+        ready, _, _ = select.select([0, bell], [], [])
+        if bell in ready:
+            os.read(bell, 4096)
+            _tell_ended()
+        if 0 in ready:
+            read = os.read(0, 1 << 20)
+            if not read:
+                return
+            *lines, rest = (rest + read).split(b"\n")
+            for line in lines:
+                pid = os.fork()
+                if pid == 0:
+                    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+                    signal.set_wakeup_fd(-1)
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    os.close(bell)
+                    os.close(ring)
+                    run(json.loads(line))
+                _tell({"started": pid})
+
+
+def _tell_ended() -> None:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        _tell({"ended": pid, "status": os.waitstatus_to_exitcode(status)})
+
+
+def _tell(news: Mapping[str, int]) -> None:
+    os.write(1, json.dumps(news).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--serve":
+        serve()
+    else:
+        run(json.loads(Path(sys.argv[1]).read_bytes()))
