@@ -17,6 +17,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError, features
 
+from gdwatch.ending import ends_early
 from gdwatch.values import Header, RejectedReason
 
 try:
@@ -83,6 +84,10 @@ def decode(content: bytes, limits: Limits, look: Callable[[Image.Image], T]) -> 
                 image = _open(content)
                 header = _header(image)
             _require_few_pixels(header, limits)
+            if ends_early(
+                content
+            ):  # decoders stop at the first picture, or fill up what is missing
+                raise Refused("truncated", "the file ends before its picture does", header)
             photo = _upright(_rgb(image, content), image)
             header = Header(photo.width, photo.height, header.format)
             return header, look(photo)
@@ -208,42 +213,14 @@ def _from_deep(image: Image.Image) -> Image.Image:
 
 def _is_cut(content: bytes, error: Exception) -> bool:
     """Whether the data of a file that could not be decoded end before its picture does."""
-    if len(content) < _SHORTEST_HEADER:
-        return True
-    if content.startswith(b"\xff\xd8"):
-        scan = _first_scan(content)
-        return scan is None or content.find(b"\xff\xd9", scan) < 0
-    if content.startswith(b"\x89PNG"):
-        return not content.rstrip(b"\0").endswith(b"IEND\xaeB`\x82")
-    if content.startswith(b"RIFF"):
-        return len(content) < 8 + int.from_bytes(content[4:8], "little")
-    if content[4:8] == b"ftyp":
-        return _boxes_end(content) > len(content)
     words = str(error).lower()
-    return isinstance(error, EOFError) or "truncated" in words or "not enough" in words
-
-
-def _first_scan(content: bytes) -> int | None:
-    """Where a JPEG's first scan begins, its thumbnail's passed over (ITU-T T.81, B.1.1)."""
-    at = 2
-    while at + 4 <= len(content) and content[at] == 0xFF:
-        if content[at + 1] == 0xDA:
-            return at
-        at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
-    return None if at + 4 > len(content) else at
-
-
-def _boxes_end(content: bytes) -> int:
-    """Where the last top-level box of an ISO base media file (ISO/IEC 14496-12) should end."""
-    at = 0
-    while at + 8 <= len(content):
-        size = int.from_bytes(content[at : at + 4], "big")
-        if size == 1:
-            size = int.from_bytes(content[at + 8 : at + 16], "big")
-        if size < 8:  # 0: to the end of the file
-            return len(content)
-        at += size
-    return at if at >= len(content) else len(content) + 1
+    return (
+        len(content) < _SHORTEST_HEADER
+        or ends_early(content)
+        or isinstance(error, EOFError)
+        or "truncated" in words
+        or "not enough" in words
+    )
 
 
 def _one_line(error: Exception) -> str:

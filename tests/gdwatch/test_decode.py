@@ -258,6 +258,18 @@ def test_a_cut_photograph_is_truncated_and_never_classified(format_: str) -> Non
     assert reasons == ["truncated"] * 15
 
 
+@pytest.mark.parametrize("format_", ["GIF", "TIFF", "WEBP", "PNG"])
+def test_a_file_cut_behind_its_first_picture_is_truncated(format_: str) -> None:
+    content = encode(photo(), format_, save_all=True, append_images=[photo().rotate(180)])
+    assert refused(content[: len(content) * 15 // 16]).reason == "truncated"
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"])
+def test_a_packed_tiff_that_is_cut_is_truncated(compression: str) -> None:
+    content = encode(photo(), "TIFF", compression=compression)
+    assert {refused(content[:cut]).reason for cut in range(70, len(content), 99)} == {"truncated"}
+
+
 def test_a_cut_photograph_with_a_thumbnail_is_truncated() -> None:
     thumbnail = encode(photo((40, 30)), "JPEG")
     ifd0 = struct.pack(">HI", 0, 14)
