@@ -10,7 +10,7 @@ import struct
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import simplejpeg
@@ -38,6 +38,8 @@ FORMATS += ["HEIF"] if _HAS_HEIF else []
 _FOREIGN = (b"\xff\x0a", b"\0\0\0\x0cJXL ", b"<svg", b"8BPS", b"FUJIFILMCCD-RAW")
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis"}
 _SHORTEST_HEADER = 64  # bytes; with fewer, no format can say what it is
+_ROWS = 256  # of a deep picture scaled together: as floats, all of them take eight times the memory
+_LONGEST_SIDE = 2**31 - 1  # pixels; a TIFF may claim more than any database holds
 _BACKGROUND = (128, 128, 128)  # under transparent pixels, whose own colour is often nonsense
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -81,6 +83,7 @@ def decode(content: bytes, limits: Limits, look: Callable[[Image.Image], T]) -> 
                     # Of a JPEG, opening reads EXIF as well: careless, but no reason to refuse a
                     # picture that decodes.
                     warnings.simplefilter("ignore", UserWarning)
+                _require_small_canvas(content, limits)
                 image = _open(content)
                 header = _header(image)
             _require_few_pixels(header, limits)
@@ -109,7 +112,7 @@ def _open(content: bytes) -> Image.Image:
         if format_ is None:
             raise Refused("not_an_image", "the first bytes are no image's") from error
         if format_ in FORMATS:
-            raise  # its first bytes are right, so what follows is broken
+            raise ValueError(f"begins like {format_}, and no reader takes it") from error
         raise Refused(
             "unsupported_format", f"{format_} is not one of {', '.join(FORMATS)}"
         ) from error
@@ -146,8 +149,23 @@ def _require_few_pixels(header: Header, limits: Limits) -> None:
         raise Refused(
             "too_many_pixels",
             f"{header.width}x{header.height} is more than max_pixels {limits.max_pixels}",
-            header,
+            header if max(header.width, header.height) <= _LONGEST_SIDE else None,
         )
+
+
+def _require_small_canvas(content: bytes, limits: Limits) -> None:
+    """Of WebP, whose reader takes memory for the whole canvas, twice, when a file is opened."""
+    first = content[12:16] if content[:4] == b"RIFF" and content[8:12] == b"WEBP" else b""
+    if first == b"VP8X":
+        width, height = (int.from_bytes(content[at : at + 3], "little") + 1 for at in (24, 27))
+    elif first == b"VP8L":
+        bits = int.from_bytes(content[21:25], "little")
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    elif first == b"VP8 ":
+        width, height = (int.from_bytes(content[at : at + 2], "little") & 0x3FFF for at in (26, 28))
+    else:
+        return
+    _require_few_pixels(Header(width, height, "WEBP"), limits)
 
 
 def _orientation(read: Callable[[Image.Image], Image.Exif], image: Image.Image) -> int:
@@ -189,26 +207,33 @@ def _rgb(image: Image.Image, content: bytes) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         return _from_deep(image)
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        background = Image.new("RGBA", image.size, (*_BACKGROUND, 255))
-        return Image.alpha_composite(background, image).convert("RGB")
+        if image.mode != "RGBA":
+            image = image.convert("RGBA")
+        photo = Image.new("RGB", image.size, _BACKGROUND)
+        photo.paste(image, mask=image)
+        return photo
     return image.convert("RGB")
 
 
 def _from_deep(image: Image.Image) -> Image.Image:
     """Scale 16-bit, 32-bit and float grey to 8 bits; Pillow's own conversion would clip."""
-    values: NDArray[np.float64] = np.asarray(image, dtype=np.float64)
-    if image.mode.startswith("I;16"):
-        values = values / 257
-    else:
-        light = values[np.isfinite(values)]
-        low, high = (float(light.min()), float(light.max())) if light.size else (0.0, 0.0)
-        values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
-        if image.mode == "I" and low >= 0 and high <= 65535:
-            values = values / 257
-        else:
-            values = (values - low) * (255 / (high - low) if high > low else 0)
-    return Image.fromarray(values.round().clip(0, 255).astype(np.uint8)).convert("RGB")
+    values = np.asarray(image)
+    low, high = _range(values)
+    if image.mode.startswith("I") and low >= 0 and high <= 65535:
+        low, high = 0.0, 65535.0
+    scale = 255 / (high - low) if high > low else 0.0
+    grey = np.empty(values.shape, np.uint8)
+    for row in range(0, len(values), _ROWS):
+        some = values[row : row + _ROWS].astype(np.float64)
+        some = (np.nan_to_num(some, nan=low, posinf=high, neginf=low) - low) * scale
+        grey[row : row + _ROWS] = some.round().clip(0, 255)
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _range(values: NDArray[Any]) -> tuple[float, float]:
+    """The least and the greatest of the finite values; 0 where there are none."""
+    light = values if values.dtype.kind in "iu" else values[np.isfinite(values)]
+    return (float(light.min()), float(light.max())) if light.size else (0.0, 0.0)
 
 
 def _is_cut(content: bytes, error: Exception) -> bool:

@@ -4,7 +4,6 @@ import subprocess
 import sys
 import warnings
 import zlib
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -16,6 +15,7 @@ from gdwatch.decode import FORMATS, Limits, Refused, decode, sniff
 from gdwatch.values import Header
 from tests import build
 from tests.build import encode
+from tests.faults.corpus import HEADERS
 
 LIMITS = Limits(max_pixels=64_000_000)
 SIDE = 32
@@ -376,25 +376,6 @@ def test_the_limit_of_pixels_is_met_and_passed(format_: str) -> None:
     assert "160x120 is more than max_pixels 19199" in error.detail
 
 
-def png_bomb(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        sum_ = struct.pack(">I", zlib.crc32(kind + body))
-        return struct.pack(">I", len(body)) + kind + body + sum_
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
-
-
-def gif_bomb(width: int, height: int) -> bytes:
-    frame = b"," + struct.pack("<HHHHB", 0, 0, width, height, 0) + b"\x08\x01\0\0"
-    return b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + bytes(6) + frame + b";"
-
-
-def bmp_bomb(width: int, height: int) -> bytes:
-    info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
-    return b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + info
-
-
 # Decodes standard input within 1 GiB of address space, as a worker does, and says what it took.
 WITHIN_A_WORKER = """
 import resource, sys
@@ -404,7 +385,8 @@ space = 1 << 30
 resource.setrlimit(resource.RLIMIT_AS, (space, space))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
-    decode(sys.stdin.buffer.read(), Limits(64_000_000), 32)
+    header, _ = decode(sys.stdin.buffer.read(), Limits(64_000_000), lambda photo: photo.size)
+    print(header.width)
 except Refused as refused:
     taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     print(refused.reason, refused.header.width, taken < 10_000)
@@ -418,9 +400,29 @@ def within_a_worker(content: bytes) -> str:
     return ended.stdout.decode() or ended.stderr.decode()
 
 
-@pytest.mark.parametrize("bomb", [png_bomb, gif_bomb, bmp_bomb])
-def test_a_bomb_is_refused_by_its_header(bomb: Callable[[int, int], bytes]) -> None:
-    assert within_a_worker(bomb(40_000, 40_000)) == "too_many_pixels 40000 True\n"
+@pytest.mark.parametrize("name", ["png", "gif", "bmp", "jpeg", "tiff"])
+def test_a_bomb_is_refused_by_its_header(name: str) -> None:
+    content = HEADERS[name](40_000, 40_000)
+    assert within_a_worker(content) == "too_many_pixels 40000 True\n"
+
+
+@pytest.mark.parametrize("name", ["webp", "webp lossless"])
+def test_a_webp_bomb_is_refused_before_its_reader_takes_memory_for_its_canvas(name: str) -> None:
+    assert within_a_worker(HEADERS[name](16_000, 16_000)) == "too_many_pixels 16000 True\n"
+
+
+@pytest.mark.parametrize("sides", [(2**64 - 1, 2**64 - 1), (2**64 - 1, 1), (1, 2**32)])
+def test_sides_that_no_database_can_hold_are_not_recorded(sides: tuple[int, int]) -> None:
+    error = refused(HEADERS["tiff big"](*sides))
+    assert (error.reason, error.header) == ("too_many_pixels", None)
+    assert f"{sides[0]}x{sides[1]}" in error.detail
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "I;16", "CMYK"])
+def test_the_largest_picture_allowed_needs_no_more_memory_than_a_worker_has(mode: str) -> None:
+    format_ = "JPEG" if mode == "CMYK" else "PNG"
+    image = Image.new(mode, (8_000, 8_000), 100)
+    assert within_a_worker(encode(image, format_)) == "8000\n"
 
 
 def test_a_small_file_of_many_pixels_is_refused_without_memory() -> None:
