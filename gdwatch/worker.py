@@ -6,6 +6,7 @@ Limited in memory, and allowed to write nothing: what a hostile picture breaks i
 import hashlib
 import os
 import resource
+import sys
 import time
 from dataclasses import asdict
 
@@ -30,6 +31,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (space, space))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _silence_decoders()
     children.send(channel, {"ready": True})
     while True:
         packet, descriptors = children.receive(channel, descriptors=1)
@@ -39,6 +41,15 @@ def main() -> None:
         answer = serve(descriptors[0], slots, slot, limits)
         os.close(descriptors[0])
         children.send(channel, {"slot": slot, type(answer).__name__: asdict(answer)})
+
+
+def _silence_decoders() -> None:
+    """Keep what C libraries print of a picture out of the service's log; our own words stay."""
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
 
 
 def serve(descriptor: int, slots: Slots, slot: int, limits: Limits) -> Photo | Refusal:

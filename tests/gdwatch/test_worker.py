@@ -2,10 +2,13 @@ import os
 import resource
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import IO
 
 import pytest
+from PIL import Image
 
 from gdwatch.children import Child, Died, Packet
 from gdwatch.layout import Layout
@@ -71,6 +74,34 @@ def test_a_descriptor_is_read_from_its_beginning(worker: Child, tmp_path: Path) 
     worker.send({"slot": 0}, [descriptor])
     assert "Photo" in wait_until(worker.receive)
     os.close(descriptor)
+
+
+def test_what_decoders_say_of_a_picture_is_not_printed(slots: Slots, tmp_path: Path) -> None:
+    image = Image.fromarray(build.pixels(1))
+    packed = build.encode(image, "TIFF", compression="tiff_adobe_deflate")
+    torn = packed[:100] + bytes(200) + packed[300:]  # libtiff says on standard error what it minds
+    with printed() as stream:
+        child = started(slots)
+    assert answer(child, written(tmp_path, torn))["Refusal"]["reason"] == "damaged"
+    child.end()
+    assert stream.read() == ""
+
+
+@contextmanager
+def printed() -> Iterator[IO[str]]:
+    """What children print that are started meanwhile, to be read when they have ended.
+
+    A pipe, because a worker may write no file.
+    """
+    read, write = os.pipe()
+    ours = os.dup(2)
+    os.dup2(write, 2)
+    os.close(write)
+    try:
+        yield os.fdopen(read)
+    finally:
+        os.dup2(ours, 2)
+        os.close(ours)
 
 
 def test_what_cannot_be_read_is_unreadable(worker: Child, tmp_path: Path) -> None:
