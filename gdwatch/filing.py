@@ -18,6 +18,7 @@ from enum import Enum, auto
 from typing import Literal
 
 from gdwatch.folders import Folders, Handles, make_durable
+from gdwatch.read import modified_ns
 from gdwatch.values import Entry, Outcome
 
 _RENAME_NOREPLACE = 1
@@ -153,7 +154,7 @@ def move(entry: Entry, handles: Handles, held: int | None) -> Moved:
 def changed_since(entry: Entry, held: int) -> bool:
     """Whether the file was written to after it was read."""
     now = os.fstat(held)
-    return (now.st_size, now.st_mtime_ns) != (entry.size_bytes, entry.modified_ns)
+    return (now.st_size, modified_ns(now)) != (entry.size_bytes, entry.modified_ns)
 
 
 def stable_digest(descriptor: int) -> tuple[os.stat_result, str]:
@@ -210,7 +211,7 @@ def _is_as_recorded(
     # In the inbox another time means another drop. In an answer folder it means that someone
     # has touched the file: its bytes decide.
     is_drop = handles.folders.outcome_of(entry.source) is None
-    if is_drop and found.st_mtime_ns != entry.modified_ns:
+    if is_drop and modified_ns(found) != entry.modified_ns:
         return False
     if held is not None:
         return os.path.samestat(found, os.fstat(held))
@@ -222,7 +223,7 @@ def _has_content(path: bytes, entry: Entry, handles: Handles) -> bool:
     if found is None or not stat.S_ISREG(found.st_mode) or found.st_size != entry.size_bytes:
         return False
     if entry.sha256 is None:
-        return found.st_mtime_ns == entry.modified_ns
+        return modified_ns(found) == entry.modified_ns
     return digest_at(handles.parent(path)) == entry.sha256
 
 

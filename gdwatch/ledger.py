@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from gdwatch import names, schema
 from gdwatch.database import connect, identity_of, translated, url_of, use_write_ahead_log
 from gdwatch.errors import ActionNeeded, Trouble
+from gdwatch.read import modified_ns
 from gdwatch.settings import Settings
 from gdwatch.tables import batches, files, models, results, roots
 from gdwatch.values import Batch, Decision, Drop, Entry, Judged, Outcome, Photo, Reason, Serving
@@ -265,7 +266,7 @@ class Pen:
             file_id,
             sha256=sha256,
             size_bytes=status.st_size,
-            modified_ns=status.st_mtime_ns,
+            modified_ns=modified_ns(status),
             state="recorded",
             source_path=self.ledger.text(source),
             path=self.ledger.text(target),

@@ -14,6 +14,7 @@ from gdwatch.errors import Trouble
 from gdwatch.filing import Moved
 from gdwatch.folders import Folders, Handles
 from gdwatch.ledger import Ledger
+from gdwatch.read import modified_ns
 from gdwatch.record import choose
 from gdwatch.values import Entry
 
@@ -170,7 +171,7 @@ class _Round:
             target=target,
             sha256=sha256,
             size_bytes=status.st_size,
-            modified_ns=status.st_mtime_ns,
+            modified_ns=modified_ns(status),
         )
 
 

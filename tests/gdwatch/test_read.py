@@ -1,12 +1,13 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from gdwatch.folders import Handles
-from gdwatch.read import Skipped, open_drop
+from gdwatch.read import Skipped, modified_ns, open_drop
 from gdwatch.values import Drop, Opened
 from tests import build
 
@@ -24,6 +25,13 @@ def test_a_drop_is_opened(root: Path) -> None:
     found = opened(root, drop)
     assert isinstance(found, Opened)
     assert found.drop == drop
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(2**34, 2**63 - 1), (-(2**34), -(2**63))])
+def test_a_date_that_no_database_knows_is_the_nearest_that_it_does(seconds: int, kept: int) -> None:
+    with tempfile.TemporaryFile(dir="/dev/shm") as file:  # a file system that knows such years
+        os.utime(file.fileno(), (0, seconds))
+        assert modified_ns(os.fstat(file.fileno())) == kept
 
 
 def test_a_drop_that_went_away_is_skipped(root: Path) -> None:

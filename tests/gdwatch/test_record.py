@@ -58,6 +58,17 @@ def test_a_refused_file_has_no_label_and_no_batch(world: World) -> None:
     assert row["model_id"] is not None
 
 
+def test_a_file_from_a_time_that_no_database_knows_is_recorded_and_filed(world: World) -> None:
+    path = world.drop("a.jpg")
+    wanted = 13_569_465_600 * 10**9  # in the year 2400
+    os.utime(path, ns=(0, wanted))
+    if path.stat().st_mtime_ns != wanted:
+        pytest.skip("this file system knows no year 2400")
+    (entry,) = world.record(world.judged(path))
+    assert world.file().filed == [entry.id]
+    assert (world.root / "male" / "a.jpg").stat().st_mtime_ns == wanted
+
+
 def test_a_file_too_large_to_be_read_has_no_hash(world: World) -> None:
     judged = world.judged(world.drop("a.jpg"), "rejected")
     refusal = Refusal("too_many_bytes", "12 bytes are more than max_bytes 4")
