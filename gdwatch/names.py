@@ -5,6 +5,7 @@ So a name can neither break a line nor steer a terminal, and the text gives the 
 """
 
 import re
+import shlex
 import unicodedata
 
 _ESCAPED = re.compile(rb"\\x([0-9a-f]{2})|\\\\")
@@ -23,6 +24,15 @@ def _shown(character: str) -> str:
         raw = character.encode("utf-8", "surrogateescape")
         return "".join(f"\\x{byte:02x}" for byte in raw)
     return character
+
+
+def to_shell(name: bytes) -> str:
+    """Write a name for a command that a person will paste into a shell: quoted, on one line."""
+    if to_text(name) == (text := name.decode("utf-8", "replace")):
+        return shlex.quote(text)
+    bare = re.compile(rb"[^A-Za-z0-9_./~-]")
+    escaped = bare.sub(lambda found: b"\\x%02x" % ord(found[0]), name)
+    return f"$'{escaped.decode()}'"
 
 
 def to_bytes(text: str) -> bytes:

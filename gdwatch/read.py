@@ -4,6 +4,7 @@ import os
 import stat
 from dataclasses import dataclass
 
+from gdwatch import names
 from gdwatch.folders import Handles
 from gdwatch.values import Drop, Identity, Opened
 
@@ -33,14 +34,13 @@ def modified_ns(status: os.stat_result) -> int:
 
 def open_drop(drop: Drop, handles: Handles) -> Opened | Skipped:
     """Open a drop that may be read now and moved later."""
-    path = os.fsdecode(drop.path)
     try:
         folder, name = handles.parent(drop.path)
         descriptor = os.open(name, _FILE, dir_fd=folder)
     except (FileNotFoundError, NotADirectoryError):
         return Skipped("vanished")
     except PermissionError:
-        return Skipped("permission", f"setfacl -m u:{os.geteuid()}:r {path!r}")
+        return Skipped("permission", f"setfacl -m u:{os.geteuid()}:r {names.to_shell(drop.path)}")
     except OSError as error:  # a link where a file or folder was a moment ago
         return Skipped("changed", error.strerror or "")
     status = os.fstat(descriptor)
@@ -49,7 +49,8 @@ def open_drop(drop: Drop, handles: Handles) -> Opened | Skipped:
         return Skipped("changed")
     if not _may_be_moved(folder, status):
         os.close(descriptor)
-        return Skipped("permission", f"setfacl -m u:{os.geteuid()}:rwx {os.path.dirname(path)!r}")
+        holder = names.to_shell(os.path.dirname(drop.path))
+        return Skipped("permission", f"setfacl -m u:{os.geteuid()}:rwx {holder}")
     return Opened(drop, descriptor)
 
 

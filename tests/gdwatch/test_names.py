@@ -1,7 +1,8 @@
 import os
+import subprocess
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gdwatch import names
@@ -23,6 +24,17 @@ def test_the_text_is_one_line_of_utf_8_that_steers_nothing(name: bytes) -> None:
     assert text.encode().decode() == text
     assert len(text.splitlines()) <= 1
     assert not any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text)
+
+
+@given(PATHS.filter(bool))
+@example(b"'$(touch x)")
+@example(b"a\n`id`\xff'")
+@settings(max_examples=25, deadline=None)
+def test_a_shell_takes_a_quoted_name_for_the_name_and_for_nothing_else(name: bytes) -> None:
+    text = names.to_shell(name)
+    assert len(text.splitlines()) == 1
+    told = subprocess.run(["bash", "-c", f"printf %s {text}"], capture_output=True, check=True)
+    assert (told.stdout, told.stderr) == (name, b"")
 
 
 @given(PATHS, PATHS)

@@ -117,20 +117,20 @@ def test_a_file_that_may_not_be_read_stays_with_the_command_that_mends_it(
 ) -> None:
     path = build.put(root, "private.jpg", b"1")
     path.chmod(0o600)
-    assert as_nobody() == f"private.jpg setfacl -m u:65534:r {str(path)!r}\n"
+    assert as_nobody() == f"private.jpg setfacl -m u:65534:r {path}\n"
 
 
 def test_a_file_in_a_folder_of_another_stays_with_the_command_that_mends_it(
     root: Path, as_nobody
 ) -> None:
     path = build.put(root, "theirs/a.jpg", b"1")
-    assert as_nobody() == f"a.jpg setfacl -m u:65534:rwx {str(path.parent)!r}\n"
+    assert as_nobody() == f"a.jpg setfacl -m u:65534:rwx {path.parent}\n"
 
 
 def test_a_file_of_another_in_a_sticky_folder_stays(root: Path, as_nobody) -> None:
     path = build.put(root, "sticky/a.jpg", b"1")
     path.parent.chmod(0o1777)
-    assert as_nobody() == f"a.jpg setfacl -m u:65534:rwx {str(path.parent)!r}\n"
+    assert as_nobody() == f"a.jpg setfacl -m u:65534:rwx {path.parent}\n"
 
 
 def test_a_file_that_may_be_read_and_moved_is_opened(root: Path, as_nobody) -> None:
