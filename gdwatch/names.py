@@ -8,6 +8,8 @@ import re
 import shlex
 import unicodedata
 
+# Would show what follows from right to left: another suffix, another reason.
+_TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _ESCAPED = re.compile(rb"\\x([0-9a-f]{2})|\\\\")
 
 
@@ -20,7 +22,7 @@ def _shown(character: str) -> str:
     if character == "\\":
         return r"\\"
     # Cc: control characters; Zl, Zp: line breaks beyond ASCII; Cs: bytes that were no UTF-8.
-    if unicodedata.category(character) in ("Cc", "Zl", "Zp", "Cs"):
+    if unicodedata.category(character) in ("Cc", "Zl", "Zp", "Cs") or character in _TURNING:
         raw = character.encode("utf-8", "surrogateescape")
         return "".join(f"\\x{byte:02x}" for byte in raw)
     return character

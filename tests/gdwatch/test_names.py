@@ -50,6 +50,7 @@ def test_two_names_have_two_texts(one: bytes, other: bytes) -> None:
         (b"a\\b", r"a\\b"),
         (b"\xff", r"\xff"),
         ("\u2028".encode(), r"\xe2\x80\xa8"),
+        ("a\u202egpj.exe".encode(), r"a\xe2\x80\xaegpj.exe"),
     ],
 )
 def test_a_name_is_shown_as_it_is_where_that_is_safe(name: bytes, text: str) -> None:
