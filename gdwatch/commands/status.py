@@ -1,17 +1,14 @@
 """`gdwatch status`: what the service is doing; works whether it runs or not."""
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
-from gdwatch import history, lock
+from gdwatch import history, lock, names
 from gdwatch.commands.answers import print_json
 from gdwatch.errors import GdwatchError
 from gdwatch.folders import Folders
@@ -29,11 +26,11 @@ def status(settings: Settings, *, watch: bool, json_: bool) -> None:
         if json_:
             print_json(answer)
         else:
-            Console().print(_table(answer))
+            print(*_lines(answer), sep="\n")
         return
     with Live(auto_refresh=False, screen=False) as live:
         for answer in _every_second(settings):
-            live.update(_table(answer), refresh=True)
+            live.update(Text("\n".join(_lines(answer)), no_wrap=True), refresh=True)
 
 
 def _every_second(settings: Settings) -> Iterator[dict[str, Any]]:
@@ -65,17 +62,15 @@ def look(settings: Settings) -> dict[str, Any]:
         "missing": tally.get("missing"),
         "skipped": told.skipped,
         "model": told.model,
-        "root": os.fsdecode(folders.root),
+        "root": names.to_text(folders.root),
     }
 
 
-def _table(answer: dict[str, Any]) -> Table:
-    table = Table(show_header=False, box=None)
+def _lines(answer: dict[str, Any]) -> Iterator[str]:
+    """One line a fact, however long a name is."""
     for name, value in answer.items():
         if name == "skipped":
-            table.add_row(name, str(len(value)))
-            for path, why in value.items():
-                table.add_row("", Text(f"{path}: {why}"))
+            yield f"{name:<9} {len(value)}"
+            yield from (f"{'':<9} {path}: {why}" for path, why in value.items())
         elif value is not None:
-            table.add_row(name, Text(str(value)))
-    return table
+            yield f"{name:<9} {value}"
