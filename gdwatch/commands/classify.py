@@ -103,20 +103,33 @@ def _from_stdin(separator: bytes) -> Iterator[bytes]:
 
 def _below(folder: bytes, ignored: tuple[str, ...]) -> Iterator[bytes]:
     """Regular files below a folder, sorted by name, in depth; links are not followed."""
+    levels = [_entries(folder, ignored)]  # no recursion: folders may be a thousand levels deep
+    while levels:
+        match next(levels[-1], None):
+            case None:
+                levels.pop()
+            case path, True:
+                levels.append(_entries(path, ignored))
+            case path, False:
+                yield path
+
+
+def _entries(folder: bytes, ignored: tuple[str, ...]) -> Iterator[tuple[bytes, bool]]:
+    """What lies in one folder, sorted by name: paths, and whether each is a folder."""
     try:
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
     except OSError:
-        yield folder  # its answer says why
+        yield folder, False  # its answer says why
         return
     for entry in entries:
         if any(fnmatch(os.fsdecode(entry.name), pattern) for pattern in ignored):
             continue
         path = folder.rstrip(b"/") + b"/" + entry.name
         if entry.is_dir(follow_symlinks=False):
-            yield from _below(path, ignored)
+            yield path, True
         elif entry.is_file(follow_symlinks=False):
-            yield path
+            yield path, False
 
 
 def _open(path: bytes) -> Opened | str:
@@ -227,8 +240,10 @@ def _jsonl(stream: TextIO, answers: Iterable[Answer]) -> Iterator[Answer]:
 
 
 def _csv(stream: TextIO, answers: Iterable[Answer]) -> Iterator[Answer]:
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    stream.write(",".join(COLUMNS) + "\n")
+    # Every text in quotes: where spreadsheets part columns at semicolons, a name with one in it
+    # would end its column, and a formula could follow.
+    writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     for answer in answers:
         writer.writerow(["" if value is None else _safe(value) for value in answer.values()])
         yield answer
