@@ -52,9 +52,12 @@ def read(file: Path) -> dict[str, list[Face]]:
     faces: dict[str, list[Face]] = defaultdict(list)
     try:
         with file.open(newline="", encoding="utf-8") as stream:
-            for row in csv.DictReader(stream):
+            rows = csv.DictReader(stream)
+            for row in rows:
+                if None in row.values():
+                    raise ValueError(f"line {rows.line_num} is cut short")
                 faces[row["path"]].append(_face(row))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, csv.Error) as error:
         raise GdwatchError(
             f"{file}: not a file of faces ({error})", f"its columns are {','.join(COLUMNS)}"
         ) from error

@@ -16,6 +16,9 @@ from train.publish import publish
 from train.recipe import Colour, Recipe
 
 CHECKPOINT = "checkpoint.pt"
+# What torch and the state dicts raise where a file is damaged, or of something else.
+DAMAGED = (OSError, RuntimeError, ValueError, LookupError, TypeError, EOFError,
+           AttributeError, pickle.UnpicklingError)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +180,7 @@ def load(folder: Path) -> Run:
         raise GdwatchError(
             f"{folder}: no {CHECKPOINT} in it", "train with `gdtrain fit`"
         ) from error
-    except (OSError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except DAMAGED as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise GdwatchError(
             f"{path}: not a checkpoint of this gdtrain ({first})", "train into another folder"

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from gdwatch import crop
-from gdwatch.decode import decode
+from gdwatch.decode import Refused, decode
 from gdwatch.errors import GdwatchError
 from gdwatch.locator import Found, Locator, find
 from gdwatch.prominence import prominence
@@ -105,7 +105,12 @@ def _look(path: str, places: Mapping[str, Place | None], side: int) -> tuple[Pix
     place = places.get(path)
     if place is None:
         raise GdwatchError(f"{path}: not in the data", "name what the folder was prepared from")
-    header, (photo, thumbnail) = decode(place.read(), LIMITS, partial(_both, side=side))
+    try:
+        header, (photo, thumbnail) = decode(place.read(), LIMITS, partial(_both, side=side))
+    except (Refused, OSError) as error:
+        raise GdwatchError(
+            f"{path}: can no longer be read ({error})", "prepare the photographs again"
+        ) from error
     return photo, thumbnail, header.width
 
 

@@ -24,6 +24,7 @@ from gdwatch.prominence import prominence
 from gdwatch.values import Box
 from train import stock
 from train.boxes import Face
+from train.checkpoint import DAMAGED
 from train.publish import make_folder, publish
 from train.scenes import Photograph, Stock, compose
 from train.sources import CLASSES, Entry
@@ -354,8 +355,9 @@ def _load(folder: Path) -> Run:
         run.average.load_state_dict(content["average"])
         run.optimizer.load_state_dict(content["optimizer"])
         run.losses = content["losses"]
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except DAMAGED as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
         raise GdwatchError(
-            f"{path}: not a run of `gdtrain locate` ({error})", "train into another folder"
+            f"{path}: not a run of `gdtrain locate` ({first})", "train into another folder"
         ) from error
     return run

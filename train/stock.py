@@ -86,5 +86,8 @@ def _filled(entry: Entry, found: Sequence[Face]) -> bool:
     """Whether one face fills its picture: such pictures are pasted, the others are cut."""
     if len(found) != 1 or entry.place is None:
         return False
-    with Image.open(io.BytesIO(entry.place.read())) as image:
-        return max(found[0].box.width, found[0].box.height) > _CLOSE * max(image.size)
+    try:
+        with Image.open(io.BytesIO(entry.place.read())) as image:
+            return max(found[0].box.width, found[0].box.height) > _CLOSE * max(image.size)
+    except OSError:
+        return False  # `read` leaves it out

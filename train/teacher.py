@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,13 +79,22 @@ def read(file: Path) -> Teacher:
         return ModelTeacher(model.load(model_file.read(file)))
     try:
         content = file.read_bytes()
-        rows = csv.DictReader(content.decode().splitlines())
-        by_path = {row["path"]: float(row["p_male"]) for row in rows}
-    except (OSError, ValueError, KeyError) as error:
+        rows = csv.DictReader(io.StringIO(content.decode(), newline=""))
+        by_path = {row["path"]: _share(row["p_male"], rows.line_num) for row in rows}
+    except (OSError, ValueError, KeyError, csv.Error) as error:
         raise GdwatchError(
             f"{file}: not a teacher's answers ({error})", f"its columns are {','.join(ANSWERS)}"
         ) from error
     return WrittenTeacher(hashlib.sha256(content).hexdigest(), by_path)
+
+
+def _share(text: str | None, line: int) -> float:
+    if text is None:
+        raise ValueError(f"line {line} is cut short")
+    share = float(text)
+    if not 0 <= share <= 1:
+        raise ValueError(f"line {line}: p_male {text} is not from 0 to 1")
+    return share
 
 
 def write(answers: Mapping[str, float], file: Path) -> None:

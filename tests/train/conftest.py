@@ -2,6 +2,7 @@
 
 import io
 import json
+import pickle
 import random
 import sys
 from collections.abc import Callable
@@ -56,6 +57,26 @@ TINY_SEED = TINY | {
     "network": {"arch": "seed", "stages": [[4], [8]], "grey": False, "dropout": 0.0},
     "phases": [{"size": 32, "epochs": 3}],
 }
+
+
+def saved(content: object) -> bytes:
+    """Return what torch writes of something."""
+    stream = io.BytesIO()
+    torch.save(content, stream)
+    return stream.getvalue()
+
+
+# What may stand in the place of a checkpoint.
+DAMAGED = {
+    "no checkpoint": b"not a checkpoint",
+    "empty": b"",
+    "cut short": saved({"recipe": "{}"})[:-100],
+    "a pickle cut short": pickle.dumps({"recipe": "{}"})[:-4],
+    "a tensor": saved(torch.zeros(3)),
+    "of something else": saved({"recipe": "{}"}),
+    "a number in the recipe's place": saved({"recipe": 3}),
+}
+
 
 torch.set_num_threads(1)  # such networks only wait for a second one
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +30,9 @@ from train.recipe import Augmentation, Pooled, Recipe
 from train.scenes import Photograph, Stock, compose, taught
 from train.sources import entries
 
-from .conftest import Untold
+from .conftest import DAMAGED, Untold
 
+HEADER = "path,x,y,width,height,score,landmarks\n"
 STILL = Augmentation(degrees=0, zoom=1, shift=0, brightness=0, contrast=0, grey=0)
 TINY = LocatorRecipe(
     seed=1, input=64, threshold=0.45, epochs=2, scenes=8, batch=4, lr=0.01, weight_decay=0,
@@ -55,8 +57,6 @@ def photograph(side: int = 200) -> Photograph:
 
 @given(st.dictionaries(st.text('ab/é ,"', min_size=1), st.lists(found, min_size=1, max_size=3)))
 def test_faces_come_back_as_they_were_written(kept: dict[str, list[Face]]) -> None:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "faces.csv"
         boxes.write(kept, file)
@@ -69,8 +69,14 @@ def test_faces_come_back_as_they_were_written(kept: dict[str, list[Face]]) -> No
             assert after.landmarks == pytest.approx(before.landmarks, abs=0.06)
 
 
-def test_a_broken_file_of_faces_is_named(tmp_path: Path) -> None:
-    (tmp_path / "faces.csv").write_text("path,x\na,b\n")
+@pytest.mark.parametrize(
+    "content",
+    ["path,x\na,b\n", HEADER + "a,1,2,3\n", HEADER + "a\n", HEADER + "a,1,2,3,4,0.9,1 x\n",
+     HEADER + 'a,1,2,3,4,0.9,"' + "1 " * 70_000],
+    ids=["columns", "cut short", "cut at the path", "no number", "a quote that does not end"],
+)  # fmt: skip
+def test_a_broken_file_of_faces_is_named(content: str, tmp_path: Path) -> None:
+    (tmp_path / "faces.csv").write_text(content)
     with pytest.raises(GdwatchError, match=r"faces.csv: not a file of faces"):
         boxes.read(tmp_path / "faces.csv")
 
@@ -219,12 +225,54 @@ def test_written_answers_teach_and_the_label_stands_in(prepared: Prepared, tmp_p
     said = read.answers(prepared, rows, torch.device("cpu"))
     assert said[0] == pytest.approx(0.25)
     assert (said[1:] == prepared.is_male()[1:]).all()
-    (tmp_path / "bad.csv").write_text("path,no\n")
     with file.open() as stream:
         assert next(csv.reader(stream)) == ["path", "p_male"]
-    (tmp_path / "bad.csv").write_text("path,p_male\nx,y\n")
+
+
+@pytest.mark.parametrize("row", ["x,y", "x", "x,1.5", "x,-0.1", "x,nan"])
+def test_broken_answers_are_named(row: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_text(f"path,p_male\nok,0.5\n{row}\n")
     with pytest.raises(GdwatchError, match=r"bad.csv: not a teacher's answers"):
         teacher.read(tmp_path / "bad.csv")
+
+
+@given(st.dictionaries(st.text('ab\n\r\x0b\x85\u2028 ,"', min_size=1), st.floats(0, 1)))
+def test_answers_come_back_as_they_were_written(said: dict[str, float]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "teacher.csv"
+        teacher.write(said, file)
+        again = teacher.read(file)
+    assert isinstance(again, teacher.WrittenTeacher)
+    assert again.by_path == pytest.approx(said, abs=1e-5)
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED.keys())
+def test_a_damaged_run_of_a_locator_is_one_line(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "locator.pt").write_bytes(content)
+    with pytest.raises(GdwatchError, match=r"locator.pt: not a run of `gdtrain locate`") as told:
+        locator.load(tmp_path)
+    assert "\n" not in str(told.value)
+
+
+def test_a_photograph_that_can_no_longer_be_read_is_named(prepared: Prepared) -> None:
+    data = next(prepared.folder.parent.glob("*/female")).parent
+    listed = entries([data])
+    (data / listed[3].path).write_bytes(b"RIFF, and no more of it")
+    finder = Locator(**TINY.network.model_dump(), threshold=0.999)
+    with pytest.raises(GdwatchError, match=f"{listed[3].path}: can no longer be read"):
+        faces.cut(listed, prepared.folder, finder, 64)
+    (data / listed[3].path).unlink()
+    with pytest.raises(GdwatchError, match=f"{listed[3].path}: can no longer be read"):
+        faces.cut(listed, prepared.folder, finder, 64)
+
+
+def test_a_stock_leaves_out_what_cannot_be_read(prepared: Prepared) -> None:
+    data = next(prepared.folder.parent.glob("*/female")).parent
+    listed = entries([data])[:3]
+    found = {entry.path: [Face(Box(1, 1, 19, 20), 0.9, ())] for entry in listed}
+    (data / listed[0].path).write_bytes(b"RIFF, and no more of it")
+    (data / listed[1].path).unlink()
+    assert len(stock.load(listed, found, {}, 5).close) == 1
 
 
 def test_faces_are_learnt_with_a_tutor_and_shipped_with_a_locator(

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from gdwatch import model, model_file
 from gdwatch.errors import GdwatchError, UsageError
-from tests.train.conftest import Told, Untold
+from tests.train.conftest import DAMAGED, Told, Untold
 from train import checkpoint
 from train import recipe as recipes
 from train.augment import augment, throw
@@ -85,10 +85,11 @@ def test_a_checkpoint_of_another_recipe_is_refused(
         train(prepared, other, tmp_path / "run")
 
 
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED.keys())
 def test_a_damaged_checkpoint_is_refused(
-    prepared: Prepared, recipe: Recipe, tmp_path: Path
+    content: bytes, prepared: Prepared, recipe: Recipe, tmp_path: Path
 ) -> None:
-    (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    (tmp_path / "checkpoint.pt").write_bytes(content)
     with pytest.raises(GdwatchError, match=r"checkpoint\.pt: not a checkpoint of this gdtrain"):
         train(prepared, recipe, tmp_path)
 
