@@ -21,7 +21,7 @@ from train.card import card, measures
 from train.checkpoint import Run
 from train.evaluate import Evaluation, evaluate
 from train.faces import MARGIN
-from train.fit import pictures_of_an_epoch, prepared_of
+from train.fit import pictures_held_back, pictures_of_an_epoch, prepared_of
 from train.judge import logits
 from train.measures import Threshold, choose_threshold, fit_temperature, probabilities
 from train.pictures import Prepared
@@ -69,7 +69,7 @@ def export(
     classifier = run.average
     classifier.load_state_dict(run.best)
     fold(classifier)
-    held_back = prepared.select("val", recipe.min_age)
+    held_back = pictures_held_back(prepared, recipe)
     male = prepared.is_male()[held_back]
     judged = logits(classifier, prepared, held_back, recipe.input)
     temperature = fit_temperature(judged, male)
@@ -156,6 +156,7 @@ def _pictures(prepared: Prepared, recipe: Recipe) -> Mapping[str, Mapping[str, i
     """How many pictures of each source were learnt, and how many the other splits hold."""
     rows = {split: prepared.select(split, recipe.min_age) for split in SPLITS}
     rows["train"] = np.unique(pictures_of_an_epoch(prepared, recipe))
+    rows["val"] = pictures_held_back(prepared, recipe)
     counts = Counter((prepared.rows[row].source, split) for split in SPLITS for row in rows[split])
     sources = sorted({source for source, _ in counts})
     return {source: {split: counts[source, split] for split in SPLITS} for source in sources}

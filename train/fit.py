@@ -47,7 +47,7 @@ def fit(  # noqa: PLR0913 - all that a run is made from
     team = team or alone()
     team.require_equal_parts(recipe.batch)
     learnt = pictures_of_an_epoch(prepared, recipe)
-    held_back = _of(prepared, recipe, prepared.select("val", recipe.min_age))
+    held_back = pictures_held_back(prepared, recipe)
     _require_both_classes(prepared, learnt, held_back)
     _require("teacher", recipe.teacher, teacher)
     _require("tutor", recipe.tutor, tutor)
@@ -89,6 +89,11 @@ def pictures_of_an_epoch(prepared: Prepared, recipe: Recipe) -> Indices:
         rows = np.sort(np.array(by_hash[: recipe.pictures], dtype=np.int64))
     times = [recipe.repeat.get(prepared.rows[row].source, 1) for row in rows]
     return np.repeat(rows, times)
+
+
+def pictures_held_back(prepared: Prepared, recipe: Recipe) -> Indices:
+    """The rows of the split `val` that tell the best epoch and calibrate it."""
+    return _of(prepared, recipe, prepared.select("val", recipe.min_age))
 
 
 def _of(prepared: Prepared, recipe: Recipe, rows: Indices) -> Indices:

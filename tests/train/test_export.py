@@ -20,6 +20,8 @@ from train import recipe as recipes
 from train.evaluate import evaluate
 from train.export import export
 from train.fit import fit
+from train.judge import logits
+from train.measures import fit_temperature
 from train.pictures import Prepared, Row
 from train.recipe import Recipe
 from train.report import report
@@ -285,3 +287,28 @@ def test_the_card_counts_only_what_was_learnt_and_names_the_teacher(
     card = (tmp_path / "out/MODEL_CARD.md").read_text()
     assert "| faces | 40 |" in card
     assert f"SHA-256 {teacher.sha256}" in card
+
+
+def test_a_source_kept_out_neither_calibrates_nor_counts(
+    prepared: Prepared, recipe: Recipe, tmp_path: Path
+) -> None:
+    rows = [
+        replace(row, source="new" if number % 3 == 0 else "old")
+        for number, row in enumerate(prepared.rows)
+    ]
+    write_rows(prepared, rows)
+    folder = pictures.load(prepared.folder)
+    kept_out = recipe.model_copy(update={"without": ["new"]})
+    done = export(trained(folder, kept_out, tmp_path / "run"), tmp_path / "m.st", "m", "1", 0.99)
+    details = model_file.read(done.file).details
+    assert details.trained_on["pictures"]["new"]["train"] == 0
+    assert details.trained_on["pictures"]["new"]["val"] == 0
+    assert details.trained_on["pictures"]["new"]["test"] > 0
+    network = model.load(model_file.read(done.file)).classifier
+    held_back = np.array([
+        row for row in folder.select("val", 10) if folder.rows[row].source == "old"
+    ])  # fmt: skip
+    judged = logits(network, folder, held_back, recipe.input)
+    assert done.temperature == pytest.approx(
+        fit_temperature(judged, folder.is_male()[held_back]), rel=1e-3
+    )
