@@ -225,12 +225,9 @@ class Pen:
                 files.c.state == "recorded",
                 files.c.source_path.in_(texts[start : start + _VARIABLES]),
             )
-            for path, size_bytes, modified_ns in self.connection.execute(query):
+            for path, *state in self.connection.execute(query):
                 drop = by_text[path]
-                if (size_bytes, modified_ns) == (
-                    drop.identity.size_bytes,
-                    drop.identity.modified_ns,
-                ):
+                if state == [drop.identity.size_bytes, drop.identity.modified_ns]:
                     found.add(drop.path)
         return found
 
