@@ -38,21 +38,19 @@ def thumbnail(photo: Image.Image, side: int) -> Pixels:
     scale = side / max(photo.size)
     width, height = (max(1, round(length * scale)) for length in photo.size)
     square = np.full((side, side, 3), _BESIDE, np.uint8)
-    square[:height, :width] = np.asarray(photo.resize((width, height), _BILINEAR))
+    # From four times the side on, means over whole pixels come first: a tenth of the time.
+    shown = photo.resize((width, height), _BILINEAR, reducing_gap=2.0)
+    square[:height, :width] = np.asarray(shown)
     return square
 
 
-def limited(photo: Image.Image, longest: int) -> Pixels:
-    """Shrink a picture whose longer side has more than `longest` pixels.
+def reduced(photo: Image.Image, least: int) -> Image.Image:
+    """Shrink by a whole factor, so that the longer side keeps `least` pixels if it has them.
 
-    Returns uint8 (H, W, 3), RGB.
+    The means over whole pixels cost next to nothing; less than twice `least` are left.
     """
-    scale = longest / max(photo.size)
-    if scale < 1:
-        width, height = (max(1, round(length * scale)) for length in photo.size)
-        # A box over whole pixels first costs little and spoils nothing at this ratio.
-        photo = photo.resize((width, height), _BILINEAR, reducing_gap=2.0)
-    return np.asarray(photo)
+    factor = max(photo.size) // least
+    return photo.reduce(factor) if factor > 1 else photo
 
 
 def face(photo: Pixels, box: Box, margin: float, side: int) -> Pixels:

@@ -218,7 +218,7 @@ def _decoded(packet: Packet, slots: Slots) -> Photo | Refusal:
     if "Photo" in packet:
         photo = packet["Photo"]
         width, height = photo["size"]
-        if not 0 < min(width, height) <= max(width, height) <= slots.layout.photo:
+        if not 0 < min(width, height) <= max(width, height) <= slots.layout.longest:
             return Refusal("decoder_crashed", f"left {width}x{height} pixels", photo["sha256"])
         return Photo(
             photo["sha256"], Header(**photo["header"]), (width, height), photo["decode_ms"]

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from gdwatch import crop, model, model_file, names
 from gdwatch.decode import Limits, decode
 from gdwatch.errors import GdwatchError
-from gdwatch.layout import layout
+from gdwatch.layout import layout, views
 from gdwatch.settings import Settings
 from gdwatch.values import Box, Decision, Judged, Refusal
 from gdwatch.worker import read_whole
@@ -91,7 +91,7 @@ class Explainer:
         """The classifier's square, made as in the service."""
         if not self._layout.thumbnail:
             return crop.whole(photo, self._side)
-        pixels = crop.limited(photo, self._layout.photo)
+        pixels = views(photo, self._layout).photo
         if box is None:
             return crop.around(pixels, self._side)
         scale = max(pixels.shape[:2]) / max(photo.size)

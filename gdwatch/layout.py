@@ -3,7 +3,11 @@
 import math
 from dataclasses import dataclass
 
-from gdwatch.crop import Crop
+import numpy as np
+from PIL import Image
+
+from gdwatch import crop
+from gdwatch.crop import Crop, Pixels
 from gdwatch.model_file import Details
 
 
@@ -11,13 +15,35 @@ from gdwatch.model_file import Details
 class Layout:
     """What a worker leaves of a photograph.
 
-    photo: with a thumbnail, the most pixels along its longer side; without, the side of the
-    square that the whole picture is squeezed into.
+    photo: with a thumbnail, the pixels that its longer side keeps at least, if it has them;
+    without, the side of the square that the whole picture is squeezed into.
     thumbnail: side of the locator's square, in pixels; 0 where no locator looks.
     """
 
     photo: int
     thumbnail: int
+
+    @property
+    def least(self) -> int:
+        """The pixels of its longer side that a photograph must keep when decoded; 0: all."""
+        return self.photo if self.thumbnail else 0
+
+    @property
+    def longest(self) -> int:
+        """The most pixels that a side of `Views.photo` has."""
+        return 2 * self.photo if self.thumbnail else self.photo
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """What the networks get of one photograph.
+
+    photo: uint8 (H, W, 3), RGB: what faces are cut from, or the whole picture squeezed.
+    thumbnail: uint8 (side, side, 3), RGB, for the locator; without one, side is 0.
+    """
+
+    photo: Pixels
+    thumbnail: Pixels
 
 
 def layout(details: Details, crop: Crop) -> Layout:
@@ -25,8 +51,16 @@ def layout(details: Details, crop: Crop) -> Layout:
     size = details.classifier.input
     if details.locator is None or details.preprocessing.margin is None or crop == "whole":
         return Layout(size, 0)
-    # At this length, the smallest face that the locator can find still fills the classifier's
+    # With this length, the smallest face that the locator can find still fills the classifier's
     # input, as far as the file has the pixels.
     smallest = details.preprocessing.smallest_face / details.locator.input
     return Layout(math.ceil(size / (details.preprocessing.margin * smallest)),
                   details.locator.input)  # fmt: skip
+
+
+def views(photo: Image.Image, wanted: Layout) -> Views:
+    """Make what the networks get of a photograph. photo: mode RGB, upright."""
+    if not wanted.thumbnail:
+        return Views(crop.whole(photo, wanted.photo), np.zeros((0, 0, 3), np.uint8))
+    photo = crop.reduced(photo, wanted.photo)
+    return Views(np.asarray(photo), crop.thumbnail(photo, wanted.thumbnail))

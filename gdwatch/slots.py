@@ -18,12 +18,12 @@ class Slots:
     where pixels are: a small photograph fills the beginning of its place.
 
     size_bytes: of all of it.
-    photos: uint8 (count, layout.photo² * 3), the pixels of each, row by row, RGB.
+    photos: uint8 (count, layout.longest² * 3), the pixels of each, row by row, RGB.
     thumbnails: uint8 (count, side, side, 3), RGB; empty where no locator looks.
     """
 
     def __init__(self, count: int, layout: Layout, descriptor: int | None = None) -> None:
-        photo, thumbnail = layout.photo**2 * 3, layout.thumbnail**2 * 3
+        photo, thumbnail = layout.longest**2 * 3, layout.thumbnail**2 * 3
         size = count * (photo + thumbnail)
         if descriptor is None:
             descriptor = os.memfd_create("gdwatch-slots", os.MFD_CLOEXEC)

@@ -12,9 +12,9 @@ from dataclasses import asdict
 
 from PIL import Image
 
-from gdwatch import children, crop
+from gdwatch import children
 from gdwatch.decode import Limits, Refused, decode
-from gdwatch.layout import Layout
+from gdwatch.layout import Layout, views
 from gdwatch.slots import Slots
 from gdwatch.values import Photo, Refusal
 
@@ -63,7 +63,9 @@ def serve(descriptor: int, slots: Slots, slot: int, limits: Limits) -> Photo | R
         return Refusal("unreadable", "more bytes than worker_memory_mb allows")
     sha256 = hashlib.sha256(content).hexdigest()
     try:
-        header, size = decode(content, limits, lambda photo: _lay_out(photo, slots, slot))
+        header, size = decode(
+            content, limits, lambda photo: _lay_out(photo, slots, slot), slots.layout.least
+        )
     except Refused as refused:
         return Refusal(
             refused.reason, refused.detail, sha256, refused.header, _milliseconds_since(began)
@@ -73,14 +75,11 @@ def serve(descriptor: int, slots: Slots, slot: int, limits: Limits) -> Photo | R
 
 def _lay_out(photo: Image.Image, slots: Slots, slot: int) -> tuple[int, int]:
     """Leave in the slot what the networks need; returns width and height of what is there."""
-    layout = slots.layout
-    if layout.thumbnail:
-        pixels = crop.limited(photo, layout.photo)
-        slots.thumbnails[slot] = crop.thumbnail(photo, layout.thumbnail)
-    else:
-        pixels = crop.whole(photo, layout.photo)
-    slots.put(slot, pixels)
-    return pixels.shape[1], pixels.shape[0]
+    seen = views(photo, slots.layout)
+    if slots.layout.thumbnail:
+        slots.thumbnails[slot] = seen.thumbnail
+    slots.put(slot, seen.photo)
+    return seen.photo.shape[1], seen.photo.shape[0]
 
 
 def read_whole(descriptor: int) -> bytes:

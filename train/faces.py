@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
 from gdwatch import crop
 from gdwatch.decode import Refused, decode
 from gdwatch.errors import GdwatchError
+from gdwatch.layout import Layout, views
 from gdwatch.locator import Found, Locator, find
 from gdwatch.prominence import prominence
 from gdwatch.values import Box
@@ -27,7 +27,7 @@ from train.sources import CLASSES, Entry, Place
 
 MARGIN = 1.4  # of the square that the classifier sees: side by the longer side of the box
 FRAMED = (SIDE + 2 * RIM) / SIDE  # what is kept is so much larger, to be shifted and turned in
-_LONGEST = 1024  # pixels of a photograph's longer side that are looked at
+_KEPT = 1024  # pixels of a photograph's longer side, at least
 _BATCH = 64
 _NOBODY = 8  # squares of each photograph without people
 _MISTAKEN = 0.1  # a score with which the locator may be wrong there
@@ -105,17 +105,14 @@ def _look(path: str, places: Mapping[str, Place | None], side: int) -> tuple[Pix
     place = places.get(path)
     if place is None:
         raise GdwatchError(f"{path}: not in the data", "name what the folder was prepared from")
+    wanted = Layout(_KEPT, side)
     try:
-        header, (photo, thumbnail) = decode(place.read(), LIMITS, partial(_both, side=side))
+        header, seen = decode(place.read(), LIMITS, partial(views, wanted=wanted), wanted.least)
     except (Refused, OSError) as error:
         raise GdwatchError(
             f"{path}: can no longer be read ({error})", "prepare the photographs again"
         ) from error
-    return photo, thumbnail, header.width
-
-
-def _both(photo: Image.Image, side: int) -> tuple[Pixels, Pixels]:
-    return crop.limited(photo, _LONGEST), crop.thumbnail(photo, side)
+    return seen.photo, seen.thumbnail, header.width
 
 
 def _in_photo(faces: Sequence[Found], scale: float) -> list[Box]:

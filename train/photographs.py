@@ -10,22 +10,22 @@ altogether, so all of it is judged. Pictures of label `none` are judged for what
 import argparse
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from gdwatch import crop, model, model_file
+from gdwatch import model, model_file
 from gdwatch.crop import Pixels
 from gdwatch.decide import Rules, decide
 from gdwatch.decode import Refused, decode
 from gdwatch.engine import Engine, choose_device
-from gdwatch.layout import Layout, layout
+from gdwatch.layout import Layout, layout, views
 from gdwatch.model import Model
 from gdwatch.settings import load as load_settings
 from gdwatch.values import Decision, Header, Scores
@@ -108,17 +108,14 @@ def answers(loaded: Model, chosen: Sequence[Entry]) -> Iterator[Answered]:
 
 
 def _see(entry: Entry, wanted: Layout) -> Seen | None:
-    def look(photo: Image.Image) -> tuple[Pixels, Pixels]:
-        if not wanted.thumbnail:
-            return crop.whole(photo, wanted.photo), np.zeros((0, 0, 3), np.uint8)
-        return crop.limited(photo, wanted.photo), crop.thumbnail(photo, wanted.thumbnail)
-
     assert entry.place is not None
     try:
-        header, (photo, thumbnail) = decode(entry.place.read(), LIMITS, look)
+        header, seen = decode(
+            entry.place.read(), LIMITS, partial(views, wanted=wanted), wanted.least
+        )
     except (Refused, OSError):
         return None
-    return Seen(header, photo, thumbnail)
+    return Seen(header, seen.photo, seen.thumbnail)
 
 
 def p_male(found: Sequence[Answered]) -> Floats:

@@ -85,11 +85,12 @@ def test_a_thumbnail_keeps_its_shape_and_is_grey_beside(width: int, height: int)
 
 
 @given(LENGTH, LENGTH, st.integers(1, 100))
-def test_a_limited_photograph_has_no_more_pixels_than_that(
-    width: int, height: int, longest: int
+def test_a_reduced_photograph_keeps_its_least_and_not_twice_that(
+    width: int, height: int, least: int
 ) -> None:
-    pixels = crop.limited(Image.new("RGB", (width, height)), longest)
-    assert max(pixels.shape[:2]) == min(longest, max(width, height))
+    size = crop.reduced(Image.new("RGB", (width, height)), least).size
+    assert min(least, max(width, height)) <= max(size) < 2 * least or size == (width, height)
+    assert max(size) < 2 * least
 
 
 def test_the_smallest_face_fills_the_input() -> None:

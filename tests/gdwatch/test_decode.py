@@ -8,6 +8,8 @@ from functools import partial
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from gdwatch import crop
@@ -65,6 +67,27 @@ def test_a_jpeg_gives_the_pixels_that_pillow_gives() -> None:
     image = Image.open(io.BytesIO(content)).convert("RGB")
     whole = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
     assert np.abs(pixels.astype(int) - whole).max() <= 1
+
+
+@given(st.integers(1, 700), st.integers(1, 700), st.integers(1, 300), st.integers(1, 8))
+def test_a_large_jpeg_is_decoded_smaller_and_keeps_its_least(
+    width: int, height: int, least: int, orientation: int
+) -> None:
+    image = Image.fromarray(build.pixels(1, size=(width, height)))
+    content = with_orientation(image, orientation, "JPEG")
+    header, size = decode(content, LIMITS, lambda photo: photo.size, least)
+    upright = (width, height) if orientation < 5 else (height, width)
+    assert (header.width, header.height) == upright
+    smaller = {factor: tuple(-(-side // factor) for side in upright) for factor in (1, 2, 4, 8)}
+    assert size in [smaller[1], *(sides for sides in smaller.values() if max(sides) >= least)]
+    assert size == smaller[8] or max(size) <= 2 * least
+
+
+def test_a_jpeg_decoded_smaller_shows_the_same() -> None:
+    content = encode(photo((1600, 1200)), "JPEG", quality=90)
+    _, whole = decode(content, LIMITS, WHOLE)
+    _, quarter = decode(content, LIMITS, WHOLE, 400)
+    assert difference(whole, quarter) < 2
 
 
 def test_a_progressive_jpeg_is_decoded() -> None:

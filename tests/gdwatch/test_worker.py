@@ -160,10 +160,10 @@ def test_for_a_locator_the_photograph_keeps_its_shape_beside_a_thumbnail(tmp_pat
     slots = Slots(3, Layout(60, 32))
     child = started(slots)
     try:
-        found = answer(child, written(tmp_path, photograph(1, 200, size=(90, 45))), slot=1)
+        found = answer(child, written(tmp_path, photograph(1, 200, size=(120, 60))), slot=1)
     finally:
         child.end()
-    assert found["Photo"]["header"] == {"width": 90, "height": 45, "format": "PNG"}
+    assert found["Photo"]["header"] == {"width": 120, "height": 60, "format": "PNG"}
     assert found["Photo"]["size"] == [60, 30]
     assert slots.photo(1, (60, 30)).shape == (30, 60, 3)
     assert abs(slots.photo(1, (60, 30)).mean() - 200) < 3
