@@ -35,6 +35,10 @@ class Backoff(Generic[Key]):
         rest = self._rests.get(key)
         return rest is not None and now_s < rest.until_s
 
+    def due(self, now_s: float) -> list[Key]:
+        """What has rested long enough."""
+        return [key for key, rest in self._rests.items() if now_s >= rest.until_s]
+
     def forget(self, key: Key) -> None:
         """It has worked, or is gone."""
         self._rests.pop(key, None)

@@ -10,13 +10,14 @@ import fnmatch
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
 
 from gdwatch import names
+from gdwatch.backoff import Backoff
 from gdwatch.errors import Trouble
 from gdwatch.filing import remove_folder
 from gdwatch.folders import Folders, Handles
@@ -32,6 +33,7 @@ _DEPTH = 32
 _EMPTY_FILE_WAIT_S = 60.0
 _EMPTY_FOLDER_WAIT_S = 3600.0
 _ONCE_WAIT_S = 30.0
+_NETWORK_SETTLE_S = 5.0  # others' writes are seen late there, and scanners open files again
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,14 @@ def settled(look: Look, now_s: float, settle_s: float, empty_s: float) -> bool:
 class Inbox:
     """The inbox of one service.
 
-    once: list it a single time, and then be `exhausted`.
+    once: list it a single time, and then be `exhausted`. shared: other hosts may write to it.
     """
 
-    def __init__(self, folders: Folders, settings: Settings, *, once: bool = False) -> None:
+    def __init__(
+        self, folders: Folders, settings: Settings, *, once: bool = False, shared: bool = False
+    ) -> None:
         self._folders = folders
-        self._settle_s = settings.settle_ms / 1000
+        self._settle_s = max(settings.settle_ms / 1000, _NETWORK_SETTLE_S if shared else 0.0)
         self._empty_s = self._settle_s if once else max(_EMPTY_FILE_WAIT_S, self._settle_s)
         self._once = once
         self._ignored = re.compile(
@@ -65,11 +69,14 @@ class Inbox:
         )
         self._looks: dict[bytes, Look] = {}
         self._arrived: dict[bytes, datetime] = {}
-        self._taken: set[bytes] = set()
+        self._taken: dict[bytes, Identity] = {}
         self._again: set[bytes] = set()  # taken, and seen to come by rename once more
-        self._walk: Iterator[tuple[bytes, os.stat_result]] | None = None
+        self._walk: Generator[tuple[bytes, os.stat_result]] | None = None
         self._rescan = True
         self._found_again: set[bytes] = set()
+        self._refused: dict[bytes, Identity] = {}
+        self._tries = Backoff[bytes]()  # of those that were refused
+        self._now_s = 0.0
         self._empty_folders: dict[bytes, tuple[int, float]] = {}
         self.skipped: dict[bytes, str] = {}
         self.newly_skipped: list[tuple[bytes, str, str]] = []  # path, reason, hint: to be reported
@@ -78,6 +85,13 @@ class Inbox:
     def rescan(self) -> None:
         """List the folder again, after the listing that may be under way."""
         self._rescan = True
+
+    def let_go(self) -> None:
+        """Close the folder, so that its disk can be unmounted; the listing will start over."""
+        if self._walk is not None:
+            self._walk.close()
+            self._walk = None
+            self._rescan = True
 
     @property
     def exhausted(self) -> bool:
@@ -90,11 +104,20 @@ class Inbox:
         Raises Trouble if the inbox is not there.
         """
         drops: list[Drop] = []
-        with Handles(self._folders) as handles:
-            handles.base(self._folders.inbox)
-            self._take_arrived(handles, limit, drops)
-            self._look_again(handles, limit, now_s, drops)
-            self._look_further(now_s)
+        self._now_s = now_s
+        try:
+            with Handles(self._folders) as handles:
+                handles.base(self._folders.inbox)
+                self._take_arrived(handles, limit, drops)
+                self._try_again(handles, now_s)
+                self._look_again(handles, limit, now_s, drops)
+                self._look_further(now_s)
+        except Trouble:
+            for drop in drops:  # nobody gets these, so the next listing must find them
+                self.release(drop.path)
+            self._walk = None
+            self.rescan()
+            raise
         return drops
 
     def arrived(self, path: bytes) -> None:
@@ -104,15 +127,20 @@ class Inbox:
 
     def release(self, path: bytes) -> None:
         """A file that was handed out has been dealt with."""
-        self._taken.discard(path)
+        self._taken.pop(path, None)
+        self._refused.pop(path, None)
+        self._tries.forget(path)
         self.skipped.pop(path, None)
         if path in self._again:
             self._again.discard(path)
             self.arrived(path)
 
     def skip(self, path: bytes, reason: str, hint: str = "") -> None:
-        """A file has to stay for now; it is named once, and tried again at the next listing."""
-        self._taken.discard(path)
+        """A file has to stay for now; it is named once, and tried again, ever later."""
+        identity = self._taken.pop(path, None)
+        if identity is not None:
+            self._refused[path] = identity
+            self._tries.failed(path, self._now_s)
         self._found_again.add(path)
         if self.skipped.get(path) != reason:
             self.skipped[path] = reason
@@ -140,8 +168,7 @@ class Inbox:
             status = None if self.ignores(path) else self._status(handles, path)
             if status is not None and stat.S_ISREG(status.st_mode):
                 self._looks.pop(path, None)
-                self._taken.add(path)
-                drops.append(Drop(path, identity_of(status), received_at))
+                self._hand_out(Drop(path, identity_of(status), received_at), drops)
 
     def _look_again(self, handles: Handles, limit: int, now_s: float, drops: list[Drop]) -> None:
         for path, look in list(self._looks.items()):
@@ -159,8 +186,23 @@ class Inbox:
                 self._start_over(path, look, identity, now_s)
             elif settled(look, now_s, self._settle_s, self._empty_s):
                 del self._looks[path]
-                self._taken.add(path)
-                drops.append(Drop(path, identity, look.received_at))
+                self._hand_out(Drop(path, identity, look.received_at), drops)
+
+    def _hand_out(self, drop: Drop, drops: list[Drop]) -> None:
+        self._taken[drop.path] = drop.identity
+        drops.append(drop)
+
+    def _try_again(self, handles: Handles, now_s: float) -> None:
+        """Look at what was refused and has rested long enough; a single run does not wait."""
+        for path in () if self._once else self._tries.due(now_s):
+            if path in self._looks or path in self._taken:
+                continue
+            status = self._status(handles, path)
+            if status is None or not stat.S_ISREG(status.st_mode):
+                self.release(path)
+            else:
+                moment = datetime.now(UTC)
+                self._looks[path] = Look(identity_of(status), now_s, now_s, moment)
 
     def _status(self, handles: Handles, path: bytes) -> os.stat_result | None:
         try:
@@ -191,19 +233,28 @@ class Inbox:
             found = next(self._walk, None)
             if found is None:
                 self._walk = None
-                self.skipped = {
-                    path: why for path, why in self.skipped.items() if path in self._found_again
-                }
+                self._forget_what_is_gone()
                 return
             path, status = found
             if path in self.skipped:
                 self._found_again.add(path)
-            if self._is_candidate(path):
+            if self._is_candidate(path, status, now_s):
                 moment = datetime.now(UTC)
                 self._looks[path] = Look(identity_of(status), now_s, now_s, moment)
 
-    def _is_candidate(self, path: bytes) -> bool:
-        return path not in self._looks and path not in self._taken and not self.ignores(path)
+    def _forget_what_is_gone(self) -> None:
+        found = self._found_again
+        self.skipped = {path: why for path, why in self.skipped.items() if path in found}
+        self._refused = {path: seen for path, seen in self._refused.items() if path in found}
+        self._tries.keep(found)
+
+    def _is_candidate(self, path: bytes, status: os.stat_result, now_s: float) -> bool:
+        if path in self._looks or path in self._taken or self.ignores(path):
+            return False
+        # One that looks as it did when it was refused rests; a change may have mended it.
+        return not (
+            self._tries.rests(path, now_s) and identity_of(status) == self._refused.get(path)
+        )
 
     def ignores(self, path: bytes) -> bool:
         """Whether a name on the way to a file is one that the settings leave alone."""
@@ -212,7 +263,7 @@ class Inbox:
 
     # ------------------------------------------------------------------ the listing
 
-    def listing(self, now_s: float = 0.0) -> Iterator[tuple[bytes, os.stat_result]]:
+    def listing(self, now_s: float = 0.0) -> Generator[tuple[bytes, os.stat_result]]:
         """Every regular file in the inbox, read lazily. Raises Trouble if it is not there."""
         with Handles(self._folders) as handles:
             root = os.dup(handles.base(self._folders.inbox))
@@ -220,7 +271,7 @@ class Inbox:
 
     def _list_folder(
         self, handle: int, path: bytes, depth: int, now_s: float
-    ) -> Iterator[tuple[bytes, os.stat_result]]:
+    ) -> Generator[tuple[bytes, os.stat_result]]:
         """Yield what lies below an open folder, and close it."""
         try:
             with os.scandir(handle) as entries:
@@ -241,7 +292,7 @@ class Inbox:
 
     def _list_entry(
         self, handle: int, path: bytes, status: os.stat_result, depth: int, now_s: float
-    ) -> Iterator[tuple[bytes, os.stat_result]]:
+    ) -> Generator[tuple[bytes, os.stat_result]]:
         if stat.S_ISREG(status.st_mode):
             yield path, status
         elif not stat.S_ISDIR(status.st_mode):

@@ -31,8 +31,8 @@ from gdwatch.record import record
 from gdwatch.settings import MIB, Settings
 from gdwatch.signals import Signals, heeded
 from gdwatch.status import Status
-from gdwatch.values import Batch, Judged, Opened, Refusal
-from gdwatch.watch import Watch
+from gdwatch.values import Batch, Drop, Judged, Opened, Refusal
+from gdwatch.watch import Watch, on_network
 
 log = structlog.get_logger()
 
@@ -109,7 +109,7 @@ class _Service:
         self._pipeline = pipeline
         self._watch, self._signals = waking
         self._once = once
-        self._inbox = Inbox(folders, settings, once=once)
+        self._inbox = Inbox(folders, settings, once=once, shared=on_network(folders.inbox))
         self._unrecorded: deque[Batch] = deque()
         self._listed_at = time.monotonic()
         self._wishes_at = float("-inf")
@@ -170,6 +170,7 @@ class _Service:
         if self._once and now - pause.began >= _ONCE_PATIENCE_S:
             raise trouble
         self._watch.stop()
+        self._inbox.let_go()
         self._sleep(pause.wait_s)
         self._paused = replace(pause, wait_s=min(pause.wait_s * 2, _LONGEST_PAUSE_S))
 
@@ -217,22 +218,31 @@ class _Service:
             self._inbox.arrived(self._watch.arrivals.popleft())
 
     def _take(self, now: float) -> None:
-        drops = self._inbox.ready(self._pipeline.room, now)
-        stuck = {each.source: each.why for each in self._stuck.values()}
-        with Handles(self._folders) as handles:
-            for drop in drops:
-                if drop.path in stuck:
-                    self._inbox.skip(drop.path, "stuck", stuck[drop.path])
-                    continue
-                match open_drop(drop, handles):
-                    case Opened() as opened:
-                        self._pipeline.offer(opened)
-                    case Skipped(reason="permission", hint=hint):
-                        self._inbox.skip(drop.path, "permission", hint)
-                    case Skipped(reason):
-                        self._inbox.release(drop.path)
-                        self._inbox.rescan()
-                        log.debug("file.vanished", name=names.to_text(drop.path), reason=reason)
+        drops = deque(self._inbox.ready(self._pipeline.room, now))
+        try:
+            with Handles(self._folders) as handles:
+                while drops:
+                    self._open(drops[0], handles)
+                    drops.popleft()
+        finally:
+            for drop in drops:  # nobody opens these now, so the next listing must find them
+                self._inbox.release(drop.path)
+                self._inbox.rescan()
+
+    def _open(self, drop: Drop, handles: Handles) -> None:
+        for stuck in self._stuck.values():
+            if stuck.source == drop.path:
+                self._inbox.skip(drop.path, "stuck", stuck.why)
+                return
+        match open_drop(drop, handles):
+            case Opened() as opened:
+                self._pipeline.offer(opened)
+            case Skipped(reason="permission", hint=hint):
+                self._inbox.skip(drop.path, "permission", hint)
+            case Skipped(reason):
+                self._inbox.release(drop.path)
+                self._inbox.rescan()
+                log.debug("file.vanished", name=names.to_text(drop.path), reason=reason)
 
     # ------------------------------------------------------------------ to the folders
 

@@ -13,6 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from gdwatch import service as service_module
+from gdwatch.errors import Trouble
+from gdwatch.folders import Handles
+from gdwatch.values import Drop
 from tests import build
 from tests.build import BRIGHT, DARK, GREY, Service, Services, photograph, sha256, wait_until
 
@@ -467,6 +471,25 @@ def test_a_missing_inbox_pauses_until_it_is_back(many: Services, root: Path) -> 
     build.put(root, "a.png", photograph(1))
     service.wait_for_filed("inbox/a.png")
     assert service.stop() == 0
+
+
+def test_drops_that_an_outage_kept_from_being_opened_are_found_again(
+    root: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        build.put(root, f"{number}.png", photograph(number))
+    outages = [Trouble("inbox_missing", "unmounted just now")]
+    open_drop = service_module.open_drop
+
+    def opened(drop: Drop, handles: Handles) -> object:
+        if outages:
+            raise outages.pop()
+        return open_drop(drop, handles)
+
+    monkeypatch.setattr(service_module, "open_drop", opened)
+    settings = build.make_settings(root, model=str(model), workers=1, min_free_mb=1)
+    assert service_module.run(settings, once=True) == 0
+    assert [row["state"] for row in build.rows(root)] == ["filed"] * 3
 
 
 def test_a_locked_database_pauses_until_it_is_free(many: Services, root: Path) -> None:

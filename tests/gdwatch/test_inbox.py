@@ -1,6 +1,7 @@
 import os
 import socket
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -236,6 +237,85 @@ def test_a_file_without_permission_is_reported_once_however_often_it_is_listed(r
             inbox.skip(drop.path, "permission")
     assert [each[0] for each in inbox.newly_skipped] == [path]
     assert inbox.skipped == {path: "permission"}
+
+
+def refused_at(inbox: Inbox, until_s: float) -> list[float]:
+    """When a file is handed out that is always refused, with ten listings a second."""
+    found = []
+    for tenth in range(round(until_s * 10)):
+        inbox.rescan()
+        for drop in inbox.ready(100, tenth / 10):
+            found.append(tenth / 10)
+            inbox.skip(drop.path, "unreadable")
+    return found
+
+
+def test_a_file_that_is_refused_is_tried_again_ever_later_however_often_it_is_listed(
+    root: Path,
+) -> None:
+    build.put(root, "a.jpg", b"1")
+    found = refused_at(build.inbox_of(root), 20.0)
+    waits = [later - earlier for earlier, later in pairwise(found)]
+    assert [round(wait) for wait in waits] == [1, 2, 4, 8]
+
+
+def test_what_was_refused_is_tried_again_without_a_listing(root: Path) -> None:
+    build.put(root, "a.jpg", b"1")
+    inbox = build.inbox_of(root)
+    for drop in [*inbox.ready(100, 0.0), *inbox.ready(100, 1.0)]:
+        inbox.skip(drop.path, "permission")
+    assert ready(inbox, 1.5, 1.9) == []
+    assert ready(inbox, 2.0, 2.1) == ["a.jpg"]
+
+
+def test_a_change_of_what_was_refused_is_tried_at_the_next_listing(root: Path) -> None:
+    path = build.put(root, "a.jpg", b"1")
+    inbox = build.inbox_of(root)
+    assert len(refused_at(inbox, 10.0)) == 4
+    path.chmod(0o600)
+    inbox.rescan()
+    assert ready(inbox, 10.0, 10.1) == ["a.jpg"]
+
+
+def test_files_that_trouble_kept_from_being_handed_out_are_found_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build.put(root, "a.jpg", b"1")
+    inbox = build.inbox_of(root)
+    inbox.ready(100, 0.0)
+    inbox.rescan()
+
+    def gone(*_: object) -> None:
+        raise Trouble("inbox_missing", "gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Inbox, "_list_folder", gone)
+        with pytest.raises(Trouble):
+            inbox.ready(100, 1.0)
+    assert ready(inbox, 2.0, 3.0) == ["a.jpg"]
+
+
+def test_a_disk_can_be_unmounted_while_the_listing_pauses(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox_module, "_STEPS", 1)
+    for number in range(3):
+        build.put(root, f"{number}.jpg", b"1")
+    inbox = build.inbox_of(root)
+    before = len(os.listdir("/proc/self/fd"))
+    inbox.ready(100, 0.0)
+    assert len(os.listdir("/proc/self/fd")) > before
+    inbox.let_go()
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(ready(inbox, *(float(moment) for moment in range(1, 10)))) == 3
+
+
+def test_a_file_on_a_shared_folder_settles_five_seconds_at_least(root: Path) -> None:
+    build.put(root, "a.jpg", b"1")
+    folders, settings = build.folders_of(root, settle_ms=50)
+    inbox = Inbox(folders, settings, shared=True)
+    assert ready(inbox, 0.0, 1.0, 4.9) == []
+    assert ready(inbox, 5.0) == ["a.jpg"]
 
 
 def test_a_missing_inbox_is_trouble(root: Path) -> None:
