@@ -145,6 +145,11 @@ class Case:
                 content = Path(os.fsdecode(self.dropped[0].path)).read_bytes()
             self.drop(name, content, answer)
 
+    def another(self, folder: Path) -> "Case":
+        """A case beside this one, with a root of its own; it is not counted."""
+        return Case(folder, self.launcher, self.model, self.numbers, self.long, self.dice,
+                    settings=dict(self.settings))  # fmt: skip
+
     # ------------------------------------------------------------------ runs
 
     def start(
@@ -162,7 +167,7 @@ class Case:
 
         allowed: the exit statuses that are right, -9 for a run that is to be killed.
         """
-        if not self.runs:
+        if not self.before:
             self.before = self.look()
         given = {**self.settings, **settings}
         verb, *rest = map(str, words)

@@ -28,11 +28,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The long form takes hours: its tests have no time limit of their own."""
-    if config.getoption("--long"):
-        for item in items:
-            if item.get_closest_marker("scenario"):
-                item.add_marker(pytest.mark.timeout(0))
+    """A scenario is many runs in one test; the long form takes hours."""
+    for item in items:
+        if item.get_closest_marker("scenario"):
+            item.add_marker(pytest.mark.timeout(0 if config.getoption("--long") else 900))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

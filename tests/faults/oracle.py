@@ -302,18 +302,22 @@ def _filed(evidence: Evidence, book: Book) -> Iterator[Violation]:
         path = path_of(row["path"], evidence.root)
         if not _below(path, evidence.folder(row["outcome"])):
             yield Violation("I4", 3, f"row {row['id']} is {row['outcome']}, its path {path!r}")
+        if row["state"] != "missing" and path in claimed:
+            yield Violation("I4", 3, f"rows {claimed[path]} and {row['id']} claim {path!r}")
         if row["state"] == "filed":
-            if path in claimed:
-                yield Violation("I4", 3, f"rows {claimed[path]} and {row['id']} claim {path!r}")
             claimed[path] = row["id"]
             yield from _filed_row(evidence, row, path, files.get(path))
         elif row["state"] == "recorded":
             source = path_of(row["source_path"], evidence.root)
-            claimed[path] = row["id"]
-            claimed[source] = row["id"]
-            here = [files[each] for each in (source, path) if each in files]
-            if not any(_is(each, row) for each in here):
+            claimed |= {path: row["id"], source: row["id"]}
+            if not any(_is(files[each], row) for each in (source, path) if each in files):
                 yield Violation("I1", 3, f"recorded row {row['id']} has its file nowhere", "lost")
+    yield from _without_row(evidence, files, claimed)
+
+
+def _without_row(
+    evidence: Evidence, files: Mapping[bytes, Thing], claimed: Mapping[bytes, int]
+) -> Iterator[Violation]:
     before = _regular(evidence, evidence.before)
     for path, thing in files.items():
         in_inbox = _below(path, os.fsencode(evidence.inbox))
@@ -353,52 +357,74 @@ def _is_named_after(path: bytes, original: bytes, row_id: int) -> bool:
 
 
 def _order(evidence: Evidence) -> Iterator[Violation]:
-    """4. The bytes synced, then the row committed, then the rename, its folders synced, `filed`.
-
-    The trace has, in order: `sync` (inode), `commit` (durable, rows), `move` (source, target,
-    inode), `copy` (source, target, synced: before it got its name), `unlink` (path, copied),
-    `sync_folder` (path).
-    """
-    synced: set[int] = set()
-    recorded: dict[tuple[str, str], bool] = {}
-    pending: dict[str, set[str]] = {}  # by target, the folders that are not yet synced
-    published: dict[str, str] = {}
+    """4. The bytes synced, the row committed, the rename, its folders synced, then `filed`."""
+    order = _Order(os.fsdecode(evidence.inbox))
+    steps = {
+        "sync": order.sync,
+        "sync_folder": order.sync_folder,
+        "commit": order.commit,
+        "move": order.move,
+        "link": order.move,
+        "copy": order.move,
+        "unlink": order.unlink,
+    }
     for step in evidence.trace:
-        match step["op"]:
-            case "sync":
-                synced.add(step["inode"])
-            case "sync_folder":
-                for folders in pending.values():
-                    folders.discard(step["path"])
-            case "commit":
-                for row in step["rows"]:
-                    if row["state"] == "recorded":
-                        recorded[row["source"], row["target"]] = step["durable"]
-                    elif row["state"] == "filed" and pending.get(row["target"]):
-                        yield Violation(
-                            "I4", 4, f"{row['target']} filed before {pending[row['target']]} synced"
-                        )
-                    if row["state"] == "filed":
-                        pending.pop(row["target"], None)
-            case "move" | "copy" as kind:
-                source, target = step["source"], step["target"]
-                if not recorded.get((source, target)):
-                    yield Violation("I3", 4, f"{source} left before its row was durable")
-                if kind == "move" and step["inode"] not in synced and step["from_inbox"]:
-                    yield Violation("I4", 4, f"{source} moved before its bytes were synced")
-                if kind == "copy" and not step["synced"]:
-                    yield Violation("I4", 4, f"{target} got its name before its bytes were synced")
-                if kind == "copy":
-                    published[source] = target
-                pending[target] = {os.path.dirname(target)}
-                if kind == "move":
-                    pending[target].add(os.path.dirname(source))
-            case "unlink":
-                target = published.get(step["path"], "")
-                if os.path.dirname(target) in pending.get(target, ()):
-                    yield Violation("I1", 4, f"{step['path']} removed before its copy was durable")
-                if target in pending:
-                    pending[target].add(os.path.dirname(step["path"]))
+        yield from steps.get(step["op"], lambda _: ())(step)
+
+
+class _Order:
+    """Reads a trace as `recorder` writes it; each step yields what is out of order with it."""
+
+    def __init__(self, inbox: str) -> None:
+        self._inbox = inbox
+        self._synced: set[int] = set()
+        self._recorded: dict[tuple[str, str], bool] = {}  # source and target: durably?
+        self._unsynced: dict[str, set[str]] = {}  # by target, the folders still to be synced
+        self._sources: dict[str, str] = {}  # of a second name: its target
+
+    def sync(self, step: Mapping[str, Any]) -> Iterator[Violation]:
+        self._synced.add(step["inode"])
+        return iter(())
+
+    def sync_folder(self, step: Mapping[str, Any]) -> Iterator[Violation]:
+        path = step["path"]
+        in_inbox = f"{path}/".startswith(f"{self._inbox}/")
+        for target, folders in self._unsynced.items():
+            if in_inbox and path in folders and os.path.dirname(target) in folders:
+                yield Violation("I1", 4, f"{path} synced before {target} was")
+            folders.discard(path)
+
+    def commit(self, step: Mapping[str, Any]) -> Iterator[Violation]:
+        for row in step["rows"]:
+            if row["state"] == "recorded":
+                key = row["source"], row["target"]
+                self._recorded[key] = self._recorded.get(key, False) or step["durable"]
+            elif row["state"] == "filed":
+                for folder in self._unsynced.pop(row["target"], ()):
+                    yield Violation("I4", 4, f"{row['target']} filed before {folder} was synced")
+
+    def move(self, step: Mapping[str, Any]) -> Iterator[Violation]:
+        source, target = step["source"], step["target"]
+        if not self._recorded.get((source, target)):
+            yield Violation("I3", 4, f"{source} left before its row was durable")
+        is_drop = source.startswith(self._inbox + "/")
+        if step["op"] == "copy" and not step["synced"]:
+            yield Violation("I4", 4, f"{target} got its name before its bytes were synced")
+        elif step["op"] != "copy" and is_drop and step["inode"] not in self._synced:
+            yield Violation("I4", 4, f"{source} moved before its bytes were synced")
+        self._unsynced[target] = {os.path.dirname(target)}
+        if step["op"] == "move":
+            self._unsynced[target].add(os.path.dirname(source))
+        else:
+            self._sources[source] = target
+
+    def unlink(self, step: Mapping[str, Any]) -> Iterator[Violation]:
+        target = self._sources.pop(step["path"], None)
+        if target is None:
+            return
+        if os.path.dirname(target) in self._unsynced.get(target, ()):
+            yield Violation("I1", 4, f"{step['path']} removed before its copy was durable")
+        self._unsynced.setdefault(target, set()).add(os.path.dirname(step["path"]))
 
 
 def _beside(evidence: Evidence) -> Iterator[Violation]:
@@ -421,18 +447,22 @@ def _health(evidence: Evidence, book: Book) -> Iterator[Violation]:
     if book.strangers:
         yield Violation("I2", 6, f"{book.strangers} rows refer to rows that are not there")
     if evidence.rest:
-        for row in book.files:
-            if row["state"] == "recorded":
-                yield Violation("I8", 6, f"row {row['id']} is still recorded")
-        for path in evidence.after:
-            name = path.rpartition(b"/")[2]
-            if name.startswith(b".gdwatch-") and name.endswith(b".part"):
-                yield Violation("I5", 6, f"{path!r} was left behind")
+        yield from _half_done(evidence, book)
     for status, allowed in evidence.statuses:
         if status not in allowed:
             yield Violation("I8", 6, f"exit status {status}, not one of {list(allowed)}")
     for line in evidence.log:
         yield from _line(line)
+
+
+def _half_done(evidence: Evidence, book: Book) -> Iterator[Violation]:
+    for row in book.files:
+        if row["state"] == "recorded":
+            yield Violation("I8", 6, f"row {row['id']} is still recorded")
+    for path in evidence.after:
+        name = path.rpartition(b"/")[2]
+        if name.startswith(b".gdwatch-") and name.endswith(b".part"):
+            yield Violation("I5", 6, f"{path!r} was left behind")
 
 
 def _line(line: str) -> Iterator[Violation]:

@@ -1,0 +1,144 @@
+"""Writes down, in the run's own process, every step that changes files or makes them durable.
+
+One JSON object a line; paths are text as `os.fsdecode` gives it.
+
+    sync         inode                           a file's bytes
+    sync_folder  path                            the names in a folder
+    move         source, target, inode           a rename
+    link         source, target, inode           a second name
+    copy         source, target, inode, synced   a verified copy gets its name
+    unlink       path
+    mkdir        path
+    commit       durable, image, rows            rows: id, state, source, target, sha256
+
+`image` names a copy of the database as it is after the commit.
+"""
+
+import json
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gdwatch import filing, names
+from tests.faults.crash_at import replace
+
+
+class _Recorder:
+    def __init__(self, trace: Path, root: bytes) -> None:
+        self._file = trace.open("a", buffering=1)
+        self._images = trace.with_suffix(".images")
+        self._images.mkdir(exist_ok=True)
+        self._root = root
+        self._source = ""  # of the move under way
+        self._synced: set[int] = set()
+
+    def write(self, op: str, **what: Any) -> None:
+        self._file.write(json.dumps({"op": op, **what}) + "\n")
+
+    def fsync(self, original: Callable[[int], None]) -> Callable[[int], None]:
+        def fsync(descriptor: int) -> None:
+            original(descriptor)
+            status = os.fstat(descriptor)
+            if stat.S_ISDIR(status.st_mode):
+                self.write("sync_folder", path=_folder(descriptor))
+            else:
+                self._synced.add(status.st_ino)
+                self.write("sync", inode=status.st_ino)
+
+        return fsync
+
+    def rename(self, original: Callable[..., None]) -> Callable[..., None]:
+        def rename(source: filing.Place, target: filing.Place) -> None:
+            inode = os.stat(source[1], dir_fd=source[0], follow_symlinks=False).st_ino
+            original(source, target)
+            self.write("move", source=_path(source), target=_path(target), inode=inode)
+
+        return rename
+
+    def move(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def move(entry: Any, *others: Any) -> Any:
+            self._source = os.fsdecode(entry.source)
+            return original(entry, *others)
+
+        return move
+
+    def link(self, original: Callable[..., None]) -> Callable[..., None]:
+        def link(source: Any, target: bytes, **how: Any) -> None:
+            original(source, target, **how)
+            place = _path((how["dst_dir_fd"], target))
+            inode = os.stat(target, dir_fd=how["dst_dir_fd"], follow_symlinks=False).st_ino
+            if isinstance(source, bytes):
+                self.write("link", source=self._source, target=place, inode=inode)
+            else:
+                self.write("copy", source=self._source, target=place, inode=inode,
+                           synced=inode in self._synced)  # fmt: skip
+
+        return link
+
+    def unlink(self, original: Callable[..., None]) -> Callable[..., None]:
+        def unlink(name: bytes, *, dir_fd: int) -> None:
+            original(name, dir_fd=dir_fd)
+            self.write("unlink", path=_path((dir_fd, name)))
+
+        return unlink
+
+    def mkdir(self, original: Callable[..., None]) -> Callable[..., None]:
+        def mkdir(name: bytes, *mode: int, dir_fd: int | None = None) -> None:
+            original(name, *mode, dir_fd=dir_fd)
+            path = os.fsdecode(name) if dir_fd is None else _path((dir_fd, name))
+            self.write("mkdir", path=path)
+
+        return mkdir
+
+    def commit(self, original: Callable[..., None]) -> Callable[..., None]:
+        def commit(dialect: Any, connection: Any) -> None:
+            original(dialect, connection)
+            driver = connection.driver_connection
+            tables = driver.execute("SELECT count(*) FROM sqlite_master WHERE name = 'files'")
+            if tables.fetchone()[0]:
+                self._committed(driver)
+
+        return commit
+
+    def _committed(self, driver: Any) -> None:
+        image = driver.serialize()
+        path = self._images / f"{len(list(self._images.iterdir()))}.db"
+        path.write_bytes(image)
+        rows = [
+            {
+                "id": row[0],
+                "state": row[1],
+                "source": self._absolute(row[2]),
+                "target": self._absolute(row[3]),
+                "sha256": row[4],
+            }
+            for row in driver.execute("SELECT id, state, source_path, path, sha256 FROM files")
+        ]
+        durable = driver.execute("PRAGMA synchronous").fetchone()[0] >= 2
+        self.write("commit", durable=durable, image=str(path), rows=rows)
+
+    def _absolute(self, text: str | None) -> str | None:
+        return None if text is None else os.fsdecode(names.absolute(text, self._root))
+
+
+def start(trace: str, root: str) -> None:
+    """Record this process from here on."""
+    recorder = _Recorder(Path(trace), os.fsencode(root))
+    replace("gdwatch.filing:os.fsync", recorder.fsync)
+    replace("gdwatch.folders:os.fsync", recorder.fsync)
+    replace("gdwatch.filing:_rename", recorder.rename)
+    replace("gdwatch.filing:move", recorder.move)
+    replace("gdwatch.filing:os.link", recorder.link)
+    replace("gdwatch.filing:os.unlink", recorder.unlink)
+    replace("gdwatch.folders:os.mkdir", recorder.mkdir)
+    replace("sqlalchemy.engine.default:DefaultDialect.do_commit", recorder.commit)
+
+
+def _path(place: filing.Place) -> str:
+    return f"{_folder(place[0])}/{os.fsdecode(place[1])}"
+
+
+def _folder(descriptor: int) -> str:
+    return os.readlink(f"/proc/self/fd/{descriptor}")
