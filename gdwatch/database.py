@@ -4,7 +4,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, event
@@ -59,6 +59,14 @@ def _sqlite(url: sa.URL, *, writable: bool) -> Engine:
     return engine
 
 
+def name_of(engine: Engine) -> str:
+    """What messages call a database: a file by its path, a server by its URL."""
+    path = engine.url.database or ""
+    if engine.dialect.name != "sqlite":
+        return engine.url.render_as_string(hide_password=True)
+    return unquote(path.removeprefix("file:")) if path.startswith("file:") else path
+
+
 def use_write_ahead_log(engine: Engine) -> None:
     """Let readers read while one writes (SQLite)."""
     with engine.connect() as connection:
@@ -67,24 +75,31 @@ def use_write_ahead_log(engine: Engine) -> None:
 
 
 def identity_of(engine: Engine) -> tuple[int, int] | None:
-    """Device and inode of a SQLite file, (0, 0) if it is gone; None for a server."""
+    """Device and inode of a SQLite file, (0, 0) if it is gone; None for a server.
+
+    Raises Trouble if it may not be looked at.
+    """
     if engine.dialect.name != "sqlite" or not engine.url.database:
         return None
     try:
         status = Path(engine.url.database).stat()
-    except OSError:
+    except FileNotFoundError:
         return (0, 0)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise Trouble(
+            "database_gone", f"database {name_of(engine)}: {why}", "look after its folder"
+        ) from error
     return (status.st_dev, status.st_ino)
 
 
 @contextlib.contextmanager
 def translated(engine: Engine) -> Iterator[None]:
     """Say in an operator's words what a database has against us."""
-    name = engine.url.render_as_string(hide_password=True).removeprefix("sqlite:///")
     try:
         yield
     except DBAPIError as error:
-        raise _in_words(name, error) from error
+        raise _in_words(name_of(engine), error) from error
 
 
 _WORDS = {

@@ -362,6 +362,8 @@ def open_ledger(settings: Settings, root_uuid: str, *, serve: bool = False) -> L
     engine = connect(url_of(settings), writable=True)
     root = os.fsencode(settings.root.resolve())
     try:
+        if serve:
+            _require_sound(settings)
         with translated(engine):
             with engine.begin() as connection:
                 if serve and schema.current(connection) is None:
@@ -374,10 +376,35 @@ def open_ledger(settings: Settings, root_uuid: str, *, serve: bool = False) -> L
             with ledger.writing() as pen:
                 root_id = _root_id(pen, root_uuid)
     except Trouble as trouble:
-        if trouble.reason in ("database_readonly", "database_gone"):
+        is_file = engine.dialect.name == "sqlite"  # a server may only have not started yet
+        if is_file and trouble.reason in ("database_readonly", "database_gone"):
             raise ActionNeeded(trouble.message, trouble.hint) from trouble
         raise
     return Ledger(engine, root, root_id, identity)
+
+
+def _require_sound(settings: Settings) -> None:
+    """Raise ActionNeeded for a SQLite file that is damaged or not ours, without a change to it.
+
+    To close a file that was opened for writing may change it: what a crash has left in the
+    write-ahead log goes into the pages.
+    """
+    url = url_of(settings)
+    if url.get_backend_name() != "sqlite" or not Path(url.database or "").is_file():
+        return
+    for writable in (False, True):
+        engine = connect(url, writable=writable)
+        try:
+            with translated(engine), engine.connect() as connection:
+                schema.current(connection)
+                schema.require_sound(connection)
+            return
+        except Trouble as trouble:
+            # A transaction that a crash has cut off must be rolled back before it can be read.
+            if writable or trouble.reason != "database_readonly":
+                raise
+        finally:
+            engine.dispose()
 
 
 def open_to_read(settings: Settings) -> Ledger:
@@ -406,15 +433,19 @@ def _require_file(url: sa.URL) -> None:
 
 
 def has_rows(settings: Settings) -> bool:
-    """Whether there is a ledger with files in it."""
+    """Whether there is a ledger with files in it.
+
+    Raises ActionNeeded for a database that is not ours or not of this version.
+    """
     url = url_of(settings)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
         return False
     engine = connect(url_of(settings), writable=False)
     try:
         with translated(engine), engine.connect() as connection:
-            if not sa.inspect(connection).has_table("files"):
+            if schema.current(connection) is None:
                 return False
+            schema.require_newest(connection)
             return connection.execute(sa.select(files.c.id).limit(1)).first() is not None
     finally:
         engine.dispose()

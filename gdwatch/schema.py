@@ -1,6 +1,9 @@
 """Whether a database is a ledger of ours, of which version, and how it is made and upgraded."""
 
+import glob
+import os
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,9 +13,11 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 
+from gdwatch.database import name_of
 from gdwatch.errors import ActionNeeded, GdwatchError
 
 APPLICATION_ID = 0x67647731  # "gdw1"
+_SNAPSHOT, _PART = ".snapshot", ".part"
 
 _HERE = Path(__file__).parent  # in a wheel beside this file; in a checkout at the top
 MIGRATIONS = next(d for d in (_HERE / "migrations", _HERE.parent / "migrations") if d.is_dir())
@@ -31,12 +36,13 @@ def current(connection: Connection) -> str | None:
     Raises ActionNeeded for the database of another program.
     """
     version = MigrationContext.configure(connection).get_current_revision()
+    name = name_of(connection.engine)
     if connection.dialect.name == "sqlite":
         found = connection.execute(text("PRAGMA application_id")).scalar_one()
         empty = not inspect(connection).get_table_names()
         if found != APPLICATION_ID and not (empty and found == 0):
             raise ActionNeeded(
-                f"database {_shown(connection)}: another program's (application_id {found:#010x})",
+                f"database {name}: another program's (application_id {found:#010x})",
                 "set `database` to a file of its own",
             )
     return version
@@ -47,7 +53,7 @@ def require_newest(connection: Connection) -> None:
     version = current(connection)
     if version == newest():
         return
-    name = _shown(connection)
+    name = name_of(connection.engine)
     if version is None:
         raise ActionNeeded(f"database {name}: no ledger yet", "`gdwatch run` makes one")
     if version in _known():
@@ -61,6 +67,18 @@ def require_newest(connection: Connection) -> None:
     )
 
 
+def require_sound(connection: Connection) -> None:
+    """Raise ActionNeeded for a SQLite file whose pages do not fit together."""
+    if connection.dialect.name != "sqlite":
+        return
+    answer = connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
+    if answer != "ok":
+        raise ActionNeeded(
+            f"database {name_of(connection.engine)}: is corrupt ({answer.rpartition(chr(10))[2]})",
+            "put a snapshot in its place; the photographs are untouched",
+        )
+
+
 def upgrade(connection: Connection) -> None:
     """Bring an empty or older ledger to the newest version, in the caller's transaction."""
     config = alembic.config.Config()
@@ -72,42 +90,70 @@ def upgrade(connection: Connection) -> None:
 def upgrade_with_snapshot(engine: Engine) -> Path | None:
     """Upgrade an older ledger after a snapshot; returns where the snapshot lies, if one was due.
 
+    Safe to repeat after a crash anywhere: the ledger is then what it was, or upgraded.
+
     Raises ActionNeeded for a database that is not ours or newer.
     """
     with engine.connect() as connection:
-        version = current(connection)
-        if version == newest():
-            return None
-        if version is not None and version not in _known():
-            require_newest(connection)
-        name = engine.url.database
-    snapshot = None
-    if version is not None and engine.dialect.name == "sqlite" and name:
-        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        snapshot = Path(f"{name}.{version}.{moment}.snapshot")
-        take_snapshot(Path(name), snapshot)
-    with engine.begin() as connection:
-        upgrade(connection)
+        if engine.dialect.name == "sqlite":
+            # A migration may make a table anew: dropping the old one must not take the rows that
+            # refer to it along. Outside a transaction, or it has no effect.
+            connection.exec_driver_sql("ROLLBACK")
+            connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+            connection.commit()
+        # One transaction for both: what is written between them would be missing in the snapshot.
+        with connection.begin():
+            version = current(connection)
+            if version == newest():
+                return None
+            if version is not None and version not in _known():
+                require_newest(connection)
+            require_sound(connection)
+            snapshot = _snapshot_before_upgrade(engine, version)
+            upgrade(connection)
+    return snapshot
+
+
+def _snapshot_before_upgrade(engine: Engine, version: str | None) -> Path | None:
+    if version is None or engine.dialect.name != "sqlite" or not engine.url.database:
+        return None
+    database = Path(engine.url.database)
+    # What killed upgrades have left; the write lock says that no other one runs now.
+    for part in database.parent.glob(f"{glob.escape(database.name)}.*{_SNAPSHOT}{_PART}"):
+        part.unlink()
+    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    snapshot = database.with_name(f"{database.name}.{version}.{moment}{_SNAPSHOT}")
+    take_snapshot(database, snapshot)
     return snapshot
 
 
 def take_snapshot(database: Path, target: Path) -> None:
-    """Write a whole, checked copy of a SQLite ledger, or nothing under that name."""
-    aside = target.with_name(target.name + ".part")
+    """Write a whole, checked, durable copy of a SQLite ledger, or nothing under that name."""
+    aside = target.with_name(target.name + _PART)
     aside.unlink(missing_ok=True)
-    with sqlite3.connect(database) as source:
-        source.execute("VACUUM INTO ?", (str(aside),))
-    with sqlite3.connect(aside) as copy:
-        answer = copy.execute("PRAGMA quick_check").fetchone()[0]
-    if answer != "ok":
-        aside.unlink()
-        raise GdwatchError(f"snapshot of {database}: {answer}", "look after the disk")
-    aside.replace(target)
+    try:
+        with closing(sqlite3.connect(database)) as source:
+            source.execute("VACUUM INTO ?", (str(aside),))
+        with closing(sqlite3.connect(aside)) as copy:
+            answer = copy.execute("PRAGMA quick_check").fetchone()[0]
+        if answer != "ok":
+            raise GdwatchError(f"snapshot of {database}: {answer}", "look after the disk")
+        _sync(aside)  # SQLite leaves that to whoever wants the copy
+        aside.replace(target)
+        _sync(target.parent)
+    except (sqlite3.Error, OSError) as error:
+        raise GdwatchError(f"snapshot {target}: {error}", "look after its disk") from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _known() -> set[str]:
     return {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
-
-
-def _shown(connection: Connection) -> str:
-    return connection.engine.url.render_as_string(hide_password=True)
