@@ -14,11 +14,11 @@ import shutil
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
-from gdwatch import __version__, ledger, lock, names, notify, root, status
+from gdwatch import __version__, ledger, lock, names, notify, root
 from gdwatch.backoff import Backoff
 from gdwatch.errors import Trouble
 from gdwatch.folders import Folders, Handles
@@ -29,7 +29,8 @@ from gdwatch.pipeline import Pipeline
 from gdwatch.read import Skipped, open_drop
 from gdwatch.record import record
 from gdwatch.settings import MIB, Settings
-from gdwatch.signals import Signals, heeded
+from gdwatch.signals import heeded
+from gdwatch.standing import Standing
 from gdwatch.status import Status
 from gdwatch.values import Batch, Drop, Judged, Opened, Refusal
 from gdwatch.watch import Watch, on_network
@@ -37,9 +38,6 @@ from gdwatch.watch import Watch, on_network
 log = structlog.get_logger()
 
 _WISHES_S = 1.0
-_LONGEST_PAUSE_S = 30.0
-_PAUSE_LOG_S = 60.0
-_ONCE_PATIENCE_S = 30.0
 _STALL_S = 300.0
 _STOP_S = 20.0  # for moves under way; promised are 30 until the end
 
@@ -59,11 +57,13 @@ def run(settings: Settings, *, once: bool = False) -> int:
         lock.hold(folders.state),
         contextlib.closing(Watch(folders.inbox, settings.watch)) as watch,
         heeded(watch.bell()) as signals,
-        _ledger(settings, root_id) as book,
-        contextlib.closing(Pipeline(settings)) as pipeline,
     ):
-        service = _Service(settings, folders, book, pipeline, (watch, signals), once=once)
-        return service.serve()
+        standing = Standing(folders.state, signals, once=once)
+        book = standing.patiently(lambda: ledger.open_ledger(settings, root_id, serve=True))
+        if book is None:
+            return 0
+        with _closing(book), contextlib.closing(Pipeline(settings)) as pipeline:
+            return _Service(settings, folders, book, pipeline, watch, standing).serve()
 
 
 def _allow_many_open_files() -> None:
@@ -72,20 +72,10 @@ def _allow_many_open_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-@dataclass(frozen=True, slots=True)
-class _Pause:
-    """A pause that lasts. Monotonic times; wait_s: until the next try."""
-
-    began: float
-    logged_at: float = float("-inf")
-    wait_s: float = 1.0
-
-
 @contextlib.contextmanager
-def _ledger(settings: Settings, root_id: str) -> Iterator[Ledger]:
-    book = ledger.open_ledger(settings, root_id, serve=True)
+def _closing(book: Ledger) -> Iterator[None]:
     try:
-        yield book
+        yield
     finally:
         book.close(last=True)
 
@@ -99,35 +89,33 @@ class _Service:
         folders: Folders,
         book: Ledger,
         pipeline: Pipeline,
-        waking: tuple[Watch, Signals],
-        *,
-        once: bool,
+        watch: Watch,
+        standing: Standing,
     ) -> None:
         self._settings = settings
         self._folders = folders
         self._book = book
         self._pipeline = pipeline
-        self._watch, self._signals = waking
-        self._once = once
-        self._inbox = Inbox(folders, settings, once=once, shared=on_network(folders.inbox))
+        self._watch = watch
+        self._standing = standing
+        self._signals = standing.signals
+        self._once = standing.once
+        shared = on_network(folders.inbox)
+        self._inbox = Inbox(folders, settings, once=self._once, shared=shared)
         self._unrecorded: deque[Batch] = deque()
         self._listed_at = time.monotonic()
         self._wishes_at = float("-inf")
         self._free_at = float("-inf")
         self._progress_at = time.monotonic()
-        self._pinged_at = float("-inf")
-        self._is_ready = False
         self._sha256 = ""
         self._stuck: dict[int, Stuck] = {}  # recorded, but cannot be moved now; by row id
         self._tries = Backoff[int]()
         self._stop_by = float("inf")
-        self._paused: _Pause | None = None
-        self._told = Status("stopped")
 
     def serve(self) -> int:
         log.info("service.started", version=__version__, root=names.to_text(self._folders.root))
         self._pipeline.wake_by(self._watch.waker.fileno())
-        self._tell(Status("running"))
+        self._standing.tell(Status("running"))
         try:
             self._loop()
             self._finish_decided()
@@ -139,7 +127,7 @@ class _Service:
         finally:
             notify.tell("STOPPING=1")
             self._release_unrecorded()
-            self._tell(Status("stopped", skipped=self._told.skipped))
+            self._standing.tell(Status("stopped", skipped=self._standing.told.skipped))
         log.info("service.stopped")
         return 1 if self._left_behind() else 0
 
@@ -148,39 +136,16 @@ class _Service:
             try:
                 self._turn()
             except Trouble as trouble:
-                self._pause(trouble)
+                self._watch.stop()  # so that its disk can be unmounted
+                self._inbox.let_go()
+                self._standing.pause(trouble)
                 continue
-            self._resume()
+            if self._standing.resume():
+                self._progress_at = time.monotonic()
+                self._watch.retry()
+                self._inbox.rescan()
             if self._once and self._has_finished():
                 return
-
-    def _pause(self, trouble: Trouble) -> None:
-        """Wait for the surroundings to mend; say why at once, and then once a minute."""
-        now = time.monotonic()
-        pause = self._paused or _Pause(began=now)
-        is_news = self._told.reason != trouble.reason
-        if is_news:
-            self._tell(Status("paused", trouble.reason, skipped=self._told.skipped))
-        if is_news or now - pause.logged_at >= _PAUSE_LOG_S:
-            pause = replace(pause, logged_at=now)
-            if trouble.reason in _EVENTS:
-                log.warning(_EVENTS[trouble.reason], reason=trouble.message)
-            log.warning("service.paused", reason=trouble.reason, why=trouble.message,
-                        hint=trouble.hint, since=self._told.since)  # fmt: skip
-        if self._once and now - pause.began >= _ONCE_PATIENCE_S:
-            raise trouble
-        self._watch.stop()
-        self._inbox.let_go()
-        self._sleep(pause.wait_s)
-        self._paused = replace(pause, wait_s=min(pause.wait_s * 2, _LONGEST_PAUSE_S))
-
-    def _resume(self) -> None:
-        if self._paused is not None:
-            log.info("service.resumed", after_s=round(time.monotonic() - self._paused.began, 1))
-            self._paused = None
-            self._progress_at = time.monotonic()
-            self._tell(Status("running", skipped=self._told.skipped))
-            self._inbox.rescan()
 
     def _turn(self) -> None:
         """Do what there is to do now; wait a little where that is nothing."""
@@ -237,8 +202,8 @@ class _Service:
         match open_drop(drop, handles):
             case Opened() as opened:
                 self._pipeline.offer(opened)
-            case Skipped(reason="permission", hint=hint):
-                self._inbox.skip(drop.path, "permission", hint)
+            case Skipped(reason="permission" | "unreadable" as reason, hint=hint):
+                self._inbox.skip(drop.path, reason, hint)
             case Skipped(reason):
                 self._inbox.release(drop.path)
                 self._inbox.rescan()
@@ -342,9 +307,9 @@ class _Service:
             return
         try:
             free_mb = shutil.disk_usage(self._folders.root).free // MIB
-        except FileNotFoundError as error:
-            name = names.to_text(self._folders.root)
-            raise Trouble("root_missing", f"{name}: gone", "put it back, or mount it") from error
+        except OSError as error:
+            name, why = names.to_text(self._folders.root), (error.strerror or "").lower()
+            raise Trouble("root_missing", f"{name}: {why}", "put it back, or mount it") from error
         if free_mb < self._settings.min_free_mb:
             raise Trouble(
                 "disk_low",
@@ -367,16 +332,17 @@ class _Service:
         return min(_WISHES_S, self._inbox.next_look_s(now))
 
     def _say_ready(self) -> None:
-        if self._pipeline.ready and not self._is_ready:
-            self._is_ready = True
+        if self._pipeline.ready and not self._standing.ready:
+            self._standing.ready = True
             log.info("service.ready")
             notify.tell("READY=1")
         serving = self._pipeline.model
-        if self._is_ready and self._sha256 != serving.sha256:
+        if self._standing.ready and self._sha256 != serving.sha256:
             self._sha256 = serving.sha256
             log.info("model.loaded", model=serving.name, version=serving.version,
                      sha256=serving.sha256, device=self._pipeline.device)  # fmt: skip
-            self._tell(replace(self._told, model=f"{serving.name} {serving.version}"))
+            told = replace(self._standing.told, model=f"{serving.name} {serving.version}")
+            self._standing.tell(told)
 
     def _ping(self) -> None:
         """Tell systemd that photographs get on, not merely that this loop turns."""
@@ -384,37 +350,17 @@ class _Service:
         if self._pipeline.outstanding == 0:
             self._progress_at = now
         if now - self._progress_at <= _STALL_S:
-            self._say_alive()
-
-    def _say_alive(self) -> None:
-        now = time.monotonic()
-        period_s = notify.watchdog_s()
-        if period_s and now - self._pinged_at >= period_s / 4:
-            self._pinged_at = now
-            notify.tell("WATCHDOG=1")
-        if not self._is_ready:  # recovery, or a pause right at the start, may take its time
-            notify.tell("EXTEND_TIMEOUT_USEC=60000000")
-
-    def _sleep(self, seconds: float) -> None:
-        """Wait while paused, alive for systemd and awake for signals."""
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0 and not self._signals.stop:
-            self._say_alive()
-            time.sleep(min(left, 0.2))
-
-    def _tell(self, told: Status) -> None:
-        self._told = replace(told, model=told.model or self._told.model)
-        with contextlib.suppress(OSError):  # a full disk is told by the log
-            status.write(self._folders.state, self._told)
+            self._standing.say_alive()
 
     def _tell_skipped(self) -> None:
-        if not self._inbox.newly_skipped and len(self._inbox.skipped) == len(self._told.skipped):
+        told = self._standing.told
+        if not self._inbox.newly_skipped and len(self._inbox.skipped) == len(told.skipped):
             return
         for path, reason, hint in self._inbox.newly_skipped:
             log.warning("inbox.skipped", name=names.to_text(path), reason=reason, hint=hint)
         self._inbox.newly_skipped.clear()
         skipped = {names.to_text(path): why for path, why in self._inbox.skipped.items()}
-        self._tell(replace(self._told, skipped=skipped))
+        self._standing.tell(replace(told, skipped=skipped))
 
     def _has_finished(self) -> bool:
         return self._inbox.exhausted and self._pipeline.outstanding == 0 and not self._unrecorded
@@ -429,7 +375,6 @@ class _Service:
                 os.close(each.opened.descriptor)
 
 
-_EVENTS = {"disk_low": "disk.low", "database_busy": "db.busy", "database_full": "db.full"}
 _FILES_THAT_STAY = ("permission", "unreadable", "too_deep")
 
 

@@ -139,6 +139,10 @@ class Watch:
             self._observer.stop()
             self._observer = None
 
+    def retry(self) -> None:
+        """What kept it from watching may be over: try again at once."""
+        self._retry_at = float("-inf")
+
     def close(self) -> None:
         """End it for good."""
         self.stop()

@@ -1,0 +1,118 @@
+"""Where the service stands: what it says of itself, and how it waits for better times.
+
+What may pass (a full disk, a folder that is not there, a locked database) makes it pause: it tries
+again, more and more seldom, and needs nobody to go on.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from gdwatch import notify, status
+from gdwatch.errors import Trouble
+from gdwatch.signals import Signals
+from gdwatch.status import Status
+
+log = structlog.get_logger()
+
+_LONGEST_PAUSE_S = 30.0
+_LOG_S = 60.0
+_ONCE_PATIENCE_S = 30.0
+_EVENTS = {"disk_low": "disk.low", "database_busy": "db.busy", "database_full": "db.full"}
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    """A pause that lasts. Monotonic times; wait_s: until the next try."""
+
+    began: float
+    logged_at: float = float("-inf")
+    wait_s: float = 1.0
+
+
+class Standing:
+    """The state of one service.
+
+    told: what `gdwatch status` reads.
+    ready: whether it has begun to serve.
+    once: a pause lasts half a minute at the most.
+    """
+
+    def __init__(self, state: Path, signals: Signals, *, once: bool) -> None:
+        self._state = state
+        self.signals = signals
+        self.once = once
+        self._paused: _Pause | None = None
+        self._pinged_at = float("-inf")
+        self.told = Status("stopped")
+        self.ready = False
+
+    def tell(self, told: Status) -> None:
+        """Say how it stands now; the model stays what it was where none is named."""
+        self.told = replace(told, model=told.model or self.told.model)
+        with contextlib.suppress(OSError):  # a full disk is told by the log
+            status.write(self._state, self.told)
+
+    def pause(self, trouble: Trouble) -> None:
+        """Wait for the surroundings to mend; say why at once, and then once a minute.
+
+        Raises the trouble itself where patience is at its end.
+        """
+        now = time.monotonic()
+        pause = self._paused or _Pause(began=now)
+        is_news = self.told.reason != trouble.reason
+        if is_news:
+            self.tell(Status("paused", trouble.reason, skipped=self.told.skipped))
+        if is_news or now - pause.logged_at >= _LOG_S:
+            pause = replace(pause, logged_at=now)
+            if trouble.reason in _EVENTS:
+                log.warning(_EVENTS[trouble.reason], reason=trouble.message)
+            log.warning("service.paused", reason=trouble.reason, why=trouble.message,
+                        hint=trouble.hint, since=self.told.since)  # fmt: skip
+        if self.once and now - pause.began >= _ONCE_PATIENCE_S:
+            raise trouble
+        self._sleep(pause.wait_s)
+        self._paused = replace(pause, wait_s=min(pause.wait_s * 2, _LONGEST_PAUSE_S))
+
+    def resume(self) -> bool:
+        """Say that it goes on; False if it did not pause."""
+        if self._paused is None:
+            return False
+        log.info("service.resumed", after_s=round(time.monotonic() - self._paused.began, 1))
+        self._paused = None
+        self.tell(Status("running", skipped=self.told.skipped))
+        return True
+
+    def patiently(self, do: Callable[[], Result]) -> Result | None:
+        """Do it, as soon as the surroundings allow; None if a signal has ended the wait."""
+        while not self.signals.stop:
+            try:
+                result = do()
+            except Trouble as trouble:
+                self.pause(trouble)
+                continue
+            self.resume()
+            return result
+        return None
+
+    def say_alive(self) -> None:
+        """Tell systemd that all goes as it should, a pause included."""
+        now, period_s = time.monotonic(), notify.watchdog_s()
+        if period_s and now - self._pinged_at >= period_s / 4:
+            self._pinged_at = now
+            notify.tell("WATCHDOG=1")
+        if not self.ready:  # recovery, or a pause right at the start, may take its time
+            notify.tell("EXTEND_TIMEOUT_USEC=60000000")
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait, alive for systemd and awake for signals."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not self.signals.stop:
+            self.say_alive()
+            time.sleep(min(left, 0.2))
