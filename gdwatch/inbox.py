@@ -107,7 +107,7 @@ class Inbox:
         self._now_s = now_s
         try:
             with Handles(self._folders) as handles:
-                handles.base(self._folders.inbox)
+                self._require_writable(handles)
                 self._take_arrived(handles, limit, drops)
                 self._try_again(handles, now_s)
                 self._look_again(handles, limit, now_s, drops)
@@ -119,6 +119,15 @@ class Inbox:
             self.rescan()
             raise
         return drops
+
+    def _require_writable(self, handles: Handles) -> None:
+        inbox = handles.base(self._folders.inbox)
+        if not os.access(".", os.W_OK | os.X_OK, dir_fd=inbox, effective_ids=True):
+            raise Trouble(
+                "inbox_readonly",
+                f"inbox {os.fsdecode(self._folders.inbox)}: cannot be written",
+                "make it writable for the service; it goes on by itself",
+            )
 
     def arrived(self, path: bytes) -> None:
         """A file was seen to come by rename, so it is complete and need not settle."""
@@ -209,7 +218,9 @@ class Inbox:
             return handles.lstat(path)
         except (PermissionError, ValueError):
             self._skip_listed(path, "permission")
-            return None
+        except OSError:
+            self._skip_listed(path, "unreadable")
+        return None
 
     def _start_over(self, path: bytes, look: Look, identity: Identity, now_s: float) -> None:
         del self._looks[path]
@@ -286,7 +297,19 @@ class Inbox:
                     except PermissionError:  # a folder that may be listed but not entered
                         self._skip_listed(path + b"/" + name, "permission")
                         continue
+                    except OSError:
+                        self._skip_listed(path + b"/" + name, "unreadable")
+                        continue
                     yield from self._list_entry(handle, path + b"/" + name, status, depth, now_s)
+        except OSError as error:
+            if depth > 0:
+                self._skip_listed(path, "unreadable")
+                return
+            raise Trouble(
+                "inbox_unreadable",
+                f"inbox {os.fsdecode(path)}: {(error.strerror or '').lower()}",
+                "look after its disk; work goes on by itself",
+            ) from error
         finally:
             os.close(handle)
 
@@ -352,4 +375,5 @@ _HINTS = {
     "symlink": "gdwatch opens no links: drop the photograph itself",
     "too_deep": f"gdwatch looks into {_DEPTH} levels of folders",
     "permission": "let the service read and write this folder",
+    "unreadable": "look after the disk; it is tried again at each listing",
 }

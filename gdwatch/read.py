@@ -1,5 +1,6 @@
 """From a drop to an open descriptor: found again step by step, and checked before it is read."""
 
+import errno
 import os
 import stat
 from dataclasses import dataclass
@@ -13,7 +14,10 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file that has to stay where it is. reason: `permission`, `vanished` or `changed`."""
+    """A file that has to stay where it is.
+
+    reason: `permission`, `unreadable`, `vanished` or `changed`.
+    """
 
     reason: str
     hint: str = ""
@@ -41,8 +45,10 @@ def open_drop(drop: Drop, handles: Handles) -> Opened | Skipped:
         return Skipped("vanished")
     except PermissionError:
         return Skipped("permission", f"setfacl -m u:{os.geteuid()}:r {names.to_shell(drop.path)}")
-    except OSError as error:  # a link where a file or folder was a moment ago
-        return Skipped("changed", error.strerror or "")
+    except OSError as error:
+        if error.errno == errno.EIO:
+            return Skipped("unreadable", "look after the disk")
+        return Skipped("changed", error.strerror or "")  # a link where a file was a moment ago
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or identity_of(status) != drop.identity:
         os.close(descriptor)

@@ -62,6 +62,11 @@ def require_own(folders: Folders) -> None:
         owner = folders.state.stat().st_uid
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise ActionNeeded(
+            f"{os.fsdecode(folders.root)}: {(error.strerror or str(error)).lower()}",
+            "run it as the user of the service",
+        ) from error
     if owner != os.geteuid():
         try:
             name = pwd.getpwuid(owner).pw_name
@@ -83,7 +88,7 @@ def _write_marker(marker: Path) -> None:
 
 
 def _require_writable(folders: Folders) -> None:
-    for path in (folders.inbox, *folders.answers.values()):
+    for path in (os.fsencode(folders.state), folders.inbox, *folders.answers.values()):
         if Path(os.fsdecode(path)).is_dir() and not os.access(path, os.W_OK | os.X_OK):
             raise ActionNeeded(
                 f"folder {os.fsdecode(path)}: cannot be written",

@@ -295,7 +295,7 @@ class _Service:
     def _may_go_on(self) -> bool:
         """Stay alive for systemd between two moves; a stop waits for them, but not for ever."""
         now = time.monotonic()
-        self._say_alive()
+        self._standing.say_alive()
         if self._signals.stop and self._stop_by == float("inf"):
             self._stop_by = now + _STOP_S
         return now < self._stop_by
