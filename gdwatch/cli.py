@@ -5,6 +5,7 @@ no time.
 """
 
 import contextlib
+import errno
 import functools
 import inspect
 import os
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 Verb = Callable[..., None]
 
 _EPIPE_STATUS = 1
+_DISK_ERRORS = (errno.EIO, errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,8 +307,13 @@ def main() -> NoReturn:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
         sys.exit(130)
-    except Exception:
-        # A bug, or a fault of the machine that nobody foresaw: the traceback is for the report.
-        traceback.print_exc()
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _DISK_ERRORS and not debug:
+            where = f"{error.filename}: " if error.filename else ""
+            print(f"gdwatch: {where}{(error.strerror or '').lower()}; look after the disk, and "  # noqa: T201
+                  "start again: work goes on where it was", file=sys.stderr)  # fmt: skip
+        else:
+            # A bug, or a fault that nobody foresaw: the traceback is for the report.
+            traceback.print_exc()
         sys.exit(1)
     sys.exit(0)
