@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from selectors import EVENT_READ, BaseSelector
 from typing import Any
 
-from gdwatch.children import Child
+from gdwatch.children import Child, Died, Packet
 from gdwatch.decoding import Task
 from gdwatch.errors import ActionNeeded
 from gdwatch.model_file import ModelFile
@@ -97,8 +97,8 @@ class Judging:
 
     def listen(self) -> list[Answered]:
         """Take its answers. Raises Died, and ActionNeeded if it refuses its model."""
-        answers = []
-        while (packet := self.child.receive()) is not None:
+        answers: list[Answered] = []
+        while (packet := self._receive(answers)) is not None:
             if "refused" in packet:
                 raise ActionNeeded(packet["refused"], packet["hint"])
             if "ready" in packet:
@@ -109,6 +109,15 @@ class Judging:
             scores = [unpacked(each) for each in packet["scores"]]
             answers.append(Answered(asked, scores, packet["infer_ms"], packet["splits"]))
         return answers
+
+    def _receive(self, answers: Sequence[Answered]) -> Packet | None:
+        """The next packet; what came before the end of a dead engine is taken first."""
+        try:
+            return self.child.receive()
+        except Died:
+            if answers:
+                return None  # it is dead the next time too
+            raise
 
     def end(self) -> int:
         """End the process; returns its status."""

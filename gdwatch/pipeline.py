@@ -21,7 +21,7 @@ from gdwatch.batch import next_batch
 from gdwatch.children import Died
 from gdwatch.decide import Rules
 from gdwatch.decoding import Decoding, Task, Worker
-from gdwatch.errors import ActionNeeded, GdwatchError
+from gdwatch.errors import ActionNeeded, GdwatchError, Trouble
 from gdwatch.judging import Answered, Judging
 from gdwatch.layout import Layout, layout
 from gdwatch.model_file import ModelFile
@@ -48,6 +48,8 @@ class Pipeline:
         self._queued: deque[Task] = deque()
         self._decoded: deque[Task] = deque()
         self._engine_deaths = 0
+        self._served = False  # whether an engine has been ready before
+        self._why_gone = ""
         self._next: Judging | None = None  # another model, on trial
         self._next_slots: Slots | None = None
         self._selector = DefaultSelector()
@@ -91,7 +93,8 @@ class Pipeline:
     def turn(self, timeout_s: float) -> list[Batch]:
         """Move everything on by one step, waiting for news no longer than `timeout_s`.
 
-        Raises ActionNeeded if the first model is refused, GdwatchError if the engine keeps dying.
+        Raises ActionNeeded if the first model is refused, GdwatchError if the engine keeps dying
+        of what it judges, Trouble while it does not start any more: its device has gone.
         """
         batches: list[Batch] = []
         for key, _ in self._selector.select(max(0.0, min(timeout_s, self._next_deadline()))):
@@ -102,6 +105,8 @@ class Pipeline:
                     batches.extend(self._listen_to_engine())
                 case Judging():
                     self._listen_to_next()
+        if self._is_gone():  # another try is under way, and nothing is judged meanwhile
+            raise self._gone()
         now = time.monotonic()
         self._decoding.end_late(now)
         if now > self._engine.deadline:
@@ -196,6 +201,7 @@ class Pipeline:
 
     def _listen_to_engine(self) -> list[Batch]:
         batches = []
+        was_gone = self._is_gone()
         try:
             for answered in self._engine.listen():
                 self._engine_deaths = 0
@@ -203,8 +209,15 @@ class Pipeline:
                     log.warning("engine.oom", files=len(answered.asked.tasks))
                     log.warning("batch.split", times=answered.splits)
                 batches.append(self._batch(answered.asked.tasks, answered))
+        except ActionNeeded as refused:
+            if not self._served:
+                raise
+            self._restart_engine(refused.message)
         except Died:
             self._restart_engine()
+        if self.ready:
+            self._served = True
+            self._engine_deaths = 0 if was_gone else self._engine_deaths
         return batches
 
     def _batch(self, tasks: Sequence[Task], answered: Answered | None) -> Batch:
@@ -230,20 +243,36 @@ class Pipeline:
             now,
         )
 
-    def _restart_engine(self) -> None:
+    def _restart_engine(self, why: str = "") -> None:
         """Start another engine with the same model, and give it what the dead one had."""
         self._engine_deaths += 1
+        was_ready = self.ready
         file, tasks = self._engine.file, self._engine.tasks()
         status = self._engine.end()
         self._decoded.extendleft(reversed(tasks))
         self._engine = Judging(self._settings, file, self._slots, self._selector)
-        if self._engine_deaths >= _ENGINE_DEATHS:
+        if self._engine_deaths < _ENGINE_DEATHS:
+            log.error("engine.restarted", status=status)
+        elif self._served and not was_ready:
+            self._why_gone = why or f"its engine ended with status {status} before it was ready"
+            raise self._gone()
+        else:
             raise GdwatchError(
                 f"the engine on device {self._settings.device} ended {_ENGINE_DEATHS} times "
                 f"in a row, last with status {status}",
                 "its own message stands above; `gdwatch doctor` tries the device",
             )
-        log.error("engine.restarted", status=status)
+
+    def _is_gone(self) -> bool:
+        """Whether the device that has served does not come back."""
+        return self._served and not self.ready and self._engine_deaths >= _ENGINE_DEATHS
+
+    def _gone(self) -> Trouble:
+        return Trouble(
+            "device_gone",
+            f"device {self._settings.device}: {self._why_gone}",
+            "look after the device (`gdwatch doctor` tries it); work goes on by itself",
+        )
 
     # ------------------------------------------------------------------ another model
 
