@@ -158,7 +158,7 @@ class Case:
         faults: Sequence[Fault] = (),
         before: Sequence[Mapping[str, Any]] = (),
         engine: Literal["stub", "real"] = "stub",
-        fresh: bool = False,
+        fresh: bool | Sequence[str] = False,
         environment: Mapping[str, str] | None = None,
         allowed: Sequence[int] = (0,),
         **settings: Any,

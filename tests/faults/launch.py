@@ -47,7 +47,8 @@ def call(name: str, **given: Any) -> dict[str, Any]:
 class Plan:
     """A command to run: `words` as on the command line, `before` called before it, in its process.
 
-    engine: `stub` or `real`. fresh: in an interpreter of its own.
+    engine: `stub` or `real`. fresh: in an interpreter of its own; words stand before its command
+    line (`strace` and the like).
     """
 
     words: Sequence[str]
@@ -57,7 +58,7 @@ class Plan:
     before: Sequence[Mapping[str, Any]] = ()
     engine: Literal["stub", "real"] = "stub"
     environment: Mapping[str, str] = field(default_factory=dict)
-    fresh: bool = False
+    fresh: bool | Sequence[str] = False
 
     def plain(self) -> dict[str, Any]:
         return {
@@ -166,9 +167,11 @@ class Launcher:
         if plan.fresh:
             script = plan.log.with_suffix(".plan")
             script.write_text(json.dumps(plan.plain()))
+            under = [] if plan.fresh is True else plan.fresh
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.crash_at", script],
-                cwd=REPOSITORY, env=environment(), stdin=subprocess.DEVNULL,
+                [*under, sys.executable, "-m", "tests.faults.crash_at", script],
+                cwd=REPOSITORY, env={**environment(), **plan.environment},
+                stdin=subprocess.DEVNULL,
             )  # fmt: skip
             self._fresh.append(process)
             return Run(plan, process.pid, self, process)
