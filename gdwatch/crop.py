@@ -92,7 +92,8 @@ def _square(photo: Pixels, x: float, y: float, length: float, side: int) -> Pixe
     left, top = left - first_column, top - first_row
     inside = (left, top, min(left + length, count[1]), min(top + length, count[0]))
     image = Image.fromarray(np.ascontiguousarray(part))
-    return np.asarray(image.resize((side, side), _BILINEAR, box=inside))
+    # As in a thumbnail, means over whole pixels come first where the square is large.
+    return np.asarray(image.resize((side, side), _BILINEAR, inside, reducing_gap=2.0))
 
 
 def _span(first: int, count: int, length: int) -> tuple[slice, tuple[int, int]]:
