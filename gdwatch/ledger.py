@@ -63,13 +63,17 @@ class Ledger:
     def writing(self) -> Iterator["Pen"]:
         """One transaction; on leaving it without an error, what was written is durable."""
         with translated(self.engine):
-            if self.identity is not None and self.identity != identity_of(self.engine):
-                raise ActionNeeded(
-                    f"database {self.engine.url.database}: was removed or replaced while in use",
-                    "put the right file back and start again",
-                )
+            self._require_same_file()
             with self.engine.begin() as connection:
                 yield Pen(self, connection)
+                self._require_same_file()  # a commit to a file that is gone would tell of success
+
+    def _require_same_file(self) -> None:
+        if self.identity is not None and self.identity != identity_of(self.engine):
+            raise ActionNeeded(
+                f"database {self.engine.url.database}: was removed or replaced while in use",
+                "put the right file back and start again",
+            )
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:

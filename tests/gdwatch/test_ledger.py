@@ -369,6 +369,20 @@ def test_a_ledger_that_was_replaced_is_never_written_to(world: World, after: str
         pytest.fail("it was opened")
 
 
+def test_nothing_is_committed_to_a_ledger_that_was_removed_meanwhile(world: World) -> None:
+    entry = world.record_file("a.jpg")
+
+    def mark_while_it_goes() -> None:
+        with world.ledger.writing() as pen:
+            pen.mark_filed([entry])
+            (world.root / "results.db").rename(world.root / "away.db")
+
+    with pytest.raises(ActionNeeded, match="was removed or replaced"):
+        mark_while_it_goes()
+    (world.root / "away.db").rename(world.root / "results.db")
+    assert world.row(entry.id)["state"] == "recorded"
+
+
 def test_a_file_has_the_same_row_from_every_side(world: World) -> None:
     entry = world.record_file(b"odd \xff\n.jpg")
     (pending,) = world.ledger.pending()
