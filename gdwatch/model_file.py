@@ -147,8 +147,9 @@ def _details(path: Path, content: bytes) -> Details:
     if text is None:
         raise _refused(path, f"no metadata `{METADATA_KEY}`, so not a model of gdwatch")
     try:
-        found = json.loads(text)
-    except json.JSONDecodeError as error:
+        # Python writes NaN as a measure that has no value; no database takes that for JSON.
+        found = json.loads(text, parse_constant=lambda _: None)
+    except (ValueError, RecursionError) as error:
         raise _refused(path, f"metadata `{METADATA_KEY}` is no JSON ({error})") from error
     version = found.get("format") if isinstance(found, dict) else None
     if version != FORMAT:

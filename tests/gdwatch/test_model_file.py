@@ -206,3 +206,14 @@ def test_a_tensor_that_is_not_finite_is_named(path: Path, value: float) -> None:
 def test_a_tensor_of_another_type_is_named(path: Path) -> None:
     rewrite(path, {**tensors_of(path), "classifier.head.bias": torch.zeros(1).double()})
     assert "tensor classifier.head.bias is F64, not F32 or F16" in refusal(path)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5000])
+def test_metadata_that_python_cannot_read_are_refused(path: Path, text: str) -> None:
+    path.write_bytes(safetensors.torch.save(tensors_of(path), {"gdwatch": text}))
+    assert "is no JSON" in refusal(path)
+
+
+def test_a_measure_that_is_no_number_is_null_as_databases_want_it(path: Path) -> None:
+    rewrite(path, measures={"roc_auc": float("nan")})
+    assert load(path).details.measures == {"roc_auc": None}
