@@ -7,35 +7,56 @@ and others can ask about it without taking it.
 import fcntl
 import os
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import structlog
+
 from gdwatch.errors import GdwatchError, HeldError
 
+log = structlog.get_logger()
+
+_LOOK_S = 0.05
 # struct flock: l_type, l_whence, l_start, l_len, l_pid; the whole file.
 _FLOCK = "hhqqi4x"
 _WHOLE = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
 
 @contextmanager
-def hold(state: Path) -> Iterator[None]:
-    """Hold the root's lock. Raises HeldError if another process has it."""
+def hold(state: Path, *, briefly: bool = False) -> Iterator[None]:
+    """Hold the root's lock.
+
+    briefly: as a command that only moves what it wishes; a service that starts waits for its end.
+
+    Raises HeldError if another process has it.
+    """
     descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        try:
-            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _WHOLE)
-        except (BlockingIOError, PermissionError) as error:
-            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
-            raise HeldError(
-                f"{state.parent}: another gdwatch holds this root (process {holder or '?'})",
-                "use the one that runs, or stop it first",
-            ) from error
+        while not _take(descriptor):
+            holder, _, brief = os.pread(descriptor, 32, 0).decode(errors="replace").partition(" ")
+            if briefly or not brief:
+                raise HeldError(
+                    f"{state.parent}: another gdwatch holds this root "
+                    f"(process {holder.strip() or '?'})",
+                    "use the one that runs, or stop it first",
+                )
+            log.debug("lock.held", by=holder)
+            time.sleep(_LOOK_S)
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(descriptor, f"{os.getpid()}{' briefly' if briefly else ''}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)
+
+
+def _take(descriptor: int) -> bool:
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _WHOLE)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
 
 
 def is_held(state: Path) -> bool:

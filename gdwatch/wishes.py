@@ -33,7 +33,7 @@ def see_to(
     end = time.monotonic() + patience_s
     while True:
         try:
-            with lock.hold(folders.state):
+            with lock.hold(folders.state, briefly=True):
                 file_pending(ledger, folders, settings.layout)
             return _waiting(ledger, ids)
         except HeldError:

@@ -1,6 +1,7 @@
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,16 +13,16 @@ from tests.build import wait_until
 HOLDER = """
 import sys, pathlib
 from gdwatch import lock
-with lock.hold(pathlib.Path(sys.argv[1])):
+with lock.hold(pathlib.Path(sys.argv[1]), briefly="briefly" in sys.argv):
     print("held", flush=True)
     sys.stdin.read()
 """
 
 
 @pytest.fixture
-def holder(tmp_path: Path) -> subprocess.Popen[bytes]:
+def holder(tmp_path: Path, request: pytest.FixtureRequest) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path)],
+        [sys.executable, "-c", HOLDER, str(tmp_path), getattr(request, "param", "")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -51,6 +52,23 @@ def test_one_may_ask_without_taking_it(tmp_path: Path, holder: subprocess.Popen[
     with lock.hold(tmp_path):
         assert not lock.is_held(tmp_path / "elsewhere")
     assert not lock.is_held(tmp_path)
+
+
+@pytest.mark.parametrize("holder", ["briefly"], indirect=True)
+def test_a_service_waits_for_a_command_that_only_moves_its_wishes(
+    tmp_path: Path, holder: subprocess.Popen[bytes]
+) -> None:
+    with pytest.raises(HeldError), lock.hold(tmp_path, briefly=True):
+        pytest.fail("it was held twice")
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(take_and_leave, tmp_path)
+        holder.communicate(b"")
+        assert waiting.result(timeout=60) == "held"
+
+
+def take_and_leave(state: Path) -> str:
+    with lock.hold(state):
+        return "held"
 
 
 def test_a_killed_holder_leaves_it_free(tmp_path: Path, holder: subprocess.Popen[bytes]) -> None:
