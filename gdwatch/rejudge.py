@@ -108,7 +108,9 @@ class Rejudging:
         if self._rules.move and row.model_id != result["model_id"]:
             decision = Decision(result["outcome"], result["reason"])
             with self._ledger.writing() as pen:
-                self._make_current(pen, handles, row, decision, result["model_id"])
+                row = pen.row(row.id)
+                if row.state == "filed":  # and not sent elsewhere since it was looked at
+                    self._make_current(pen, handles, row, decision, result["model_id"])
         return True
 
     # ------------------------------------------------------------------ what came of it

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from gdwatch import lock
-from gdwatch.errors import HeldError
+from gdwatch.errors import GdwatchError, HeldError
 from gdwatch.folders import Folders
-from gdwatch.ledger import Ledger
+from gdwatch.ledger import Ledger, Row
 from gdwatch.pending import file_pending
 from gdwatch.settings import Settings
 from gdwatch.tables import files
@@ -41,6 +41,24 @@ def see_to(
             if not waiting or time.monotonic() >= end:
                 return waiting
             time.sleep(_LOOK_S)
+
+
+def settle(ledger: Ledger, folders: Folders, settings: Settings, row: Row) -> None:
+    """See a move that is under way to its end, before anything else is wished of the file.
+
+    Another target now would leave it lost to its row, were the mover killed between the two.
+
+    Raises GdwatchError if it does not end.
+    """
+    if row.state == "recorded" and see_to(ledger, folders, settings, [row.id]):
+        raise under_way(row)
+
+
+def under_way(row: Row) -> GdwatchError:
+    """What to say of a file that cannot be sent elsewhere now."""
+    return GdwatchError(
+        f"id {row.id}: is being moved", "try again when it is filed; `gdwatch status` says why not"
+    )
 
 
 def _waiting(ledger: Ledger, ids: Sequence[int]) -> int:

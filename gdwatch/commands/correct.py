@@ -18,9 +18,14 @@ def correct(settings: Settings, which: str, label: Label | None) -> None:
     folders = Folders.of(settings)
     root.require_own(folders)
     with closing(open_ledger(settings, root.read_id(folders))) as ledger:
+        with ledger.reading() as connection:
+            row = history.find(ledger, connection, which)
+        wishes.settle(ledger, folders, settings, row)
         with Handles(folders) as handles, ledger.writing() as pen:
-            row = history.find(ledger, pen.connection, which)
-            gone = row.state == "missing" or not handles.is_file(row.source or row.path)
+            row = pen.row(row.id)
+            if row.state == "recorded":
+                raise wishes.under_way(row)
+            gone = row.state == "missing" or not handles.is_file(row.path)
             if gone:
                 pen.mark_missing([row])
             else:
@@ -44,10 +49,9 @@ def _taken_away(which: str) -> GdwatchError:
 
 def _require_same(row: Row, handles: Handles) -> None:
     """Raise GdwatchError if the file has other bytes than its row says."""
-    path = row.source or row.path
-    if row.sha256 is not None and filing.digest_at(handles.parent(path)) != row.sha256:
+    if row.sha256 is not None and filing.digest_at(handles.parent(row.path)) != row.sha256:
         raise GdwatchError(
-            f"{names.to_text(path)}: its bytes are not those that were judged",
+            f"{names.to_text(row.path)}: its bytes are not those that were judged",
             "`gdwatch reprocess` on its folder gives them a row of their own",
         )
 

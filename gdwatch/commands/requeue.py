@@ -2,7 +2,7 @@
 
 from contextlib import closing
 
-from gdwatch import history, root
+from gdwatch import history, root, wishes
 from gdwatch.commands.answers import progress
 from gdwatch.commands.reprocess import follow, report
 from gdwatch.errors import GdwatchError
@@ -24,7 +24,9 @@ def requeue(
     folders = Folders.of(settings)
     root.require_own(folders)
     with closing(open_ledger(settings, root.read_id(folders))) as ledger:
-        paths = _paths(ledger, which, outcome, reason)
+        paths = _paths(ledger, folders, settings, which)
+        if outcome is not None or reason is not None:
+            paths += [row.path for row in history.chosen(ledger, outcome, reason)]
         with progress(len(paths)) as seen:
             rules = Rules(move=True, again=True)
             rejudging = Rejudging(ledger, folders, settings, rules, seen)
@@ -32,18 +34,17 @@ def requeue(
     report(rejudging.tally, waiting, json_=json_)
 
 
-def _paths(
-    ledger: Ledger, which: list[str], outcome: str | None, reason: str | None
-) -> list[bytes]:
+def _paths(ledger: Ledger, folders: Folders, settings: Settings, which: list[str]) -> list[bytes]:
     paths = []
     for each in which:
         with ledger.reading() as connection:
             row = history.find(ledger, connection, each)
+        wishes.settle(ledger, folders, settings, row)
+        with ledger.reading() as connection:
+            row = history.find(ledger, connection, str(row.id))
         if row.state == "missing":
             raise GdwatchError(
                 f"{each}: its file has been taken away", "drop it into the inbox again"
             )
         paths.append(row.path)
-    if outcome is not None or reason is not None:
-        paths += [row.path for row in history.chosen(ledger, outcome, reason)]
     return paths
