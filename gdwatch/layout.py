@@ -2,13 +2,16 @@
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from gdwatch import crop
 from gdwatch.crop import Crop, Pixels
-from gdwatch.model_file import Details
+
+if TYPE_CHECKING:  # a decode worker has no use for what checks a model file
+    from gdwatch.model_file import Details
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Views:
     thumbnail: Pixels
 
 
-def layout(details: Details, crop: Crop) -> Layout:
+def layout(details: "Details", crop: Crop) -> Layout:
     """Work out what the networks of a model need."""
     size = details.classifier.input
     if details.locator is None or details.preprocessing.margin is None or crop == "whole":

@@ -48,8 +48,10 @@ def test_the_service_loads_neither_torch_nor_decoders() -> None:
     assert not loaded_by("gdwatch.service") & {"torch", "torchvision", "simplejpeg"}
 
 
-def test_a_worker_loads_neither_torch_nor_the_ledger() -> None:
-    assert not loaded_by("gdwatch.worker") & {"torch", "sqlalchemy", "alembic"}
+def test_a_worker_loads_neither_torch_nor_the_ledger_nor_what_reads_models() -> None:
+    assert not loaded_by("gdwatch.worker") & {
+        "torch", "sqlalchemy", "alembic", "pydantic", "safetensors"
+    }  # fmt: skip
 
 
 def imported_in(file: Path) -> set[str]:
