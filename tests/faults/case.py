@@ -1,6 +1,7 @@
 """One run of a scenario: its own root, what is dropped there, the runs over it, the verdict."""
 
 import contextlib
+import math
 import os
 import random
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from tests.faults import oracle, toy
-from tests.faults.launch import Fault, Launcher, Plan, Run
+from tests.faults.launch import Fault, Launcher, Plan, Run, call
 from tests.faults.oracle import OUTCOMES, Dropped, Evidence, Violation
 from tests.faults.tally import Count
 from tests.faults.toy import Answer
@@ -19,6 +20,14 @@ from tests.faults.toy import Answer
 Cell = TypeVar("Cell")
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF")
 _PROBABILITIES = (0.97, 0.03, 0.5, 0.91, 0.09, 0.85)
+
+
+class Wrong(AssertionError):  # noqa: N818 - what the oracle found, not a failure of its own
+    """What the oracle found. violations: all of it."""
+
+    def __init__(self, violations: Sequence[Violation], told: Sequence[str]) -> None:
+        super().__init__("\n".join([*map(str, violations[:20]), *told]))
+        self.violations = violations
 
 
 @dataclass
@@ -42,6 +51,7 @@ class Case:
     runs: list[Run] = field(default_factory=list)
     allowed: dict[int, Sequence[int]] = field(default_factory=dict)
     judged: bool = False
+    mutant: str = ""  # the mistake that every run makes, see `mutants`
 
     def __post_init__(self) -> None:
         self.number, self.wanted = self.numbers
@@ -69,7 +79,9 @@ class Case:
         """A cell of a sweep: the quick form takes a sample spread over all, the long form each."""
         if self.long:
             return cells[self.number % len(cells)]
-        return cells[self.number * len(cells) // self.wanted % len(cells)]
+        # A step that shares no factor with the length meets every value of every dimension.
+        step = next(n for n in range(len(cells) * 5 // 8, 0, -1) if math.gcd(n, len(cells)) == 1)
+        return cells[self.number * step % len(cells)]
 
     def put_inbox_on(self, other: Path) -> None:
         """Have the inbox on another file system; nothing must have been dropped yet."""
@@ -176,13 +188,16 @@ class Case:
                    *(f"--set={name}={value}" for name, value in given.items())],
             folder=self.folder,
             log=self.folder / f"run-{len(self.runs)}.log",
-            faults=faults, before=before, engine=engine, environment=environment or {},
-            fresh=fresh,
+            faults=faults, before=[*self._mistake(), *before], engine=engine,
+            environment=environment or {}, fresh=fresh,
         )  # fmt: skip
         run = self.launcher.start(plan)
         self.allowed[len(self.runs)] = allowed
         self.runs.append(run)
         return run
+
+    def _mistake(self) -> list[Mapping[str, Any]]:
+        return [call("tests.faults.mutants:apply", name=self.mutant)] if self.mutant else []
 
     def run(self, *words: str | Path, **how: Any) -> Run:
         """Run a command to its end, and count what happened to it."""
@@ -250,9 +265,8 @@ class Case:
     def _require_no(self, violations: Sequence[Violation]) -> None:
         self.count.lost += sum(each.kind == "lost" for each in violations)
         self.count.twice += sum(each.kind == "twice" for each in violations)
-        assert not violations, "\n".join(
-            [f"run {self.number}:", *map(str, violations[:20]), *self._what_happened()]
-        )
+        if violations:
+            raise Wrong(violations, [f"run {self.number}:", *self._what_happened()])
 
     def _what_happened(self) -> list[str]:
         told = []

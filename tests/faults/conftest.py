@@ -2,8 +2,10 @@
 
 import contextlib
 import functools
+import os
 import random
 import shutil
+import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -82,17 +84,27 @@ def rounds(
     tally = request.config.stash[_TALLY]
     test = request.node.nodeid.rpartition("/")[2]
     make = functools.partial(Case, launcher=launcher, model=toy_model, long=long)
-    cases = _rounds(tally, (scenario, test), wanted, tmp_path, make)
-    with contextlib.closing(cases):
-        yield cases
+    with _folder(tmp_path, in_memory=marker.kwargs.get("in_memory", False)) as folder:
+        cases = _rounds(tally, (scenario, test), wanted, folder, make)
+        with contextlib.closing(cases):
+            yield cases
+
+
+@contextlib.contextmanager
+def _folder(tmp_path: Path, *, in_memory: bool) -> Iterator[Path]:
+    if not in_memory or not os.access("/dev/shm", os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(prefix="gdwatch-", dir="/dev/shm") as folder:
+        yield Path(folder)
 
 
 def _rounds(
-    tally: Tally, which: tuple[str, str], wanted: int, tmp_path: Path, make: Callable[..., Case]
+    tally: Tally, which: tuple[str, str], wanted: int, folder: Path, make: Callable[..., Case]
 ) -> Generator[Case, None, None]:
     while (number := tally.of(*which).runs) < wanted:
         dice = random.Random(f"{which[1]} {number}")
-        made = make(tmp_path / str(number), numbers=(number, wanted), dice=dice)
+        made = make(folder / str(number), numbers=(number, wanted), dice=dice)
         with made.ending() as case:
             try:
                 yield case

@@ -103,6 +103,13 @@ class Run:
                     self._process.wait(0.1)
         return status
 
+    def ends_within(self, seconds: float) -> bool:
+        """Give it so much time and no more."""
+        end = time.monotonic() + seconds
+        while self.status is None and (left := end - time.monotonic()) > 0:
+            self._launcher.listen(min(left, 0.1))
+        return self.status is not None
+
     def wait_until_stopped(self, deadline_s: float = DEADLINE_S) -> None:
         """Wait until a fault with SIGSTOP has hit it; `send(SIGCONT)` lets it go on."""
         end = time.monotonic() + deadline_s

@@ -79,20 +79,28 @@ class _Disk:
             case "sync":
                 self.synced.add(step["inode"])
             case "sync_folder":
-                for number, change in list(self._changes.items()):
-                    if os.path.dirname(change.path) == step["path"]:
-                        self._apply(self._names, self._changes.pop(number))
+                self._sync(step["path"])
             case "commit" if step["durable"]:
                 self.image = step["image"]
             case "mkdir":
-                self._add(Change(step["path"], -1, self._folder_of(step["path"])))
-            case "move":
-                given = self._add(self._given(step))
-                self._add(Change(step["source"], None, given))
-            case "link" | "copy":
-                self._add(self._given(step))
+                self._give(step["path"], -1)
+            case "move" | "link" | "copy" as op:
+                given = self._give(step["target"], step["inode"])
+                if op == "move":
+                    self._add(Change(step["source"], None, given))
             case "unlink":
                 self._add(Change(step["path"], None))
+
+    def _sync(self, folder: str) -> None:
+        for number, change in list(self._changes.items()):
+            if os.path.dirname(change.path) == folder:
+                self._apply(self._names, self._changes.pop(number))
+
+    def _give(self, path: str, inode: int) -> int:
+        """A new name; it needs its folder, where that one's own name is not synced yet."""
+        folder = os.path.dirname(path)
+        made = [n for n, c in self._changes.items() if c.path == folder and c.inode == -1]
+        return self._add(Change(path, inode, made[-1] if made else None))
 
     def outcomes(self, dice: random.Random) -> Iterator[tuple[tuple[str, int], ...]]:
         """The names that may be found after a cut now."""
@@ -111,15 +119,6 @@ class _Disk:
         self._count += 1
         self._changes[self._count] = change
         return self._count
-
-    def _given(self, step: Mapping[str, Any]) -> Change:
-        return Change(step["target"], step["inode"], self._folder_of(step["target"]))
-
-    def _folder_of(self, path: str) -> int | None:
-        """The change, still unsynced, that made the folder of a path."""
-        folder = os.path.dirname(path)
-        made = [n for n, c in self._changes.items() if c.path == folder and c.inode == -1]
-        return made[-1] if made else None
 
     @staticmethod
     def _apply(names: dict[str, int], change: Change) -> None:
