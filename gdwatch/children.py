@@ -30,7 +30,7 @@ Packet = Mapping[str, Any]
 
 
 class Died(Exception):  # noqa: N818 - what happened to the child, not a failure of ours
-    """The child is no more, or does not listen."""
+    """The child is no more, does not listen, or talks nonsense."""
 
 
 class Child:
@@ -72,7 +72,12 @@ class Child:
             raise Died from error
         if not content:
             raise Died
-        packet: Packet = json.loads(content)
+        try:
+            packet = json.loads(content)
+        except ValueError as error:  # what decodes hostile bytes may end up saying anything
+            raise Died from error
+        if not isinstance(packet, dict):
+            raise Died
         return packet
 
     def end(self) -> None:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from selectors import EVENT_READ, BaseSelector
+from typing import get_args
 
 import structlog
 
@@ -109,8 +110,11 @@ class Decoding:
                 if "ready" in packet:
                     worker.ready = True
                     self._failed_starts = 0
+                elif worker.tasks and packet.get("slot") == worker.tasks[0].slot:
+                    decoded = _decoded(packet, self._slots)
+                    self.finish(worker.tasks.popleft(), decoded)
                 else:
-                    self.finish(worker.tasks.popleft(), _decoded(packet, self._slots))
+                    raise Died  # an answer to a question that was not asked
                 worker.deadline = self._deadline() if worker.tasks else _NEVER
         except Died:
             self._replace(worker, "decoder_crashed")
@@ -214,20 +218,30 @@ class Decoding:
 
 
 def _decoded(packet: Packet, slots: Slots) -> Photo | Refusal:
-    """Read a worker's answer field by field: a picture may have taken the worker over."""
-    if "Photo" in packet:
-        photo = packet["Photo"]
-        width, height = photo["size"]
-        if not 0 < min(width, height) <= max(width, height) <= slots.layout.longest:
-            return Refusal("decoder_crashed", f"left {width}x{height} pixels", photo["sha256"])
-        return Photo(
-            photo["sha256"], Header(**photo["header"]), (width, height), photo["decode_ms"]
+    """Read a worker's answer field by field: a picture may have taken the worker over.
+
+    Raises Died where it is no answer.
+    """
+    try:
+        return (
+            _refusal(packet["Refusal"]) if "Refusal" in packet else _photo(packet["Photo"], slots)
         )
-    refusal = packet["Refusal"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise Died from error
+
+
+def _photo(answer: Packet, slots: Slots) -> Photo | Refusal:
+    width, height = answer["size"]
+    if not 0 < min(width, height) <= max(width, height) <= slots.layout.longest:
+        return Refusal("decoder_crashed", f"left {width}x{height} pixels", answer["sha256"])
+    header = Header(**answer["header"])
+    return Photo(answer["sha256"], header, (width, height), float(answer["decode_ms"]))
+
+
+def _refusal(answer: Packet) -> Refusal:
+    if answer["reason"] not in get_args(RejectedReason):
+        raise ValueError(answer["reason"])
+    header = Header(**answer["header"]) if answer["header"] else None
     return Refusal(
-        refusal["reason"],
-        refusal["detail"],
-        refusal["sha256"],
-        Header(**refusal["header"]) if refusal["header"] else None,
-        refusal["decode_ms"],
+        answer["reason"], answer["detail"], answer["sha256"], header, float(answer["decode_ms"])
     )
