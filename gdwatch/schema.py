@@ -45,6 +45,10 @@ def current(connection: Connection) -> str | None:
                 f"database {name}: another program's (application_id {found:#010x})",
                 "set `database` to a file of its own",
             )
+        if version is None and not empty:
+            raise ActionNeeded(
+                f"database {name}: a ledger without its version", "put a snapshot in its place"
+            )
     return version
 
 

@@ -1,5 +1,6 @@
 """The service's own words about itself, in ROOT/.gdwatch/status.json, for `gdwatch status`."""
 
+import errno
 import json
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -22,10 +23,18 @@ class Status:
 
 
 def write(state_folder: Path, status: Status) -> None:
-    """Replace the file at one stroke."""
+    """Replace the file at one stroke; in place where the disk has no room for a second one."""
+    content = json.dumps(asdict(status)).encode()
     aside = state_folder / (_FILE + ".part")
-    aside.write_text(json.dumps(asdict(status)), encoding="utf-8")
-    aside.replace(state_folder / _FILE)
+    try:
+        aside.write_bytes(content)
+        aside.replace(state_folder / _FILE)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        with (state_folder / _FILE).open("r+b") as file:  # the room that it has, it keeps
+            file.write(content)
+            file.truncate()
 
 
 def read(state_folder: Path) -> Status | None:
