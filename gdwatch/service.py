@@ -20,7 +20,7 @@ import structlog
 
 from gdwatch import __version__, ledger, lock, names, notify, root
 from gdwatch.backoff import Backoff
-from gdwatch.errors import Trouble
+from gdwatch.errors import ActionNeeded, Trouble
 from gdwatch.folders import Folders, Handles
 from gdwatch.inbox import Inbox
 from gdwatch.ledger import Ledger
@@ -105,6 +105,8 @@ class _Service:
         self._unrecorded: deque[Batch] = deque()
         self._listed_at = time.monotonic()
         self._wishes_at = float("-inf")
+        self._root_id = root.read_id(folders)
+        self._root_at = float("-inf")
         self._free_at = float("-inf")
         self._progress_at = time.monotonic()
         self._sha256 = ""
@@ -151,6 +153,7 @@ class _Service:
         """Do what there is to do now; wait a little where that is nothing."""
         now = time.monotonic()
         self._reload_if_asked()
+        self._require_root(now)
         self._require_free_space(now)
         self._finish_decided()
         self._grant_wishes(now)
@@ -301,6 +304,21 @@ class _Service:
         return now < self._stop_by
 
     # ------------------------------------------------------------------ its own state
+
+    def _require_root(self, now: float) -> None:
+        """Look for the mark of the root: where a disk is not mounted, nothing is to be made."""
+        if now - self._root_at < _WISHES_S:
+            return
+        try:
+            found = root.read_id(self._folders)
+        except ActionNeeded as error:
+            raise Trouble("root_missing", error.message, "put it back, or mount it") from error
+        if found != self._root_id:
+            raise ActionNeeded(
+                f"{names.to_text(self._folders.root)}: became another root, {found}",
+                "is the right disk mounted? put it back and start again",
+            )
+        self._root_at = now
 
     def _require_free_space(self, now: float) -> None:
         if now - self._free_at < _WISHES_S:

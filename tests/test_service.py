@@ -473,6 +473,25 @@ def test_a_missing_inbox_pauses_until_it_is_back(many: Services, root: Path) -> 
     assert service.stop() == 0
 
 
+def test_a_root_whose_mark_is_gone_pauses_and_one_with_another_mark_ends_it(
+    many: Services, root: Path
+) -> None:
+    service = many.start(root)
+    service.wait_for("service.ready")
+    (root / ".gdwatch").rename(root / "away")
+    (root / "male").rmdir()
+    build.put(root, "a.png", photograph(1))
+    service.wait_until(
+        lambda: "root_missing" in [each["reason"] for each in service.events("service.paused")]
+    )
+    assert not (root / "male").exists()
+    (root / "away").rename(root / ".gdwatch")
+    service.wait_for_filed("inbox/a.png")
+    (root / ".gdwatch" / "root-id").write_text("00000000-0000-4000-8000-000000000000\n")
+    assert service.process.wait(60) == 78
+    assert "became another root" in service.log.read_text()
+
+
 def test_drops_that_an_outage_kept_from_being_opened_are_found_again(
     root: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
