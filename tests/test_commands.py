@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gdwatch import lock
 from tests import build
 from tests.build import BRIGHT, DARK, GREY, gdwatch, photograph, query, rows
 
@@ -292,6 +293,20 @@ def test_check_finds_what_was_taken_away_and_what_has_no_row(call, filed):
     assert answer == {
         "damage": [], "missing": ["male/bright.png"], "without_row": ["female/stray.png"]
     }  # fmt: skip
+
+
+def test_what_file_managers_leave_in_an_answer_folder_is_no_photograph(call, filed, opposite):
+    left = filed / "male" / ".DS_Store"
+    left.write_bytes(b"of a file manager")
+    assert call("db", "check").returncode == 0
+    assert call("reprocess", filed, "--move", model=opposite).returncode == 0
+    assert left.read_bytes() == b"of a file manager"
+    assert len(rows(filed)) == 4
+
+
+def test_the_ledger_is_not_upgraded_under_a_running_service(call, filed):
+    with lock.hold(filed / ".gdwatch"):
+        assert call("db", "upgrade").returncode == 75
 
 
 def test_upgrade_of_todays_ledger_changes_nothing(call, filed):

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from gdwatch import history, names, root, schema
+from gdwatch import history, lock, names, root, schema
 from gdwatch.commands.answers import print_json
 from gdwatch.database import connect, translated, url_of
 from gdwatch.folders import Folders, Handles
@@ -22,9 +23,12 @@ _SHOWN = 20
 
 def upgrade(settings: Settings) -> None:
     """Bring the ledger to this program's version."""
-    root.require_own(Folders.of(settings))
+    folders = Folders.of(settings)
+    root.require_own(folders)
     engine = connect(url_of(settings), writable=True)
-    with translated(engine):
+    # A service of the old version must not write meanwhile, nor after it.
+    is_root = folders.state.is_dir()
+    with lock.hold(folders.state, briefly=True) if is_root else nullcontext(), translated(engine):
         snapshot = schema.upgrade_with_snapshot(engine)
     if snapshot is not None:
         log.info("db.upgraded", snapshot=str(snapshot))
@@ -49,7 +53,8 @@ def check(settings: Settings, *, json_: bool) -> int:
     with closing(open_ledger(settings, root.read_id(folders))) as ledger:
         damage = _damage(ledger)
         missing = _mark_missing(ledger, folders)
-        without_row = [names.below(path, ledger.root) for path in _without_row(ledger, folders)]
+        found = _without_row(ledger, folders, settings.ignore)
+        without_row = [names.below(path, ledger.root) for path in found]
     answer: dict[str, Any] = {
         "damage": damage,
         "missing": missing,
@@ -91,10 +96,15 @@ def _mark_missing(ledger: Ledger, folders: Folders) -> list[str]:
     return [names.below(row.path, ledger.root) for row in found]
 
 
-def _without_row(ledger: Ledger, folders: Folders) -> Iterator[bytes]:
+def _without_row(ledger: Ledger, folders: Folders, ignored: tuple[str, ...]) -> Iterator[bytes]:
+    """Files of the answer folders that no row claims; not what file managers leave there."""
     for base in folders.answers.values():
         for folder, _, files in os.walk(base):
-            paths = {folder + b"/" + name for name in files}
+            paths = {
+                folder + b"/" + name
+                for name in files
+                if not any(fnmatch(os.fsdecode(name), pattern) for pattern in ignored)
+            }
             paths = {path for path in paths if not Path(os.fsdecode(path)).is_symlink()}
             with ledger.writing() as pen:
                 known = set(pen.at(paths))

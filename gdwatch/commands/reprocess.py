@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,11 @@ def reprocess(
     with contextlib.ExitStack() as held, contextlib.closing(ledger):
         for folder in chosen:
             held.enter_context(lock.hold_folder(Path(os.fsdecode(folder))))
-        total = sum(1 for folder in chosen for _ in _files(folder))
+        total = sum(1 for _ in _all(chosen, settings.ignore))
         with progress(total) as seen:
             rejudging = Rejudging(ledger, folders, settings, Rules(move, dry_run), seen)
-            waiting = follow(rejudging, _all(chosen), ledger, folders, settings)
+            paths = _all(chosen, settings.ignore)
+            waiting = follow(rejudging, paths, ledger, folders, settings)
     report(rejudging.tally, waiting, json_=json_)
 
 
@@ -104,17 +106,22 @@ def _outermost(given: Iterable[bytes]) -> list[bytes]:
     return chosen
 
 
-def _all(chosen: list[bytes]) -> Iterator[bytes]:
+def _all(chosen: list[bytes], ignored: tuple[str, ...]) -> Iterator[bytes]:
     for folder in chosen:
-        yield from _files(folder)
+        yield from _files(folder, ignored)
 
 
-def _files(folder: bytes) -> Iterator[bytes]:
-    """Regular files below a folder, sorted by name, in depth; links are not followed."""
+def _files(folder: bytes, ignored: tuple[str, ...]) -> Iterator[bytes]:
+    """Regular files below a folder, sorted by name, in depth; links are not followed.
+
+    What file managers leave there is no photograph, and is left alone as in the inbox.
+    """
     with contextlib.suppress(FileNotFoundError, PermissionError), os.scandir(folder) as found:
         for entry in sorted(found, key=lambda entry: entry.name):
+            if any(fnmatch(os.fsdecode(entry.name), pattern) for pattern in ignored):
+                continue
             path = folder + b"/" + entry.name
             if entry.is_dir(follow_symlinks=False):
-                yield from _files(path)
+                yield from _files(path, ignored)
             elif entry.is_file(follow_symlinks=False):
                 yield path
