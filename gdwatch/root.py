@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gdwatch import ledger
 from gdwatch.errors import ActionNeeded
-from gdwatch.folders import Folders
+from gdwatch.folders import Folders, make_durable
 from gdwatch.settings import Settings
 
 _MARKER = "root-id"
@@ -85,6 +85,12 @@ def _write_marker(marker: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     aside.replace(marker)
+    # Rows may outlive a power cut, and without the mark they would stop every start.
+    folder = os.open(marker.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        make_durable(folder)
+    finally:
+        os.close(folder)
 
 
 def _require_writable(folders: Folders) -> None:

@@ -26,6 +26,22 @@ def test_the_first_start_makes_the_folders_and_the_id(tmp_path: Path) -> None:
     assert os.listdir(folders.state) == ["root-id"]
 
 
+def test_the_id_is_durable_before_any_row_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, folders = at(tmp_path / "root")
+    found = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        found.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    root.prepare(settings, folders)
+    assert found == ["root-id.part", ".gdwatch"]
+
+
 def test_the_id_stays(tmp_path: Path) -> None:
     settings, folders = at(tmp_path / "root")
     assert root.prepare(settings, folders) == root.prepare(settings, folders)
