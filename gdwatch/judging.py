@@ -19,6 +19,7 @@ from gdwatch.values import Box, Face, Photo, Scores
 
 DEPTH = 2  # batches at the engine: one that it judges, one at hand
 _TIMEOUT_S = 120.0
+_START_S = 300.0  # a card may take its time, but a driver that hangs takes for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Judging:
     """One engine process.
 
     device: where the model runs; None until it has passed its self-test.
-    deadline: when the batch that it judges is late, monotonic.
+    deadline: when its start, then the batch that it judges, is late, monotonic.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Judging:
         self.file = file
         self.device: str | None = None
         self.batches: deque[Asked] = deque()
-        self.deadline = float("inf")
+        self.deadline = time.monotonic() + _START_S
         self.min_confidence = (
             file.details.min_confidence
             if settings.min_confidence is None
@@ -103,6 +104,7 @@ class Judging:
                 raise ActionNeeded(packet["refused"], packet["hint"])
             if "ready" in packet:
                 self.device = packet["device"]
+                self.deadline = float("inf")
                 continue
             asked = self.batches.popleft()
             self.deadline = time.monotonic() + _TIMEOUT_S if self.batches else float("inf")

@@ -111,6 +111,9 @@ class Pipeline:
         self._decoding.end_late(now)
         if now > self._engine.deadline:
             self._restart_engine()
+        if self._next is not None and now > self._next.deadline:
+            log.error("model.refused", reason="its engine does not start")
+            self._drop_next()
         self._feed_workers()
         batches.extend(self._feed_engine())
         self._swap_when_empty()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from gdwatch import judging
 from gdwatch.errors import ActionNeeded, GdwatchError
 from gdwatch.pipeline import Pipeline, drain
 from gdwatch.values import Judged, Opened, Photo
@@ -270,6 +271,26 @@ def test_an_engine_that_keeps_dying_is_an_error(model: Path, tmp_path: Path) -> 
     ):
         turn_until(pipeline, kill_engines)
     assert len(killed) >= 2
+
+
+def test_an_engine_that_does_not_start_in_time_is_ended(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judging, "_START_S", 0.1)  # torch alone needs longer
+    with Closing(start(model, tmp_path)) as pipeline, pytest.raises(GdwatchError, match="ended"):
+        turn_until(pipeline, lambda: pipeline.ready)
+
+
+def test_another_model_that_does_not_start_in_time_is_given_up(
+    model: Path, tmp_path: Path, dropped: Dropped, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Closing(ready(start(model, tmp_path))) as pipeline:
+        monkeypatch.setattr(judging, "_START_S", 0.1)
+        pipeline.reload()
+        assert pipeline._next is not None
+        turn_until(pipeline, lambda: pipeline._next is None)
+        offer(pipeline, dropped(some(1)))
+        assert answers(finish(pipeline)) == as_named(some(1))
 
 
 class Closing:
