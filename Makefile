@@ -1,4 +1,4 @@
-.PHONY: run test install format lint types check wheel
+.PHONY: run test test-long install format lint types check wheel
 
 PYTHON ?= python3.11
 BIN = .venv/bin
@@ -8,6 +8,9 @@ run: install
 
 test: install
 	$(BIN)/pytest
+
+test-long: install  # hours; what was counted stands in faults.json, and the next one goes on there
+	$(BIN)/pytest tests/faults --long
 
 install: .venv/installed
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from tests.faults import oracle, toy
-from tests.faults.launch import Fault, Launcher, Plan, Run, call
+from tests.faults.launch import DEADLINE_S, Fault, Launcher, Plan, Run, call
 from tests.faults.oracle import OUTCOMES, Dropped, Evidence, Violation
 from tests.faults.tally import Count
 from tests.faults.toy import Answer
@@ -215,7 +215,7 @@ class Case:
         """The rows of `files`."""
         return list(oracle.read_ledger(self.root / "results.db").files)
 
-    def wait_until_filed(self, run: Run, deadline_s: float = 60.0) -> None:
+    def wait_until_filed(self, run: Run, deadline_s: float = DEADLINE_S) -> None:
         """Wait until a running service has filed all that was dropped."""
         end = time.monotonic() + deadline_s
         wanted = sum(drop.ends != "waiting" for drop in self.dropped)

@@ -85,7 +85,7 @@ def rounds(
     test = request.node.nodeid.rpartition("/")[2]
     make = functools.partial(Case, launcher=launcher, model=toy_model, long=long)
     with _folder(tmp_path, in_memory=marker.kwargs.get("in_memory", False)) as folder:
-        cases = _rounds(tally, (scenario, test), wanted, folder, make)
+        cases = rounds_of(tally, (scenario, test), wanted, folder, make)
         with contextlib.closing(cases):
             yield cases
 
@@ -99,9 +99,10 @@ def _folder(tmp_path: Path, *, in_memory: bool) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _rounds(
+def rounds_of(
     tally: Tally, which: tuple[str, str], wanted: int, folder: Path, make: Callable[..., Case]
 ) -> Generator[Case, None, None]:
+    """Cases until `wanted` have passed, whatever session they ran in; which: scenario and test."""
     while (number := tally.of(*which).runs) < wanted:
         dice = random.Random(f"{which[1]} {number}")
         made = make(folder / str(number), numbers=(number, wanted), dice=dice)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 REPOSITORY = Path(__file__).parents[2]
-DEADLINE_S = 60.0
+DEADLINE_S = 180.0
 
 
 @dataclass(frozen=True, slots=True)

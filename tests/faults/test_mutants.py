@@ -119,14 +119,16 @@ def disk_that_spoils(case: Case) -> None:
 
 
 def written_in_place(case: Case) -> None:
-    """A writer who has reserved the space first, and then fills it."""
+    """A writer who has reserved the space first, and then fills it piece by piece."""
     content, path = case.picture(0.97), case.inbox / "slow.png"
     path.write_bytes(bytes(len(content)))
     run = case.start("run", "--once", settle_ms=250)
-    with path.open("r+b", buffering=0) as file:
-        for at in range(0, len(content), len(content) // 12):
-            file.write(content[at : at + len(content) // 12])
-            time.sleep(0.08)  # the writer's own pace
+    piece = len(content) // 12
+    for at in range(0, len(content), piece):
+        with path.open("r+b") as file:
+            file.seek(at)
+            file.write(content[at : at + piece])
+        time.sleep(0.08)  # the writer's own pace
     case.note(path, Answer("male", None, "male", 0.97))
     run.wait()
     case.judge()
