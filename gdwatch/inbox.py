@@ -11,7 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import structlog
@@ -21,7 +21,7 @@ from gdwatch.backoff import Backoff
 from gdwatch.errors import Trouble
 from gdwatch.filing import remove_folder
 from gdwatch.folders import Folders, Handles
-from gdwatch.read import identity_of
+from gdwatch.read import identity_of, is_being_written
 from gdwatch.settings import Settings
 from gdwatch.values import Drop, Identity
 
@@ -34,14 +34,20 @@ _EMPTY_FILE_WAIT_S = 60.0
 _EMPTY_FOLDER_WAIT_S = 3600.0
 _ONCE_WAIT_S = 30.0
 _NETWORK_SETTLE_S = 5.0  # others' writes are seen late there, and scanners open files again
+_WRITER_WAIT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was seen of a file. since_s: when it first looked like this; first_s: at all."""
+    """What was seen of a file.
+
+    since_s: when it first looked like this, or was last found open for writing. changed_s: when it
+    first looked like this. first_s: when it was first seen at all.
+    """
 
     identity: Identity
     since_s: float
+    changed_s: float
     first_s: float
     received_at: datetime
 
@@ -78,6 +84,7 @@ class Inbox:
         self._tries = Backoff[bytes]()  # of those that were refused
         self._now_s = 0.0
         self._empty_folders: dict[bytes, tuple[int, float]] = {}
+        self._was_mounted = False
         self.skipped: dict[bytes, str] = {}
         self.newly_skipped: list[tuple[bytes, str, str]] = []  # path, reason, hint: to be reported
         self.stayed = 0  # files that a single run had to leave behind
@@ -107,7 +114,7 @@ class Inbox:
         self._now_s = now_s
         try:
             with Handles(self._folders) as handles:
-                self._require_writable(handles)
+                self._require_usable(handles)
                 self._take_arrived(handles, limit, drops)
                 self._try_again(handles, now_s)
                 self._look_again(handles, limit, now_s, drops)
@@ -120,12 +127,23 @@ class Inbox:
             raise
         return drops
 
-    def _require_writable(self, handles: Handles) -> None:
+    def require_usable(self) -> None:
+        """Raise Trouble if the inbox is not there, or nothing can be taken out of it."""
+        with Handles(self._folders) as handles:
+            self._require_usable(handles)
+
+    def _require_usable(self, handles: Handles) -> None:
         inbox = handles.base(self._folders.inbox)
+        name = f"inbox {os.fsdecode(self._folders.inbox)}"
+        # What it was mounted on must not pass for it: its files would seem to be gone.
+        is_mounted = os.fstat(inbox).st_dev != os.stat("..", dir_fd=inbox).st_dev
+        if self._was_mounted and not is_mounted:
+            raise Trouble("inbox_missing", f"{name}: its disk is no longer mounted", "mount it")
+        self._was_mounted = is_mounted
         if not os.access(".", os.W_OK | os.X_OK, dir_fd=inbox, effective_ids=True):
             raise Trouble(
                 "inbox_readonly",
-                f"inbox {os.fsdecode(self._folders.inbox)}: cannot be written",
+                f"{name}: cannot be written",
                 "make it writable for the service; it goes on by itself",
             )
 
@@ -193,7 +211,12 @@ class Inbox:
             identity = identity_of(status)
             if identity != look.identity:
                 self._start_over(path, look, identity, now_s)
-            elif settled(look, now_s, self._settle_s, self._empty_s):
+            elif not settled(look, now_s, self._settle_s, self._empty_s):
+                continue
+            elif self._waits_for_writer(path, look, handles, now_s):
+                del self._looks[path]
+                self._looks[path] = replace(look, since_s=now_s)
+            else:
                 del self._looks[path]
                 self._hand_out(Drop(path, identity, look.received_at), drops)
 
@@ -211,7 +234,7 @@ class Inbox:
                 self.release(path)
             else:
                 moment = datetime.now(UTC)
-                self._looks[path] = Look(identity_of(status), now_s, now_s, moment)
+                self._looks[path] = Look(identity_of(status), now_s, now_s, now_s, moment)
 
     def _status(self, handles: Handles, path: bytes) -> os.stat_result | None:
         try:
@@ -228,7 +251,16 @@ class Inbox:
             self.stayed += 1
             log.warning("file.deferred", name=names.to_text(path), reason="still being written")
         else:
-            self._looks[path] = Look(identity, now_s, look.first_s, look.received_at)
+            self._looks[path] = Look(identity, now_s, now_s, look.first_s, look.received_at)
+
+    def _waits_for_writer(self, path: bytes, look: Look, handles: Handles, now_s: float) -> bool:
+        """Whether somebody has it open for writing, and was not waited for long enough.
+
+        Bytes that are stored through memory change neither size nor time until the kernel writes
+        them, and a writer may rest for longer than `settle_ms`.
+        """
+        patience_s = _WRITER_WAIT_S + self._settle_s
+        return now_s - look.changed_s < patience_s and is_being_written(path, handles)
 
     def _look_further(self, now_s: float) -> None:
         """Read on in the listing while there is room for more files under observation."""
@@ -251,7 +283,7 @@ class Inbox:
                 self._found_again.add(path)
             if self._is_candidate(path, status, now_s):
                 moment = datetime.now(UTC)
-                self._looks[path] = Look(identity_of(status), now_s, now_s, moment)
+                self._looks[path] = Look(identity_of(status), now_s, now_s, now_s, moment)
 
     def _forget_what_is_gone(self) -> None:
         found = self._found_again

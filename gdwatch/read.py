@@ -1,7 +1,9 @@
 """From a drop to an open descriptor: found again step by step, and checked before it is read."""
 
 import errno
+import fcntl
 import os
+import signal
 import stat
 from dataclasses import dataclass
 
@@ -34,6 +36,31 @@ def modified_ns(status: os.stat_result) -> int:
     File systems reach further, and a file with such a date is a drop like any other.
     """
     return max(-(2**63), min(status.st_mtime_ns, 2**63 - 1))
+
+
+def is_being_written(path: bytes, handles: Handles) -> bool:
+    """Whether a process has the file open for writing, as far as this kernel knows and tells.
+
+    By a read lease (fcntl(2), F_SETLEASE), which no file with a writer gets; given back at once.
+    """
+    try:
+        folder, name = handles.parent(path)
+        descriptor = os.open(name, _FILE, dir_fd=folder)
+    except OSError:
+        return False  # whoever opens it to read it will say why that cannot be
+    try:
+        # To whom wants to write meanwhile the lease is broken, and we are told: by a signal that
+        # does nothing, instead of SIGIO, which would end the process.
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except BlockingIOError:
+        return True
+    except OSError:  # another user's file, or a file system without leases
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def open_drop(drop: Drop, handles: Handles) -> Opened | Skipped:

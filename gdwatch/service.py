@@ -215,6 +215,8 @@ class _Service:
     # ------------------------------------------------------------------ to the folders
 
     def _finish_decided(self) -> None:
+        if self._unrecorded:
+            self._inbox.require_usable()
         while self._unrecorded:
             self._finish(self._unrecorded[0])
             self._unrecorded.popleft()

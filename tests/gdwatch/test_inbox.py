@@ -35,7 +35,7 @@ def ready(inbox: Inbox, *moments_s: float, limit: int = 100) -> list[str]:
 def test_a_file_is_settled_once_it_has_looked_the_same_long_enough(
     since_s: float, waited_s: float, settle_s: float, empty_s: float, size_bytes: int
 ) -> None:
-    look = Look(Identity(1, size_bytes, 0, 0), since_s, 0.0, datetime.now(UTC))
+    look = Look(Identity(1, size_bytes, 0, 0), since_s, since_s, 0.0, datetime.now(UTC))
     now_s = since_s + waited_s
     needed_s = settle_s if size_bytes else empty_s
     assert settled(look, now_s, settle_s, empty_s) == (now_s - since_s >= needed_s)
