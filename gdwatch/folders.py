@@ -20,6 +20,7 @@ from gdwatch.values import OUTCOMES, Outcome
 
 STATE = ".gdwatch"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_ON_THE_WAY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC  # may be searched, not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,40 @@ def _require_apart(paths: Mapping[str, bytes]) -> None:
                 )
 
 
+def open_folder(path: bytes, *, make: bool) -> int:
+    """Open a folder by its absolute path, every step of which refuses links.
+
+    Links were resolved at the start: one that is met now has been put there since, and leads
+    elsewhere.
+
+    make: the last step, durably, if nothing is there.
+
+    Raises OSError, and as `make_durable`.
+    """
+    handle = os.open(b"/", _ON_THE_WAY)
+    *above, name = path.split(b"/")[1:]
+    try:
+        for step in above:
+            below = os.open(step, _ON_THE_WAY, dir_fd=handle)
+            os.close(handle)
+            handle = below
+        try:
+            return os.open(name or b".", _DIRECTORY, dir_fd=handle)
+        except FileNotFoundError:
+            if not make:
+                raise
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, dir_fd=handle)
+        holder = os.open(b".", _DIRECTORY, dir_fd=handle)
+        try:
+            make_durable(holder)
+        finally:
+            os.close(holder)
+        return os.open(name, _DIRECTORY, dir_fd=handle)
+    finally:
+        os.close(handle)
+
+
 class Handles:
     """Open directory handles for one turn, each folder opened once. A context manager.
 
@@ -107,7 +142,10 @@ class Handles:
         """Open a configured folder; an answer folder that is gone is made again."""
         if path not in self._open:
             try:
-                self._open[path] = self._open_or_make(path)
+                # Where the root's own folder is gone too, it is a disk that is not mounted: nothing
+                # is made in its place.
+                make = path != self.folders.inbox and self.folders.state.is_dir()
+                self._open[path] = open_folder(path, make=make)
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE):
                     raise Trouble(
@@ -121,21 +159,6 @@ class Handles:
                     "put it back, or mount it",
                 ) from error
         return self._open[path]
-
-    def _open_or_make(self, path: bytes) -> int:
-        with contextlib.suppress(FileNotFoundError):
-            return os.open(path, _DIRECTORY)
-        # Where the root's own folder is gone too, it is a disk that is not mounted: nothing is
-        # made in its place.
-        if path != self.folders.inbox and self.folders.state.is_dir():
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(path)
-            above = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                make_durable(above)
-            finally:
-                os.close(above)
-        return os.open(path, _DIRECTORY)
 
     def parent(self, path: bytes, *, make: bool = False) -> tuple[int, bytes]:
         """Open the folder that a path lies in; returns its handle and the path's last step."""

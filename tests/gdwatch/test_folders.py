@@ -53,6 +53,19 @@ def test_a_folder_below_a_link_is_not_opened(folders: Folders, root: Path, tmp_p
             handles.parent(folders.inbox + b"/link/a.jpg")
 
 
+def test_a_root_that_has_become_a_link_is_not_entered(
+    folders: Folders, root: Path, tmp_path: Path
+) -> None:
+    root.rename(tmp_path / "taken")
+    (tmp_path / "other" / "inbox").mkdir(parents=True)
+    root.symlink_to(tmp_path / "other")
+    with Handles(folders) as handles:
+        for path in (folders.inbox, folders.answers["male"]):
+            with pytest.raises(Trouble, match="not a directory"):
+                handles.base(path)
+    assert os.listdir(tmp_path / "other") == ["inbox"]
+
+
 def test_folders_on_the_way_are_made_where_asked(folders: Folders, root: Path) -> None:
     with Handles(folders) as handles:
         with pytest.raises(FileNotFoundError):
