@@ -1,7 +1,7 @@
 """Fuzz target: what a worker does with a file, from reading it to the pixels in the slot.
 
     python -m tests.faults.fuzz_decode FOLDER [-runs=N …]
-        with atheris (extra `fuzz`); begins with the corpus's originals, keeps its finds in FOLDER
+        with atheris; begins with the corpus's originals, keeps its finds in FOLDER
     python -m tests.faults.fuzz_decode --corpus SEED FIRST COUNT
         the corpus alone, without atheris: an answer a line
 

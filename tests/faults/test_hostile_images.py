@@ -307,7 +307,7 @@ def test_the_fuzz_target_finds_nothing_in_a_short_run(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     if importlib.util.find_spec("atheris") is None:
-        pytest.skip("atheris is not installed: `pip install 'gdwatch[fuzz]'`")
+        pytest.skip("atheris is not installed: `pip install atheris`")
     runs = 20_000 if request.config.getoption("--long") else 500
     finds = tmp_path / "finds"
     ended = run_python(

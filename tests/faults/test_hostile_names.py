@@ -54,7 +54,7 @@ NAMES = [
     "\u202egpj.exe".encode(),
     b"state     stopped.png",
     b"a.png reason=none level=info",
-    b"[red]markup[/red].png",
+    b"[red]markup.png",
     b"a~1.png",
     b"results.db",
     b"male",
