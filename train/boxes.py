@@ -1,7 +1,6 @@
 """Faces that a teacher found on photographs, kept in one CSV file between the steps."""
 
 import csv
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,13 +27,27 @@ class Face:
     score: float
     landmarks: Landmarks
 
+    def scaled(self, scale: float) -> "Face":
+        """The same face in a photograph larger by this factor."""
+        box = self.box
+        return Face(
+            Box(box.x * scale, box.y * scale, box.width * scale, box.height * scale),
+            self.score,
+            tuple(value * scale for value in self.landmarks),
+        )
+
 
 def write(faces: Mapping[str, Sequence[Face]], file: Path) -> None:
-    """Write the faces of every photograph, by its path. Raises GdwatchError."""
+    """Write the faces of every photograph, by its path; of one without a face the path alone.
+
+    Raises GdwatchError.
+    """
     with publish(file) as aside, aside.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(COLUMNS)
         for path, found in faces.items():
+            if not found:
+                writer.writerow([path, *[""] * (len(COLUMNS) - 1)])
             for face in found:
                 box = face.box
                 numbers = (box.x, box.y, box.width, box.height)
@@ -45,18 +58,20 @@ def write(faces: Mapping[str, Sequence[Face]], file: Path) -> None:
 
 
 def read(file: Path) -> dict[str, list[Face]]:
-    """Read what `write` wrote: the faces by path, none for a path that is not there.
+    """Read what `write` wrote: the faces by path, which may be none.
 
     Raises GdwatchError.
     """
-    faces: dict[str, list[Face]] = defaultdict(list)
+    faces: dict[str, list[Face]] = {}
     try:
         with file.open(newline="", encoding="utf-8") as stream:
             rows = csv.DictReader(stream)
             for row in rows:
                 if None in row.values():
                     raise ValueError(f"line {rows.line_num} is cut short")
-                faces[row["path"]].append(_face(row))
+                found = faces.setdefault(row["path"], [])
+                if row["score"]:
+                    found.append(_face(row))
     except (OSError, ValueError, KeyError, csv.Error) as error:
         raise GdwatchError(
             f"{file}: not a file of faces ({error})", f"its columns are {','.join(COLUMNS)}"

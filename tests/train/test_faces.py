@@ -55,7 +55,7 @@ def photograph(side: int = 200) -> Photograph:
     return Photograph(Image.fromarray(noise), box)
 
 
-@given(st.dictionaries(st.text('ab/é ,"', min_size=1), st.lists(found, min_size=1, max_size=3)))
+@given(st.dictionaries(st.text('ab/é ,"', min_size=1), st.lists(found, max_size=3)))
 def test_faces_come_back_as_they_were_written(kept: dict[str, list[Face]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "faces.csv"
