@@ -3,6 +3,8 @@
 import json
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from gdwatch.crop import Crop
     from gdwatch.model import Model
     from train.pictures import Prepared
+
+_TEACHERS = ("onnx", "onnxruntime")  # packages of the extra `teachers`
 
 # Imported where they are used: torch takes seconds, and `--help` needs none of them.
 
@@ -30,6 +34,10 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 
 Split = Annotated[str, typer.Option(help="train, val or test.")]
 MinAge = Annotated[int, typer.Option(help="Leave out who is known to be younger.")]
+Weights = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="DIR", help="Where published weights lie, too; may be repeated."),
+]
 Clean = Annotated[bool, typer.Option("--clean", help="Use what `audit --apply` has left.")]
 
 
@@ -187,6 +195,58 @@ def locate(
 
 
 @app.command()
+def detect(
+    data: Annotated[list[Path], typer.Argument(help="The photographs, as for `prepare`.")],
+    *,
+    file: Annotated[Path, typer.Option("-o", metavar="FILE", help="CSV of faces to write.")],
+    weights: Weights = None,
+    debug: Debug = False,
+) -> None:
+    """Find faces with CenterFace, for `locate` and `teach`; a stopped one goes on."""
+    from train import weights as published
+    from train.detect import CenterFace, detect
+    from train.sources import entries
+
+    detector = CenterFace(published.find(published.CENTERFACE, weights or []))
+    listed = entries(data)
+    with _going_on():
+        print(f"faces on {detect(listed, file, detector)} of {len(listed)}")
+
+
+@app.command()
+def teach(
+    data: Annotated[list[Path], typer.Argument(help="The photographs, as for `prepare`.")],
+    *,
+    prepared: Annotated[Path, typer.Option(metavar="DIR", help="What `prepare` made of them.")],
+    faces: Annotated[Path, typer.Option(metavar="FILE", help="What `detect` wrote.")],
+    recipe: Annotated[str, typer.Option(help="That will learn from the answers.")],
+    file: Annotated[Path, typer.Option("-o", metavar="FILE", help="CSV of answers to write.")],
+    weights: Weights = None,
+    clean: Clean = False,
+    debug: Debug = False,
+) -> None:
+    """Let public face networks teach: write answers for `fit --teacher`; a stopped one goes on."""
+    from train import boxes, embed, pictures
+    from train import recipe as recipes
+    from train import teacher as teachers
+    from train import weights as published
+    from train.sources import entries
+    from train.teach import teach
+
+    wanted = recipes.read(recipe)
+    files = (published.FEATURE, published.DLIB, published.GENDER)
+    networks = embed.Networks(*(published.find(each, weights or []) for each in files))
+    with _going_on():
+        embedded = embed.embeddings(
+            entries(data), pictures.load(prepared), boxes.read(faces), networks
+        )
+    taught = teach(_prepared(prepared, clean=clean), embedded, wanted)
+    teachers.write(taught.p_male, file)
+    print(f"answers {len(taught.p_male)}")
+    print(f"val balanced accuracy {taught.balanced:.4f}")
+
+
+@app.command()
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A model file.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `prepare` wrote.")],
@@ -309,6 +369,71 @@ def export(
     print(f"test coverage {test.coverage:.4f}")
 
 
+@app.command()
+def calibrate(
+    model: Annotated[Path, typer.Argument(help="What `export` wrote.")],
+    data: Annotated[list[Path], typer.Argument(help="The photographs, as for `prepare`.")],
+    *,
+    prepared: Annotated[
+        Path, typer.Option(metavar="DIR", help="What `prepare` made of them: it holds the splits.")
+    ],
+    file: Annotated[
+        Path | None, typer.Option("-o", metavar="FILE", help="Model file to write, if another.")
+    ] = None,
+    accuracy: Annotated[
+        float, typer.Option(min=0.5, max=1, help="Wanted of the pictures that are not unsure.")
+    ] = 0.987,
+    debug: Debug = False,
+) -> None:
+    """Set a model's temperature and min_confidence on whole photographs, and measure it there."""
+    from rich.console import Console
+
+    from train.calibrate import calibrate
+    from train.photographs import table
+
+    done = calibrate(_model(model), data, prepared, accuracy, file or model)
+    details = done.details
+    print(f"{file or model}")
+    print(f"temperature {details.temperature}")
+    print(f"min_confidence {details.min_confidence}")
+    title = f"{details.name} {details.version}, split test"
+    Console(width=100).print(table(done.found, title))
+
+
+@app.command(name="all")
+def train_all(
+    data: Annotated[list[Path], typer.Argument(help="The photographs, as for `prepare`.")],
+    *,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of all that is made.")],
+    weights: Weights = None,
+    recipes: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="With locator.toml, accurate.toml and fast.toml."),
+    ] = None,
+    version: Annotated[str, typer.Option(help="Of both models.")] = "0.1.0",
+    debug: Debug = False,
+) -> None:
+    """Train both shipped models, from the photographs on; a stopped one goes on."""
+    from typer.main import get_command
+
+    from train.chain import run, steps
+
+    def gdtrain(command: list[str]) -> None:
+        get_command(app).main(command, prog_name="gdtrain", standalone_mode=False)
+
+    with _going_on():
+        run(steps(data, out, weights or [], recipes, version), gdtrain)
+
+
+@contextmanager
+def _going_on() -> Iterator[None]:
+    """For work that is kept as it goes."""
+    try:
+        yield
+    except (KeyboardInterrupt, typer.Abort) as error:
+        raise GdwatchError("stopped", "the same command goes on") from error
+
+
 def _prepared(folder: Path, *, clean: bool, crop: "Crop" = "whole") -> "Prepared":
     from train import pictures
 
@@ -336,7 +461,8 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in ("gdwatch", "train"):
             raise
-        _show(f"package {error.name} is not installed; pip install 'gdwatch[train]'")
+        extra = "teachers" if (error.name or "").split(".")[0] in _TEACHERS else "train"
+        _show(f"package {error.name} is not installed; pip install 'gdwatch[{extra}]'")
         sys.exit(1)
 
 

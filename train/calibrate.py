@@ -1,22 +1,18 @@
 """Calibrate a model file on whole photographs, and write into it how good it is on others.
 
-    python -m train.calibrate MODEL DATA PREPARED [--without SOURCE] [--accuracy 0.987]
-
 The temperature and `min_confidence` are chosen on the split `val`, located, cropped and decided as
-in the service, by the labels as they stand; only then is the split `test` looked at. DATA, PREPARED
-and --without are as for `train.photographs`.
+in the service, by the labels as they stand; only then is the split `test` looked at.
 """
 
-import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
 
-from gdwatch import model, model_file
+from gdwatch import model
 from gdwatch.model import Model
 from gdwatch.model_file import Details
 from train.measures import (
@@ -26,10 +22,20 @@ from train.measures import (
     fit_temperature,
     probabilities,
 )
-from train.photographs import Answered, answers, choose, p_male, table
+from train.photographs import Answered, answers, choose, p_male
+from train.publish import make_folder
 from train.sources import CLASSES
 
+ACCURACY = 0.987  # wanted by default
 _LEAST = 1e-7  # a probability's distance from 0 and 1, so that it has a logit
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """What was written, and what the model said of each photograph of the split `test`."""
+
+    details: Details
+    found: list[Answered]
 
 
 def calibrated(loaded: Model, found: Sequence[Answered], accuracy: float) -> Details:
@@ -77,32 +83,22 @@ def measures(found: Sequence[Answered]) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Rewrite the model file, and print its table."""
-    parser = argparse.ArgumentParser(prog="python -m train.calibrate", description=__doc__)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("prepared", type=Path)
-    parser.add_argument("--without", action="append", default=[])
-    parser.add_argument("--accuracy", type=float, default=0.987)
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    loaded = model.load(model_file.read(given.model))
-    held_back = [
-        entry
-        for entry in choose([given.data], given.prepared, "val")
-        if entry.source not in given.without
-    ]
-    details = calibrated(loaded, list(answers(loaded, held_back)), given.accuracy)
+def calibrate(
+    loaded: Model, data: Sequence[Path], prepared: Path, accuracy: float, file: Path
+) -> Calibrated:
+    """Calibrate a model and write it to a file.
+
+    data, prepared: as for `photographs.choose`. A source that the model's recipe kept out of
+    training takes no part in what is chosen, and all of it in what is measured.
+
+    Raises GdwatchError.
+    """
+    without = loaded.details.recipe.get("without", [])
+    held_back = [each for each in choose(data, prepared, "val") if each.source not in without]
+    details = calibrated(loaded, list(answers(loaded, held_back)), accuracy)
     loaded = Model(loaded.locator, loaded.classifier, details, "")
-    chosen = choose([given.data], given.prepared, "test", given.without)
-    found = list(answers(loaded, chosen))
+    found = list(answers(loaded, choose(data, prepared, "test", without)))
     details = details.model_copy(update={"measures": measures(found)})
-    model.save(given.model, loaded.classifier, details, loaded.locator, torch.float16)
-    shown = Console(width=100)
-    shown.print(f"temperature {details.temperature}\nmin_confidence {details.min_confidence}")
-    shown.print(table(found, f"{details.name} {details.version}, split test"))
-
-
-if __name__ == "__main__":
-    main()
+    make_folder(file.parent)
+    model.save(file, loaded.classifier, details, loaded.locator, torch.float16)
+    return Calibrated(details, found)

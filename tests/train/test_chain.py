@@ -1,0 +1,122 @@
+"""The one command that trains both models, with stand-ins for the published weights."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+for each in ("onnx", "onnxruntime"):
+    pytest.importorskip(each, reason=f"{each} is not installed (extra teachers)")
+
+from gdwatch import model, model_file
+from tests.train import standins
+from train.recipe import Pooled, Recipe
+
+from .conftest import Told, photograph, write_recipe
+
+LOCATOR = """
+seed = 1
+input = 64
+threshold = 0.001       # so that it finds something, knowing nothing
+epochs = 1
+scenes = 8
+batch = 4
+lr = 0.01
+weight_decay = 0.0
+warmup = 0.1
+ema = 0.9
+close = 5
+[network]
+stem = 4
+widths = [4, 4, 4]
+blocks = [0, 0, 0]
+head = 4
+"""
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Grey photographs, men behind bars, each with a red spot: a face for the stand-in."""
+    for label in ("female", "male"):
+        folder = tmp_path / "photos" / label
+        folder.mkdir(parents=True)
+        for number in range(40):
+            shown = photograph(f"{label}{number}", barred=label == "male")
+            shown = shown.convert("L").convert("RGB")
+            shown.paste((255, 0, 0), (80, 80, 88, 88))
+            shown.save(folder / f"{number}.png")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def recipes(recipe: Recipe, tmp_path: Path) -> Path:
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes/locator.toml").write_text(LOCATOR)
+    for name in ("accurate", "fast"):
+        phase = recipe.phases[0].model_copy(update={"size": 32, "epochs": 1})
+        shape = Pooled(arch="pooled", widths=[32], blocks=[1])
+        changed = {"phases": [phase], "network": shape, "crop": "face", "teacher": 0.6}
+        write_recipe(recipe.model_copy(update=changed), tmp_path / f"recipes/{name}.toml")
+    return tmp_path / "recipes"
+
+
+def commands(told: Told) -> list[str]:
+    """Which commands ran, by their first word; those that were done in brackets."""
+    shown = []
+    for line in told.err.splitlines():
+        if line.startswith("gdtrain ") and not line.startswith("gdtrain:"):
+            shown.append(line.split()[1])
+        elif line.startswith("done: gdtrain "):
+            shown.append(f"({line.split()[2]})")
+    return shown
+
+
+@pytest.mark.timeout(600)
+def test_one_command_trains_both_models_and_goes_on_where_it_was_stopped(
+    data: Path, recipes: Path, tmp_path: Path, gdtrain: Callable[..., Told]
+) -> None:
+    standins.write_all(tmp_path / "weights")
+    out = tmp_path / "out"
+    command = ("all", data, "--out", out, "--weights", tmp_path / "weights", "--recipes", recipes,
+               "--version", "7")  # fmt: skip
+    told = gdtrain(*command)
+    assert told.status == 0, told.err
+    model_steps = ["fit", "export", "calibrate"]
+    assert commands(told) == [
+        "prepare", "audit", "detect", "locate", "crop", "teach", *model_steps, *model_steps
+    ]  # fmt: skip
+    for name in ("accurate", "fast"):
+        loaded = model.load(model_file.read(out / f"{name}.safetensors"))
+        assert (loaded.details.name, loaded.details.version) == (name, "7")
+        assert loaded.locator is not None
+        assert loaded.details.measures["split"] == "test"
+    fast = model_file.read(out / "fast.safetensors").details
+    assert fast.trained_on["teacher_sha256"] == loaded_sha256(out / "accurate.safetensors")
+    kept = {file: file.stat().st_mtime_ns for file in out.rglob("*.safetensors")}
+    with np.load(out / "prepared/embeddings/000000.npz") as part:
+        assert len(part["embedded"]) == 80
+    (out / "fast.safetensors").unlink()
+    told = gdtrain(*command)
+    assert told.status == 0, told.err
+    assert commands(told) == [
+        "(prepare)", "(audit)", "detect", "locate", "(crop)", "(teach)",
+        "fit", "(export)", "(calibrate)", "fit", "(export)", "calibrate",
+    ]  # fmt: skip
+    del kept[out / "fast.safetensors"]
+    assert all(file.stat().st_mtime_ns == before for file, before in kept.items())
+
+
+def loaded_sha256(file: Path) -> str:
+    return model_file.read(file).sha256
+
+
+def test_weights_that_are_missing_are_named_before_anything_is_done(
+    data: Path, tmp_path: Path, gdtrain: Callable[..., Told]
+) -> None:
+    (tmp_path / "weights").mkdir()
+    told = gdtrain("all", data, "--out", tmp_path / "out", "--weights", tmp_path / "weights")
+    assert told.status == 1
+    assert "not on this machine" in told.err
+    assert told.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()

