@@ -16,7 +16,7 @@ install: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[heif,postgresql,train,dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[heif,postgresql,train,teachers,dev]'
 	touch $@
 
 format: install
