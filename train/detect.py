@@ -136,7 +136,7 @@ def _faces(entry: Entry, detector: CenterFace) -> list[Face]:
 
 
 def look(entry: Entry) -> tuple[Pixels, float] | None:
-    """A photograph, at most `LONGEST` pixels long, and how much larger the original is.
+    """A photograph, less than twice `LONGEST` pixels long, and how much larger the original is.
 
     None if it cannot be read.
     """
@@ -144,7 +144,10 @@ def look(entry: Entry) -> tuple[Pixels, float] | None:
         return None
     try:
         header, photo = decode(
-            entry.place.read(), LIMITS, lambda image: crop.limited(image, LONGEST)
+            entry.place.read(),
+            LIMITS,
+            lambda image: np.asarray(crop.reduced(image, LONGEST)),
+            LONGEST,
         )
     except (Refused, OSError):
         return None
