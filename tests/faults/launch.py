@@ -38,7 +38,7 @@ class Fault:
         return {**asdict(self), "until": self.nth if self.until == -1 else self.until}
 
 
-def call(name: str, **given: Any) -> dict[str, Any]:
+def call(name: str, /, **given: Any) -> dict[str, Any]:
     """A call of `module:function` in the run's own process; what is given must be JSON."""
     return {"call": name, "given": given}
 
