@@ -188,7 +188,7 @@ class Case:
                    *(f"--set={name}={value}" for name, value in given.items())],
             folder=self.folder,
             log=self.folder / f"run-{len(self.runs)}.log",
-            faults=faults, before=[*self._mistake(), *before], engine=engine,
+            faults=faults, before=[*before, *self._mistake()], engine=engine,
             environment=environment or {}, fresh=fresh,
         )  # fmt: skip
         run = self.launcher.start(plan)

@@ -6,7 +6,8 @@ One JSON object a line; paths are text as `os.fsdecode` gives it.
     sync_folder  path                            the names in a folder
     move         source, target, inode           a rename
     link         source, target, inode           a second name
-    copy         source, target, inode, synced   a verified copy gets its name
+    copy         source, target, inode, synced   a verified copy gets its name; inode is a number
+                                                 below -1, the same as in its sync
     unlink       path
     mkdir        path
     commit       durable, image, rows            rows: id, state, source, target, sha256
@@ -33,6 +34,8 @@ class _Recorder:
         self._root = root
         self._source = ""  # of the move under way
         self._synced: set[int] = set()
+        self._copies: dict[int, int] = {}  # an inode may have been a removed source's before
+        self._count = 1
 
     def write(self, op: str, **what: Any) -> None:
         self._file.write(json.dumps({"op": op, **what}) + "\n")
@@ -44,8 +47,9 @@ class _Recorder:
             if stat.S_ISDIR(status.st_mode):
                 self.write("sync_folder", path=_folder(descriptor))
             else:
-                self._synced.add(status.st_ino)
-                self.write("sync", inode=status.st_ino)
+                inode = self._copy(status.st_ino) if status.st_nlink == 0 else status.st_ino
+                self._synced.add(inode)
+                self.write("sync", inode=inode)
 
         return fsync
 
@@ -72,10 +76,16 @@ class _Recorder:
             if isinstance(source, bytes):
                 self.write("link", source=self._source, target=place, inode=inode)
             else:
-                self.write("copy", source=self._source, target=place, inode=inode,
-                           synced=inode in self._synced)  # fmt: skip
+                copy = self._copies.pop(inode, 0) or self._copy(inode)
+                self.write("copy", source=self._source, target=place, inode=copy,
+                           synced=copy in self._synced)  # fmt: skip
 
         return link
+
+    def _copy(self, inode: int) -> int:
+        """A number below -1 for a file that has no name yet."""
+        self._count += 1
+        return self._copies.setdefault(inode, -self._count)
 
     def unlink(self, original: Callable[..., None]) -> Callable[..., None]:
         def unlink(name: bytes, *, dir_fd: int) -> None:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,29 +11,6 @@ from tests.faults.launch import Fault, call
 from tests.faults.toy import Answer
 
 _CHANGED_LATE = Answer("unsure", "changed_late")
-
-
-def write(path: str, how: str) -> None:
-    """In the run's process: write to a file as one does who has held it open."""
-    with Path(path).open("r+b") as file:
-        if how == "truncate":
-            file.truncate(10)
-        elif how == "append":
-            file.seek(0, os.SEEK_END)
-            file.write(b"more")
-        else:
-            file.seek(20)
-            file.write(b"other")
-
-
-def overwrite(path: str, source: str) -> None:
-    """In the run's process: another file comes under the same name."""
-    Path(source).replace(path)
-
-
-def put(path: str, content: str) -> None:
-    """In the run's process: a person puts a file of their own where ours is to go."""
-    Path(path).write_text(content)
 
 
 # ------------------------------------------------------------------------- T13
@@ -53,7 +29,7 @@ def test_a_file_changed_after_it_was_read_goes_to_unsure(rounds: Iterator[Case])
         path = case.drop("changed.png")
         target = case.root / _folder(case) / "changed.png"
         there = target if (at, when) == ("C7.move", "after") else path
-        fault = Fault(at, when, do=(call(f"{__name__}:write", path=str(there), how=how),))
+        fault = Fault(at, when, do=(call("tests.faults.acts:write", path=str(there), how=how),))
         case.run("run", "--once", faults=[fault])
         (filed,) = [row for row in case.rows() if row["name"] == "changed.png"]
         lies = case.root / filed["path"]
@@ -101,7 +77,7 @@ def test_a_name_dropped_again_while_its_first_file_is_under_way(rounds: Iterator
         second = case.folder / "second.png"
         second.write_bytes(case.picture(0.98))
         fault = Fault(
-            at, when, do=(call(f"{__name__}:overwrite", path=str(path), source=str(second)),)
+            at, when, do=(call("tests.faults.acts:overwrite", path=str(path), source=str(second)),)
         )
         case.run("run", "--once", faults=[fault])
         if path.exists():
@@ -122,7 +98,7 @@ def test_a_dropper_who_overwrites_his_own_file_under_way_loses_only_that(
         second = case.folder / "second.png"
         second.write_bytes(case.picture(0.98))
         fault = Fault(
-            at, when, do=(call(f"{__name__}:overwrite", path=str(path), source=str(second)),)
+            at, when, do=(call("tests.faults.acts:overwrite", path=str(path), source=str(second)),)
         )
         case.run("run", "--once", faults=[fault], allowed=(0, 1))
         case.change(0, ends="taken")
@@ -139,7 +115,7 @@ def test_a_name_that_a_person_takes_is_left_to_them(rounds: Iterator[Case]) -> N
         case.drop("same.png", case.picture(0.97))
         case.drop("other.png", case.picture(0.03))
         theirs = case.root / "male" / "same.png"
-        put_there = Fault(at, when, do=(call(f"{__name__}:put", path=str(theirs), content="mine"),))
+        put_there = Fault(at, when, do=(call("tests.faults.acts:put_there", target=str(theirs)),))
         kill = [Fault("C7.elsewhere", case.dice.choice(("before", "after")))] * case.dice.choice(
             (0, 1)
         )

@@ -20,35 +20,6 @@ from tests.faults.toy import Answer
 EXDEV = Fault("C7.rename", do=("EXDEV",), until=None)
 
 
-# ------------------------------------------------------------------------- in the run's process
-
-
-def copy_there(path: str, target: str) -> None:
-    """A person puts a copy where the file is to go."""
-    Path(target).write_bytes(Path(path).read_bytes())
-
-
-def put_there(path: str, target: str) -> None:
-    """A person puts a file of their own where the file is to go."""
-    del path
-    Path(target).write_bytes(b"mine")
-
-
-def spoil_writes() -> None:
-    """The disk keeps another byte than it was given, once."""
-    from tests.faults.crash_at import replace
-
-    def wrapped(original: Callable[[int, bytes], None]) -> Callable[[int, bytes], None]:
-        left = [1]
-
-        def write(descriptor: int, content: bytes) -> None:
-            original(descriptor, b"?" + content[1:] if left and left.pop() else content)
-
-        return write
-
-    replace("gdwatch.filing:_write_all", wrapped)
-
-
 # ------------------------------------------------------------------------- scenarios
 
 
@@ -84,7 +55,8 @@ def same_name(case: Case, what: str, at: str) -> None:
     path = case.drop("a.png", case.picture(0.97))
     target = case.root / "male" / "a.png"
     theirs = path.read_bytes() if what == "copy_there" else b"mine"
-    act = call(f"{__name__}:{what}", path=str(path), target=str(target))
+    source = {"path": str(path)} if what == "copy_there" else {}
+    act = call(f"tests.faults.acts:{what}", target=str(target), **source)
     case.run("run", "--once", faults=[Fault(at, do=(act,))])
     kept = case.look().get(os.fsencode(target))
     was = oracle.Thing("file", build.sha256(theirs), len(theirs))
@@ -114,7 +86,7 @@ def content_twice(case: Case) -> None:
 
 def disk_that_spoils(case: Case) -> None:
     case.drop("a.png")
-    case.run("run", "--once", faults=[EXDEV], before=[call(f"{__name__}:spoil_writes")])
+    case.run("run", "--once", faults=[EXDEV], before=[call("tests.faults.acts:spoil_writes")])
     case.finish()
 
 
