@@ -29,6 +29,7 @@ from tests.faults.case import Case
 from tests.faults.launch import REPOSITORY, Run, environment
 from tests.faults.toy import Answer
 
+pytestmark = pytest.mark.timeout(600)
 SEED = 14
 SOME, ALL = 300, 3_000
 SUFFIXES = (".jpg", ".png", ".JPEG", ".gif", ".txt", ".exe", "", ".php.jpg", ".tiff", ".heic")
@@ -129,7 +130,6 @@ def a_worker(slots: Slots) -> Iterator[Child]:
         child.end()
 
 
-@pytest.mark.timeout(600)
 def test_the_worker_answers_as_decoding_does_and_outlives_the_corpus(
     answers: dict[str, str], numbers: list[int], tmp_path: Path
 ) -> None:

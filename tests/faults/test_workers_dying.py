@@ -11,6 +11,7 @@ from tests.faults.dying_worker import marked
 from tests.faults.launch import Run, call
 from tests.faults.toy import Answer
 
+pytestmark = pytest.mark.timeout(600)
 DYING = [call("tests.faults.dying_worker:start")]
 DEEDS = {
     "SIGKILL": "decoder_crashed",
@@ -56,7 +57,7 @@ def test_a_poison_file_is_rejected_at_the_second_death_and_its_neighbours_go_on(
         drop_seven(case, place, deed, Answer("rejected", DEEDS[deed]))
         run = case.run("run", "--once", before=DYING)
         case.count.faults += deaths(run)
-        case.finish()
+        case.judge()
         assert deaths(run) == 2, run.text()
         (told,) = run.events("file.rejected")
         assert (told["name"].rpartition("/")[2], told["reason"]) == ("poison.png", DEEDS[deed])
@@ -70,7 +71,7 @@ def test_a_file_whose_worker_died_once_is_judged_like_any_other(rounds: list[Cas
         drop_seven(case, place, f"once {deed}", toy.answer_to(0.97))
         run = case.run("run", "--once", before=DYING)
         case.count.faults += deaths(run)
-        case.finish()
+        case.judge()
         assert deaths(run) == 1, run.text()
         assert not run.events("file.rejected")
 
@@ -105,7 +106,7 @@ def test_a_picture_that_needs_more_memory_than_a_worker_has_harms_no_other(case:
     for number in range(3, 6):
         case.drop(f"{number}.png")
     run = case.run("run", "--once")
-    case.finish()
+    case.judge()
     assert deaths(run) == 0  # Python notices: the worker lives, and its next picture is decoded
     (told,) = run.events("file.rejected")
     assert "worker_memory_mb" in told["detail"]
@@ -115,4 +116,5 @@ def test_the_pictures_marked_here_are_pictures_like_any_other_to_the_products_wo
     case: Case,
 ) -> None:
     drop_seven(case, 3, "SIGKILL", toy.answer_to(0.97))
-    case.finish()
+    case.run("run", "--once")
+    case.judge()
