@@ -1,5 +1,6 @@
 import os
 import socket
+import subprocess
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -68,6 +69,31 @@ def test_a_file_still_being_written_is_left_alone(root: Path) -> None:
             file.write(b"more")
         assert ready(inbox, turn * 0.06) == []
     assert ready(inbox, 19 * 0.06 + 0.05) == ["a.jpg"]
+
+
+def test_a_file_that_is_open_for_writing_is_waited_for_but_not_for_ever(root: Path) -> None:
+    path = build.put(root, "a.jpg", b"half")
+    inbox = build.inbox_of(root)
+    with path.open("ab"):
+        assert ready(inbox, 0.0, 0.1, 1.0, 5.0) == []
+    assert ready(inbox, 6.0) == ["a.jpg"]
+    inbox = build.inbox_of(root)
+    with path.open("ab"):
+        assert ready(inbox, 0.0, 0.1, 29.0) == []
+        assert ready(inbox, 31.0) == ["a.jpg"]
+
+
+def test_an_inbox_that_cannot_be_written_is_trouble(root: Path) -> None:
+    build.put(root, "a.jpg", b"1")
+    inbox = build.inbox_of(root)
+    if subprocess.run(["chattr", "+i", root / "inbox"], check=False).returncode != 0:
+        pytest.skip("chattr +i does not work here")
+    try:
+        with pytest.raises(Trouble, match=r"inbox .*: cannot be written; make it writable"):
+            inbox.ready(100, 0.0)
+    finally:
+        subprocess.run(["chattr", "-i", root / "inbox"], check=True)
+    assert ready(inbox, 0.0, 1.0) == ["a.jpg"]
 
 
 def test_a_file_rewritten_in_place_with_the_same_size_starts_over(root: Path) -> None:

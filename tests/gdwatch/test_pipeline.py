@@ -1,6 +1,7 @@
 import contextlib
 import os
 import re
+import select
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -251,6 +252,18 @@ def test_an_engine_killed_at_work_is_started_again_and_judges_the_same_files(
     os.kill(first, signal.SIGKILL)
     assert answers(finish(pipeline)) == as_named(contents)
     assert child("gdwatch.engine") != first
+
+
+def test_what_an_engine_has_answered_before_its_death_counts(
+    pipeline: Pipeline, dropped: Dropped
+) -> None:
+    contents = some(2)
+    offer(pipeline, dropped(contents))
+    judged = turn_until(pipeline, lambda: len(pipeline._engine.batches) == 1)
+    select.select([pipeline._engine], [], [], build.DEADLINE_S)  # it has answered: nobody listens
+    os.kill(child("gdwatch.engine"), signal.SIGKILL)
+    pipeline._engine.child.process.wait()
+    assert answers(judged + finish(pipeline)) == as_named(contents)
 
 
 def test_an_engine_that_keeps_dying_is_an_error(model: Path, tmp_path: Path) -> None:

@@ -80,6 +80,18 @@ def test_a_missing_inbox_is_no_failure(inbox: Path) -> None:
         assert watch.rescan_s(30) == 2
 
 
+def test_what_could_not_be_watched_is_tried_again_when_told(inbox: Path) -> None:
+    inbox.rmdir()
+    with closing(Watch(os.fsencode(inbox), "events")) as watch:
+        watch.keep()
+        inbox.mkdir()
+        watch.keep()
+        assert watch.is_polling
+        watch.retry()
+        watch.keep()
+        assert not watch.is_polling
+
+
 def test_polling_lists_more_often(inbox: Path) -> None:
     with closing(Watch(os.fsencode(inbox), "poll")) as watch:
         watch.keep()

@@ -1,0 +1,69 @@
+"""The disk answers EIO, once or several times (T9): to the service, its workers and SQLite."""
+
+import os
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from tests.faults.case import Case
+from tests.faults.launch import Fault
+from tests.faults.surroundings import under
+
+_HERE = (
+    "gdwatch.inbox:os.scandir", "gdwatch.inbox:os.stat", "gdwatch.read:os.open", "C4.sync",
+    "C7.rename", "C8.fsync", "gdwatch.folders:os.open", "gdwatch.folders:os.stat",
+)  # fmt: skip
+_ACROSS = ("X1.open", "X2.write", "X2.digest", "X3.fsync", "X4.link", "X6.unlink")
+SWEEP = [
+    (at, nth, more, at in _ACROSS)
+    for nth, more, at in product((1, 2, 5), (0, 2), (*_HERE, *_ACROSS))
+]
+
+
+@pytest.mark.scenario("T9", quick=8, long=400)
+def test_an_error_of_the_disk_ends_in_a_pause_or_in_one_line(rounds: list[Case]) -> None:
+    for case in rounds:
+        at, nth, more, is_across = case.pick(SWEEP)
+        if is_across:
+            case.put_inbox_on(Path("/dev/shm"))
+        case.settings["batch_size"] = 3
+        case.drop_mixture(18)
+        fault = Fault(at, "before", nth, ("EIO",), nth + more)
+        run = case.run("run", "--once", faults=[fault], allowed=(0, 1))
+        assert run.hits, f"{at} was not called {nth} times"
+        case.look_after_fault()
+        case.finish(again=False)
+
+
+CALLS = {
+    "a read of a photograph": ("pread64,read,preadv,mmap", "inbox"),
+    "a sync": ("fsync,fdatasync", ""),
+    "a write of the ledger": ("pwrite64", "results.db-wal"),
+    "a rename": ("renameat2", ""),
+    "a look": ("newfstatat", "inbox"),
+}
+
+
+@pytest.mark.scenario("T9", quick=4, long=400)
+def test_an_error_of_the_kernel_itself_ends_in_a_pause_or_in_one_line(rounds: list[Case]) -> None:
+    """Beyond Python: also what SQLite and the workers ask of the disk."""
+    for case in rounds:
+        what = case.pick(list(CALLS))
+        calls, below = CALLS[what]
+        case.drop_mixture(12)
+        paths = [drop.path for drop in case.dropped] if below == "inbox" else []
+        paths += [os.fsencode(case.root / below)] if below.startswith("results") else []
+        nth = case.dice.randint(1, 3) if case.long else 1
+        strace = under("strace", "-f", "-qq", "-o", str(case.folder / "strace.txt"),
+                       "-e", f"trace={calls}", "-e", f"inject={calls}:error=EIO:when={nth}",
+                       *(word for path in paths for word in ("-P", os.fsdecode(path))))  # fmt: skip
+        run = case.run("run", "--once", fresh=strace, allowed=(0, 1))
+        injected = (case.folder / "strace.txt").read_text().count("(INJECTED)")
+        assert injected or nth > 1, what
+        case.count.faults += injected
+        if what.startswith("a read") and injected:
+            assert run.events("file.deferred")
+            assert run.status == 1
+        case.look_after_fault()
+        case.finish(again=False)
