@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -32,6 +32,8 @@ from train.sources import entries
 
 from .conftest import DAMAGED, Untold
 
+# Each example is written durably, and how long that takes is not asked.
+ON_A_DISK = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 HEADER = "path,x,y,width,height,score,landmarks\n"
 STILL = Augmentation(degrees=0, zoom=1, shift=0, brightness=0, contrast=0, grey=0)
 TINY = LocatorRecipe(
@@ -55,6 +57,7 @@ def photograph(side: int = 200) -> Photograph:
     return Photograph(Image.fromarray(noise), box)
 
 
+@ON_A_DISK
 @given(st.dictionaries(st.text('ab/é ,"', min_size=1), st.lists(found, max_size=3)))
 def test_faces_come_back_as_they_were_written(kept: dict[str, list[Face]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -236,6 +239,7 @@ def test_broken_answers_are_named(row: str, tmp_path: Path) -> None:
         teacher.read(tmp_path / "bad.csv")
 
 
+@ON_A_DISK
 @given(st.dictionaries(st.text('ab\n\r\x0b\x85\u2028 ,"', min_size=1), st.floats(0, 1)))
 def test_answers_come_back_as_they_were_written(said: dict[str, float]) -> None:
     with tempfile.TemporaryDirectory() as folder:
