@@ -11,6 +11,7 @@ from rich.progress import track
 from gdwatch.errors import GdwatchError
 from train import suspects
 from train.duplicates import together
+from train.faceless import best_scores
 from train.features import features
 from train.judge import Indices
 from train.pictures import CLEAN, COLUMNS, Prepared, load_hashes
@@ -69,12 +70,14 @@ def find(prepared: Prepared, min_age: int) -> list[Suspect]:
         raise GdwatchError(f"{prepared.folder}: pictures of one class alone", "prepare both")
     empty = _uninformative(prepared)
     embedded = features(prepared)
+    scores, threshold = best_scores(prepared)
     sha256 = [row.sha256 for row in rows]
     pairs = suspects.copies(prepared, load_hashes(prepared.folder), embedded)
     without = {suspect.row for suspect in empty}
     pairs = pairs[[not without & set(pair) for pair in pairs.tolist()]]
     sizes = [row.width * row.height for row in rows]
     found = empty + suspects.duplicated(pairs, sizes, sha256, male)
+    found += [each for each in suspects.faceless(scores, threshold) if each.row not in without]
     old_enough = [
         number
         for number, row in enumerate(rows)
@@ -103,7 +106,10 @@ def counts(findings: Sequence[Finding]) -> dict[Trouble, int]:
 def apply(prepared: Prepared, findings: Sequence[Finding]) -> int:
     """Write manifest.clean.csv without what is surely in trouble, and excluded.csv with why.
 
-    Outliers are a hint for a person and stay. Returns how many pictures were excluded.
+    Outliers are a hint for a person and stay. So do pictures on which no face was found: of people,
+    they show faces that are hard to find, and those are to be learnt.
+
+    Returns how many pictures were excluded.
     """
     excluded = [finding for finding in findings if finding.trouble in APPLIED]
     paths = {finding.path for finding in excluded}

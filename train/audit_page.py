@@ -21,6 +21,7 @@ _MEANING: dict[Trouble, str] = {
     "uninformative": "Tiny, flat, blurred, or noise: nothing can be learnt from it.",
     "unknowable": "A classifier that has not learnt from the picture cannot tell at all. It may "
     "be a hard picture that is right, or one that nobody can tell.",
+    "no face": "The shipped locator finds nobody: a face that is hard to find, or none.",
     "outlier": "Lies in a cluster that is nearly all of the other label: worth a look.",
 }
 

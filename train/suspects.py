@@ -29,7 +29,7 @@ from train.measures import Bools, Floats
 from train.pictures import Prepared
 
 Pairs = NDArray[np.int64]
-Trouble = Literal["duplicate", "label", "uninformative", "unknowable", "outlier"]
+Trouble = Literal["duplicate", "label", "uninformative", "unknowable", "outlier", "no face"]
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _FOLDS = 5
@@ -189,6 +189,19 @@ def uninformative(square: Pixels, shorter: int) -> tuple[float, str] | None:
     if edges < _BLURRED:
         return 1 - edges / _BLURRED / 2, f"blurred: edges {edges:.1f}"
     return None
+
+
+def faceless(scores: Floats, threshold: float) -> list[Suspect]:
+    """Suspect pictures on which the locator finds nobody.
+
+    scores: (N,), of the surest face of each; threshold: from which it counts as one.
+    """
+    return [
+        Suspect(
+            row, "no face", float(1 - scores[row]), f"the surest has a score of {scores[row]:.2f}"
+        )
+        for row in np.flatnonzero(scores < threshold).tolist()
+    ]
 
 
 def structure(luma: Floats) -> float:

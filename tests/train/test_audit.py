@@ -12,6 +12,7 @@ from tests.train.conftest import Told, photograph
 from train import pictures, suspects
 from train.audit import Finding, apply, audit
 from train.audit_page import write
+from train.faceless import best_scores
 from train.features import features
 from train.pictures import Prepared
 from train.prepare import prepare
@@ -182,8 +183,9 @@ def test_the_command_says_how_many_there_are_and_where_to_look(
     lines = told.out.splitlines()
     assert lines[0] == "duplicate 2"
     assert lines[2] == "uninformative 3"
-    assert lines[5:7] == [str(troubled.folder / "audit.csv"), str(troubled.folder / "audit.html")]
-    assert lines[7].endswith(f" of {len(troubled.rows)}")
+    assert lines[5].startswith("no face ")
+    assert lines[6:8] == [str(troubled.folder / "audit.csv"), str(troubled.folder / "audit.html")]
+    assert lines[8].endswith(f" of {len(troubled.rows)}")
 
 
 def test_a_blurred_picture_shows_nothing_and_a_sharp_one_does() -> None:
@@ -193,3 +195,25 @@ def test_a_blurred_picture_shows_nothing_and_a_sharp_one_does() -> None:
     found = suspects.uninformative(np.asarray(blurred), 128)
     assert found is not None
     assert found[1].startswith("blurred: ")
+
+
+def test_where_nobody_is_found_is_listed_and_stays(tmp_path: Path) -> None:
+    from skimage import data
+
+    astronaut = Image.fromarray(data.astronaut())
+    save(tmp_path / "data", "female", "face.png", astronaut.crop((0, 0, 512, 300)))
+    for number in range(3):
+        save(tmp_path / "data", "male", f"{number}.png", photograph(f"{number}"))
+    prepare([tmp_path / "data"], tmp_path / "out")
+    folder = pictures.load(tmp_path / "out")
+    scores, threshold = best_scores(folder)
+    paths = [row.path for row in folder.rows]
+    assert scores[paths.index("female/face.png")] > threshold
+    listed = suspects.faceless(scores, threshold)
+    assert {paths[suspect.row] for suspect in listed} <= {"male/0.png", "male/1.png", "male/2.png"}
+    found = suspects.faceless(np.array([0.9, 0.1]), threshold)
+    assert [(each.row, each.trouble, each.evidence) for each in found] == [
+        (1, "no face", "the surest has a score of 0.10")
+    ]
+    findings = [Finding(path, "no face", 0.9, "", "") for path in paths]
+    assert apply(folder, findings) == 0
