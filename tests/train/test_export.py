@@ -33,7 +33,8 @@ def trained(prepared: Prepared, recipe: Recipe, run: Path) -> Path:
     return run
 
 
-COMMANDS = ("prepare", "audit", "fit", "evaluate", "compare", "import-seed", "export", "report")
+COMMANDS = ("prepare", "audit", "detect", "locate", "crop", "teach", "fit", "export", "calibrate",
+            "evaluate", "compare", "report", "import-seed", "all")  # fmt: skip
 
 
 def test_an_exported_file_is_one_that_the_service_loads(
