@@ -83,8 +83,8 @@ def test_a_judging_command_beside_a_service_that_is_killed_gets_its_wish(
         if not service.ends_within(0.0):  # the command was quicker: nothing was left to be hit
             service.kill()
         case.count.kills += 1
-        case.look_after_fault()
         expect_contrary(case, contrary)
+        case.look_after_fault()
         case.finish()
         assert results(case) == 12
 
