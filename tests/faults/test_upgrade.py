@@ -4,13 +4,15 @@ import contextlib
 import os
 import shutil
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gdwatch import schema
 from tests.faults.case import Case
-from tests.faults.launch import REPOSITORY, Fault
+from tests.faults.launch import REPOSITORY, Fault, call
 from tests.faults.surroundings import refused
 
 NEXT = '''
@@ -33,15 +35,17 @@ def upgrade():
 
 
 @pytest.fixture(scope="module")
-def next_gdwatch(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment in which a run is that of the next version."""
-    folder = tmp_path_factory.mktemp("next")
-    without = shutil.ignore_patterns("models", "__pycache__", "migrations")
-    shutil.copytree(REPOSITORY / "gdwatch", folder / "gdwatch", ignore=without)
-    (folder / "gdwatch" / "models").symlink_to(REPOSITORY / "gdwatch" / "models")
-    shutil.copytree(REPOSITORY / "migrations", folder / "migrations")
-    (folder / "migrations" / "versions" / "0002_add_note.py").write_text(NEXT)
-    return {"PYTHONPATH": f"{folder}:{REPOSITORY}"}
+def next_gdwatch(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
+    """The call that makes a run one of the next version."""
+    folder = tmp_path_factory.mktemp("next") / "migrations"
+    shutil.copytree(REPOSITORY / "migrations", folder)
+    (folder / "versions" / "0002_add_note.py").write_text(NEXT)
+    return call(f"{__name__}:be_next", migrations=str(folder))
+
+
+def be_next(migrations: str) -> None:
+    """In a run's process, before its command: know these migrations."""
+    schema.MIGRATIONS = Path(migrations)
 
 
 def book(path: Path) -> dict[str, Any]:
@@ -72,7 +76,7 @@ def book(path: Path) -> dict[str, Any]:
     ],
 )
 def test_a_killed_upgrade_is_repeated_safely(
-    case: Case, next_gdwatch: dict[str, str], at: str, when: Any, nth: int
+    case: Case, next_gdwatch: Mapping[str, Any], at: str, when: Any, nth: int
 ) -> None:
     case.drop_mixture(9)
     case.run("run", "--once")
@@ -80,18 +84,20 @@ def test_a_killed_upgrade_is_repeated_safely(
     before = book(ledger)
     after = {**before, "version": "0002", "has note": True}
     case.drop("later.png")
-    how: dict[str, Any] = {"fresh": True, "environment": next_gdwatch}
+    next_one = [next_gdwatch]
 
-    older = case.start("run", **how, allowed=(78,))
+    older = case.start("run", before=next_one, allowed=(78,))
     refused(case, older, "version 0001, this gdwatch writes 0002", "run `gdwatch db upgrade`")
-    killed = case.run("db", "upgrade", **how, faults=[Fault(at, when, nth)], allowed=(-9,))
+    killed = case.run(
+        "db", "upgrade", before=next_one, faults=[Fault(at, when, nth)], allowed=(-9,)
+    )
     assert killed.hits
     assert book(ledger) in (before, after)
     if book(ledger) == after:
         assert [book(snapshot) for snapshot in case.root.glob("*.snapshot")] == [before]
     case.look_after_fault()
 
-    again = case.run("db", "upgrade", **how)
+    again = case.run("db", "upgrade", before=next_one)
     assert "version 0002" in again.answer()
     assert book(ledger) == after
     snapshots = list(case.root.glob("results.db.0001.*.snapshot"))
@@ -101,7 +107,7 @@ def test_a_killed_upgrade_is_repeated_safely(
         [".gdwatch", "female", "inbox", "male", "rejected", "results.db", "unsure",
          *(path.name for path in snapshots)]
     )  # fmt: skip
-    case.run("run", "--once", **how)
+    case.run("run", "--once", before=next_one)
     case.judge()
     newer = case.start("run", allowed=(78,))
     refused(case, newer, "version 0002 is newer than this gdwatch")
