@@ -21,6 +21,8 @@ from watchdog.events import (
 )
 from watchdog.observers.inotify import InotifyObserver
 
+from gdwatch.folders import open_folder
+
 log = structlog.get_logger()
 
 _EVENTS: list[type[FileSystemEvent]] = [
@@ -130,7 +132,7 @@ class Watch:
         if self._observer is not None:
             log.warning("watch.lost", reason="the folder was removed, moved or replaced")
             self.stop()
-        if time.monotonic() >= self._retry_at:
+        if time.monotonic() >= self._retry_at and _is_no_link(self._inbox):
             self._start()
 
     def stop(self) -> None:
@@ -178,6 +180,18 @@ class Watch:
             emitter.is_alive() for emitter in self._observer.emitters
         )
         return alive and _identity(self._inbox) == self._identity
+
+
+def _is_no_link(path: bytes) -> bool:
+    """Whether a folder is where it was configured: watching follows links, and lists what is there.
+
+    What stands in its place is told by whoever opens it.
+    """
+    try:
+        os.close(open_folder(path, make=False))
+    except OSError:
+        return False
+    return True
 
 
 def on_network(path: bytes) -> bool:

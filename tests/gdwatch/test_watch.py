@@ -73,6 +73,14 @@ def test_an_inbox_that_was_replaced_is_watched_again(watch: Watch, inbox: Path) 
     wait_until(lambda: watch.changed)
 
 
+def test_a_link_in_the_place_of_the_inbox_is_not_followed(watch: Watch, inbox: Path) -> None:
+    inbox.rename(inbox.with_name("taken"))
+    inbox.with_name("other").mkdir()
+    inbox.symlink_to(inbox.with_name("other"))
+    watch.keep()
+    assert watch.is_polling
+
+
 def test_a_missing_inbox_is_no_failure(inbox: Path) -> None:
     inbox.rmdir()
     with closing(Watch(os.fsencode(inbox), "events")) as watch:
