@@ -58,7 +58,7 @@ POINTS = {
     "X2.digest": "gdwatch.filing:digest",
     "X3.mode": "gdwatch.filing:os.fchmod",
     "X3.times": "gdwatch.filing:os.utime",
-    "X3.fsync": "gdwatch.filing:os.fsync",
+    "X3.fsync": "gdwatch.filing:make_durable",
     "X4.link": "gdwatch.filing:os.link",
     "X6.unlink": "gdwatch.filing:os.unlink",
     "W.wish": "gdwatch.rejudge:send",

@@ -86,7 +86,7 @@ def filed_before_sync() -> None:
 
 def inbox_synced_first() -> None:
     def sync(handles: folders.Handles) -> None:
-        for handle in sorted(handles._touched):
+        for handle in sorted((*handles._touched, *handles._left)):
             folders.os.fsync(handle)
 
     _instead("gdwatch.folders:Handles.sync", sync)
@@ -129,13 +129,13 @@ def synchronous_off() -> None:
 
 def _sync_only(is_wanted: Callable[[os.stat_result], bool]) -> None:
     def wrapped(original: Any) -> Any:
-        def fsync(descriptor: int) -> None:
+        def make_durable(descriptor: int) -> None:
             if is_wanted(os.fstat(descriptor)):
                 original(descriptor)
 
-        return fsync
+        return make_durable
 
-    replace("gdwatch.filing:os.fsync", wrapped)
+    replace("gdwatch.filing:make_durable", wrapped)
 
 
 def copy_not_synced() -> None:
@@ -199,7 +199,7 @@ def recovery_skipped() -> None:
 
 def recovery_decides_again() -> None:
     _instead("gdwatch.service:_Service._grant_wishes", _nothing)
-    _instead("gdwatch.ledger:Pen.has_row_under_way", lambda *_: False)
+    _instead("gdwatch.ledger:Pen.under_way", lambda *_: set())
 
 
 def recovery_trusts_an_equal_hash() -> None:
@@ -219,15 +219,14 @@ def recovery_trusts_an_equal_hash() -> None:
 
 def second_row_of_a_content_dropped() -> None:
     def wrapped(original: Any) -> Any:
-        def insert(pen: ledger.Pen, drop: Any) -> bool:
-            query = sa.select(tables.files.c.id).where(
-                tables.files.c.size_bytes == drop.identity.size_bytes
-            )
-            return bool(pen.connection.execute(query).first() or original(pen, drop))
+        def under_way(pen: ledger.Pen, drops: Any) -> set[bytes]:
+            sizes = set(pen.connection.execute(sa.select(tables.files.c.size_bytes)).scalars())
+            known = {drop.path for drop in drops if drop.identity.size_bytes in sizes}
+            return known | original(pen, drops)
 
-        return insert
+        return under_way
 
-    replace("gdwatch.ledger:Pen.has_row_under_way", wrapped)
+    replace("gdwatch.ledger:Pen.under_way", wrapped)
 
 
 # ------------------------------------------------------------------------- lock, hangup, waiting

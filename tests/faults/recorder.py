@@ -136,7 +136,6 @@ class _Recorder:
 def start(trace: str, root: str) -> None:
     """Record this process from here on."""
     recorder = _Recorder(Path(trace), os.fsencode(root))
-    replace("gdwatch.filing:os.fsync", recorder.fsync)
     replace("gdwatch.folders:os.fsync", recorder.fsync)
     replace("gdwatch.filing:_rename", recorder.rename)
     replace("gdwatch.filing:move", recorder.move)
