@@ -23,6 +23,19 @@ def write(path: str, how: str) -> None:
             file.write(b"other")
 
 
+def write_a_piece(path: str, whole: str) -> None:
+    """Write the next fortieth into a file whose space was reserved with zeros."""
+    content, there = Path(whole).read_bytes(), Path(path)
+    if there.exists():
+        piece = len(content) // 40 + 1
+        written = there.read_bytes()
+        done = next((n for n in range(len(content)) if written[n] != content[n]), 0)
+        with there.open("r+b") as file:
+            file.seek(done)
+            file.write(content[done : done + piece])
+        os.utime(there)
+
+
 def overwrite(path: str, source: str) -> None:
     """Drop another file under the same name."""
     Path(source).replace(path)

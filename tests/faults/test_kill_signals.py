@@ -52,7 +52,9 @@ def test_a_stopped_service_ends_in_time_and_its_files_are_filed_or_untouched(
         case.settings["batch_size"] = case.dice.choice((1, 3, 16))
         case.drop_mixture(30)
         run = case.start("run")
-        assert not run.ends_within(case.dice.uniform(0.3, 1.5))
+        while not run.events("service.started"):
+            assert not run.ends_within(0.02), run.text()
+        run.ends_within(case.dice.uniform(0, 1))
         run.send(case.dice.choice((signal.SIGTERM, signal.SIGINT)))
         assert run.wait(_STOP_S) == 0
         case.count.faults += 1
