@@ -3,6 +3,7 @@
 import glob
 import mmap
 import os
+import select
 import signal
 import time
 from collections.abc import Callable
@@ -39,6 +40,11 @@ def jump(clock: str, by: str) -> None:
     Path(clock).write_text(by)
 
 
+def sleep_by_select() -> None:
+    """In a run: libfaketime takes the monotonic moment of time.sleep for one of the wall clock."""
+    time.sleep = lambda seconds: select.select([], [], [], seconds)
+
+
 def years_between(one: str, other: str) -> float:
     return abs((datetime.fromisoformat(other) - datetime.fromisoformat(one)).days) / 365
 
@@ -63,6 +69,7 @@ def test_a_clock_that_jumps_during_a_pause_changes_nothing(rounds: list[Case]) -
         by = case.pick(["-365d", "+365d"])
         jumps = call(f"{__name__}:jump", clock=str(case.folder / "clock"), by=by)
         run = ready(case, fresh=True, environment=faked_clock(case),
+                    before=[call(f"{__name__}:sleep_by_select")],
                     faults=[Fault("gdwatch.standing:Standing._sleep", do=(jumps,))])  # fmt: skip
         case.inbox.rename(case.root / "away")
         pauses(case, run, "inbox_missing")
