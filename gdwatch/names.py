@@ -15,7 +15,10 @@ _ESCAPED = re.compile(rb"\\x([0-9a-f]{2})|\\\\")
 
 def to_text(name: bytes) -> str:
     """Show a name or path as one line of text."""
-    return "".join(map(_shown, name.decode("utf-8", "surrogateescape")))
+    text = name.decode("utf-8", "surrogateescape")
+    if text.isprintable() and "\\" not in text:  # most names: nothing to look for letter by letter
+        return text
+    return "".join(map(_shown, text))
 
 
 def _shown(character: str) -> str:
