@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from gdwatch import names, schema
+from gdwatch import names, schema, statements
 from gdwatch.database import connect, identity_of, translated, url_of, use_write_ahead_log
 from gdwatch.errors import ActionNeeded, Trouble
 from gdwatch.read import modified_ns
@@ -83,13 +83,7 @@ class Ledger:
 
     def pending(self, after: int = 0, limit: int = 256) -> list[Entry]:
         """The next rows, by id, whose file is not yet known to lie at its path."""
-        query = (
-            sa.select(files)
-            .where(files.c.root_id == self.root_id, files.c.state == "recorded")
-            .where(files.c.id > after)
-            .order_by(files.c.id)
-            .limit(limit)
-        )
+        wanted = {"root_id": self.root_id, "after": after, "most": limit}
         with self.reading() as connection:
             return [
                 Entry(
@@ -100,7 +94,7 @@ class Ledger:
                     row.size_bytes,
                     row.modified_ns,
                 )
-                for row in connection.execute(query)
+                for row in connection.execute(statements.PENDING, wanted)
             ]
 
     def text(self, path: bytes) -> str:
@@ -142,8 +136,7 @@ class Pen:
 
     def model_id(self, model: Serving) -> int:
         """The row of a model, made at its first use."""
-        query = sa.select(models.c.id).where(models.c.sha256 == model.sha256)
-        found = self.connection.execute(query).scalar()
+        found = self.connection.execute(statements.MODEL_ID, {"model": model.sha256}).scalar()
         if found is not None:
             return int(found)
         return self._insert(
@@ -173,34 +166,17 @@ class Pen:
 
     def insert_files(self, rows: Sequence[dict[str, Any]]) -> list[int]:
         """Insert rows of `files`; returns their ids, in the same order."""
-        statement = sa.insert(files).returning(files.c.id, sort_by_parameter_order=True)
-        return list(self.connection.execute(statement, list(rows)).scalars())
+        return list(self.connection.execute(statements.INSERT_FILES, list(rows)).scalars())
 
     def insert_results(self, rows: Sequence[dict[str, Any]]) -> None:
         """Insert rows of `results`; one of the same file and model is replaced."""
-        if self.connection.dialect.name == "sqlite":
-            from sqlalchemy.dialects.sqlite import insert
-        else:
-            from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
-        statement = insert(results)
-        replaced = {
-            column.name: column
-            for column in statement.excluded
-            if column.name not in ("id", "file_id", "model_id")
-        }
-        self.connection.execute(
-            statement.on_conflict_do_update(index_elements=["file_id", "model_id"], set_=replaced),
-            list(rows),
-        )
+        self.connection.execute(statements.insert_results(self.connection.dialect.name), list(rows))
 
-    def first_with(self, hashes: set[str]) -> dict[str, Row]:
-        """The first row with each of these hashes, where there is one."""
-        firsts = (
-            sa.select(sa.func.min(files.c.id))
-            .where(files.c.sha256.in_(hashes))
-            .group_by(files.c.sha256)
+    def first_with(self, hashes: set[str], least: int = 1) -> dict[str, Row]:
+        """The first row with each of these hashes, where at least so many rows have it."""
+        found = self.connection.execute(
+            statements.FIRST_WITH, {"hashes": list(hashes), "least": least}
         )
-        found = self.connection.execute(sa.select(files).where(files.c.id.in_(firsts)))
         return {row.sha256: self.ledger.row(row) for row in found}
 
     def at(self, paths: set[bytes]) -> dict[bytes, Row]:
@@ -208,12 +184,8 @@ class Pen:
         texts = [self.ledger.text(path) for path in paths]
         rows: dict[bytes, Row] = {}
         for start in range(0, len(texts), _VARIABLES):
-            query = sa.select(files).where(
-                files.c.root_id == self.ledger.root_id,
-                files.c.path.in_(texts[start : start + _VARIABLES]),
-                files.c.state != "missing",
-            )
-            for found in self.connection.execute(query):
+            some = {"root_id": self.ledger.root_id, "paths": texts[start : start + _VARIABLES]}
+            for found in self.connection.execute(statements.AT, some):
                 row = self.ledger.row(found)
                 rows[row.path] = row
         return rows
@@ -224,12 +196,8 @@ class Pen:
         texts = list(by_text)
         found: set[bytes] = set()
         for start in range(0, len(texts), _VARIABLES):
-            query = sa.select(files.c.source_path, files.c.size_bytes, files.c.modified_ns).where(
-                files.c.root_id == self.ledger.root_id,
-                files.c.state == "recorded",
-                files.c.source_path.in_(texts[start : start + _VARIABLES]),
-            )
-            for path, *state in self.connection.execute(query):
+            some = {"root_id": self.ledger.root_id, "paths": texts[start : start + _VARIABLES]}
+            for path, *state in self.connection.execute(statements.UNDER_WAY, some):
                 drop = by_text[path]
                 if state == [drop.identity.size_bytes, drop.identity.modified_ns]:
                     found.add(drop.path)
@@ -250,9 +218,7 @@ class Pen:
 
     def send(self, rows: Sequence[dict[str, Any]]) -> None:
         """Say where new rows are to go: `row` is the id, the rest are columns of `files`."""
-        self.connection.execute(
-            sa.update(files).where(files.c.id == sa.bindparam("row")), list(rows)
-        )
+        self.connection.execute(statements.SEND, list(rows))
 
     def row(self, file_id: int) -> Row:
         """The row of a file that has one."""
@@ -289,7 +255,7 @@ class Pen:
 
         Where a command has wished otherwise meanwhile, its wish starts from where the file is now.
         """
-        done = self._mark(entries, state="filed", filed_at=now())
+        done = self._mark(statements.FILED, entries, at=now())
         if done < len(entries):
             for entry in entries:
                 row = self.row(entry.id)
@@ -298,7 +264,7 @@ class Pen:
 
     def mark_gone(self, entries: Sequence[Entry]) -> None:
         """Say that these files are neither at their sources nor at their targets."""
-        self._mark(entries, state="missing")
+        self._mark(statements.GONE, entries)
 
     def mark_missing(self, rows: Sequence[Row]) -> None:
         """Say that these filed files have been taken away; one that has changed stays."""
@@ -310,16 +276,11 @@ class Pen:
                 .values(state="missing", source_path=None)
             )
 
-    def _mark(self, entries: Sequence[Entry], **values: Any) -> int:
+    def _mark(self, statement: sa.Update, entries: Sequence[Entry], **values: Any) -> int:
         if not entries:
             return 0
         as_read = [(entry.id, self.ledger.text(entry.target)) for entry in entries]
-        marked = self.connection.execute(
-            sa.update(files)
-            .where(sa.tuple_(files.c.id, files.c.path).in_(as_read), files.c.state == "recorded")
-            .values(source_path=None, **values)
-        )
-        return int(marked.rowcount)
+        return self.connection.execute(statement, {"as_read": as_read, **values}).rowcount
 
     def _insert(self, table: sa.Table, **values: Any) -> int:
         statement = sa.insert(table).values(**values).returning(table.c.id)

@@ -109,7 +109,9 @@ def _with_duplicates(
 
     Returns the decisions that stand, and for each the id of its original or None.
     """
-    firsts = pen.first_with({each.decoded.sha256 for each in judged if each.decoded.sha256})
+    # Their own rows have been inserted: only what two rows have is a copy.
+    hashes = {each.decoded.sha256 for each in judged if each.decoded.sha256}
+    firsts = pen.first_with(hashes, least=2)
     decided: list[Judged] = []
     originals: list[int | None] = []
     for file_id, each in zip(ids, judged, strict=True):
