@@ -27,6 +27,7 @@ _CHUNK_BYTES = 1 << 20
 _TO_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _UNKNOWN = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # to this file system, or this kernel
 _libc = ctypes.CDLL(None, use_errno=True)
+_threads = ThreadPoolExecutor(max_workers=8)  # they start with the first files, and stay
 
 Layout = Literal["tree", "date"]
 Place = tuple[int, bytes]  # a folder's handle, and a name in it
@@ -113,9 +114,8 @@ def sync_contents(descriptors: Sequence[int]) -> None:
 
     Raises as `make_durable`.
     """
-    with ThreadPoolExecutor(max_workers=8) as threads:
-        for _ in threads.map(make_durable, descriptors):
-            pass
+    for _ in _threads.map(make_durable, descriptors):
+        pass
 
 
 def move(entry: Entry, handles: Handles, held: int | None) -> Moved:
