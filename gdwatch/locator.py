@@ -144,21 +144,25 @@ def find(answer: Tensor, threshold: float) -> list[list[Found]]:
     """
     scores, boxes = (values.cpu() for values in scores_and_boxes(answer))
     best, cells = scores.topk(min(_CANDIDATES, scores.shape[1]), dim=1)
-    found = []
-    for picture in range(len(scores)):
-        sure = best[picture] >= threshold
-        candidates = boxes[picture][cells[picture][sure]]
-        kept = nms(candidates, best[picture][sure], _OVERLAP)
-        faces: list[Found] = []
-        for box, score in zip(
-            candidates[kept].tolist(), best[picture][sure][kept].tolist(), strict=True
-        ):
-            left, top, right, bottom = box
-            # A part of a face looks like a smaller face in the midst of it.
-            if not any(_holds(face.box, (left + right) / 2, (top + bottom) / 2) for face in faces):
-                faces.append(Found(Box(left, top, right - left, bottom - top), score))
-        found.append(faces)
-    return found
+    candidates = boxes.gather(1, cells[:, :, None].expand(-1, -1, 4))
+    counts = (best >= threshold).sum(1).tolist()  # the surest stand first
+    return [
+        _distinct(candidates[picture, :count], best[picture, :count])
+        for picture, count in enumerate(counts)
+    ]
+
+
+def _distinct(boxes: Tensor, scores: Tensor) -> list[Found]:
+    """Each face once. boxes, scores: of one picture, as in `scores_and_boxes`, the surest first."""
+    kept = nms(boxes, scores, _OVERLAP).tolist() if len(scores) > 1 else range(len(scores))
+    sure, corners = scores.tolist(), boxes.tolist()
+    faces: list[Found] = []
+    for number in kept:
+        left, top, right, bottom = corners[number]
+        # A part of a face looks like a smaller face in the midst of it.
+        if not any(_holds(face.box, (left + right) / 2, (top + bottom) / 2) for face in faces):
+            faces.append(Found(Box(left, top, right - left, bottom - top), sure[number]))
+    return faces
 
 
 def _holds(box: Box, x: float, y: float) -> bool:
