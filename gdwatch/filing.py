@@ -1,4 +1,4 @@
-"""Where a file goes, and getting it there without losing a byte. All that changes files is here.
+"""Getting a file where it goes without losing a byte. All that changes files is here.
 
 A move is a rename that never overwrites; where the file system cannot do that, a link and an
 unlink; across file systems a copy that is verified and durable before its source goes.
@@ -8,28 +8,23 @@ import contextlib
 import ctypes
 import errno
 import hashlib
-import itertools
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from enum import Enum, auto
-from typing import Literal
 
-from gdwatch.folders import Folders, Handles, make_durable
+from gdwatch.folders import Handles, make_durable
 from gdwatch.read import modified_ns
-from gdwatch.values import Entry, Outcome
+from gdwatch.values import Entry
 
 _RENAME_NOREPLACE = 1
-_NAME_BYTES = 255
 _CHUNK_BYTES = 1 << 20
 _TO_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _UNKNOWN = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # to this file system, or this kernel
 _libc = ctypes.CDLL(None, use_errno=True)
 _threads = ThreadPoolExecutor(max_workers=8)  # they start with the first files, and stay
 
-Layout = Literal["tree", "date"]
 Place = tuple[int, bytes]  # a folder's handle, and a name in it
 
 
@@ -44,69 +39,6 @@ class Moved(Enum):
     TAKEN = auto()  # something else lies there: a new target is needed
     CHANGED = auto()  # the source is not what was recorded
     GONE = auto()  # neither source nor target has the file
-
-
-# ------------------------------------------------------------------------- where it goes
-
-
-def target(
-    folders: Folders,
-    outcome: Outcome,
-    original: bytes,
-    layout: Layout,
-    decided_at: datetime,
-) -> bytes:
-    """Where a file belongs: `male/wedding/IMG_1.jpg` or `male/2026/11/23/IMG_1.jpg`."""
-    _, steps = folders.split(original)
-    if layout == "date":
-        steps = [*decided_at.strftime("%Y/%m/%d").encode().split(b"/"), steps[-1]]
-    return b"/".join((folders.answers[outcome], *steps))
-
-
-def candidates(handles: Handles, wanted: bytes, file_id: int) -> Iterator[bytes]:
-    """Paths for a file, the wanted one first; then with its id: `IMG_1~48213.jpg`.
-
-    Where a folder's name is a file's, or the folder is not ours to use, it becomes
-    `wedding~48213` in all of them.
-    """
-    base, steps = handles.folders.split(wanted)
-    path = base
-    for number, step in enumerate(steps[:-1]):
-        path += b"/" + step
-        if not handles.may_be_filed_in(path):
-            steps[number] = with_id(step, file_id)
-            break
-    yield b"/".join((base, *steps))
-    name = steps.pop()
-    for attempt in itertools.count(1):  # the first is free unless people use such names
-        yield b"/".join((base, *steps, with_id(name, file_id, attempt)))
-
-
-def with_id(name: bytes, file_id: int, attempt: int = 1) -> bytes:
-    """Put an id before the suffix of a name, within the 255 bytes that a name may have.
-
-    attempt: from the second on, a number follows the id.
-    """
-    stem, dot, suffix = name.rpartition(b".")
-    if not stem or len(suffix) > 16:
-        stem, dot, suffix = name, b"", b""
-    mark = b"~%d" % file_id if attempt == 1 else b"~%d-%d" % (file_id, attempt)
-    end = mark + dot + suffix
-    short = stem[: _NAME_BYTES - len(end)]
-    while short and _is_text(stem) and not _is_text(short):
-        short = short[:-1]  # not in the middle of a character
-    return short + end
-
-
-def _is_text(name: bytes) -> bool:
-    try:
-        name.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-# ------------------------------------------------------------------------- getting it there
 
 
 def sync_contents(descriptors: Sequence[int]) -> None:

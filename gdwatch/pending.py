@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from gdwatch import filing, names
+from gdwatch import destination, filing, names
 from gdwatch.errors import Trouble
 from gdwatch.filing import Moved
 from gdwatch.folders import Folders, Handles
@@ -61,7 +61,7 @@ class Manner:
 
 
 def file_pending(
-    ledger: Ledger, folders: Folders, layout: filing.Layout, manner: Manner | None = None
+    ledger: Ledger, folders: Folders, layout: destination.Layout, manner: Manner | None = None
 ) -> Ended:
     """Move every recorded file to its path, make that durable, and mark its row.
 
@@ -85,7 +85,7 @@ class _Round:
 
     ledger: Ledger
     handles: Handles
-    layout: filing.Layout
+    layout: destination.Layout
     manner: Manner
 
     def file(self, entries: Sequence[Entry], ended: Ended) -> bool:
@@ -160,7 +160,7 @@ class _Round:
         status, sha256 = filing.stable_digest(descriptor)
         with self.ledger.writing() as pen:
             row = pen.row(entry.id)
-            wanted = filing.target(
+            wanted = destination.target(
                 self.handles.folders, "unsure", row.original, self.layout, row.recorded_at
             )
             (target,) = choose(pen, self.handles, [entry.id], [wanted])

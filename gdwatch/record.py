@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from gdwatch import filing, names
+from gdwatch import destination, filing, names
 from gdwatch.folders import Folders, Handles
 from gdwatch.ledger import Ledger, Pen, now, result_row
 from gdwatch.settings import Settings
@@ -41,7 +41,7 @@ def record(
             ]
         )
         wanted = [
-            filing.target(
+            destination.target(
                 folders, each.decision.outcome, each.opened.drop.path, settings.layout, recorded_at
             )
             for each in judged
@@ -83,7 +83,9 @@ def choose(pen: Pen, handles: Handles, ids: Sequence[int], wanted: Sequence[byte
     taken = {path for path, row in claimed.items() if row.id not in gone and row.id not in ids}
     chosen = []
     for file_id, path in zip(ids, wanted, strict=True):
-        chosen.append(_first_free(pen, handles, filing.candidates(handles, path, file_id), taken))
+        chosen.append(
+            _first_free(pen, handles, destination.candidates(handles, path, file_id), taken)
+        )
         taken.add(chosen[-1])
     return chosen
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from gdwatch import filing, history, names
+from gdwatch import destination, filing, history, names
 from gdwatch.folders import Folders, Handles
 from gdwatch.ledger import Ledger, Pen, Row, now, result_row
 from gdwatch.pipeline import Pipeline, drain
@@ -229,9 +229,13 @@ def _is_same(row: Row, judged: Judged) -> bool:
     return (row.size_bytes, row.modified_ns) == (identity.size_bytes, identity.modified_ns)
 
 
-def send(pen: Pen, handles: Handles, row: Row, decision: Decision, layout: filing.Layout) -> None:
+def send(
+    pen: Pen, handles: Handles, row: Row, decision: Decision, layout: destination.Layout
+) -> None:
     """Wish that a filed row goes to another folder; whoever holds the root's lock moves it."""
-    wanted = filing.target(handles.folders, decision.outcome, row.original, layout, row.recorded_at)
+    wanted = destination.target(
+        handles.folders, decision.outcome, row.original, layout, row.recorded_at
+    )
     (path,) = choose(pen, handles, [row.id], [wanted])
     pen.update(
         row.id,

@@ -1,0 +1,70 @@
+"""Where a file goes: its path in an answer folder, and other names where that one is taken."""
+
+import itertools
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Literal
+
+from gdwatch.folders import Folders, Handles
+from gdwatch.values import Outcome
+
+_NAME_BYTES = 255
+
+Layout = Literal["tree", "date"]
+
+
+def target(
+    folders: Folders,
+    outcome: Outcome,
+    original: bytes,
+    layout: Layout,
+    decided_at: datetime,
+) -> bytes:
+    """Where a file belongs: `male/wedding/IMG_1.jpg` or `male/2026/11/23/IMG_1.jpg`."""
+    _, steps = folders.split(original)
+    if layout == "date":
+        steps = [*decided_at.strftime("%Y/%m/%d").encode().split(b"/"), steps[-1]]
+    return b"/".join((folders.answers[outcome], *steps))
+
+
+def candidates(handles: Handles, wanted: bytes, file_id: int) -> Iterator[bytes]:
+    """Paths for a file, the wanted one first; then with its id: `IMG_1~48213.jpg`.
+
+    Where a folder's name is a file's, or the folder is not ours to use, it becomes
+    `wedding~48213` in all of them.
+    """
+    base, steps = handles.folders.split(wanted)
+    path = base
+    for number, step in enumerate(steps[:-1]):
+        path += b"/" + step
+        if not handles.may_be_filed_in(path):
+            steps[number] = with_id(step, file_id)
+            break
+    yield b"/".join((base, *steps))
+    name = steps.pop()
+    for attempt in itertools.count(1):  # the first is free unless people use such names
+        yield b"/".join((base, *steps, with_id(name, file_id, attempt)))
+
+
+def with_id(name: bytes, file_id: int, attempt: int = 1) -> bytes:
+    """Put an id before the suffix of a name, within the 255 bytes that a name may have.
+
+    attempt: from the second on, a number follows the id.
+    """
+    stem, dot, suffix = name.rpartition(b".")
+    if not stem or len(suffix) > 16:
+        stem, dot, suffix = name, b"", b""
+    mark = b"~%d" % file_id if attempt == 1 else b"~%d-%d" % (file_id, attempt)
+    end = mark + dot + suffix
+    short = stem[: _NAME_BYTES - len(end)]
+    while short and _is_text(stem) and not _is_text(short):
+        short = short[:-1]  # not in the middle of a character
+    return short + end
+
+
+def _is_text(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
