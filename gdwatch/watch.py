@@ -160,14 +160,15 @@ class Watch:
                 _Listener(self), os.fsdecode(self._inbox), recursive=True, event_filter=_EVENTS
             )
             observer.start()
-        except OSError as error:
+        except (OSError, RecursionError) as error:  # watchdog walks the tree by recursion
             observer.stop()
             self._retry_at = time.monotonic() + _RETRY_S
+            number = error.errno if isinstance(error, OSError) else None
             log.warning(
                 "watch.lost",
-                errno=error.errno,
-                reason=error.strerror,
-                hint=_HINTS.get(error.errno or 0, "polling; the watch is tried again in an hour"),
+                errno=number,
+                reason=os.strerror(number) if number else "folders in folders, too deep to watch",
+                hint=_HINTS.get(number or 0, "polling; the watch is tried again in an hour"),
             )
             return
         self._observer = observer

@@ -1,6 +1,7 @@
 import logging
 import os
 import select
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -98,6 +99,20 @@ def test_what_could_not_be_watched_is_tried_again_when_told(inbox: Path) -> None
         watch.retry()
         watch.keep()
         assert not watch.is_polling
+
+
+def test_folders_too_deep_to_watch_are_polled(inbox: Path) -> None:
+    deep = os.open(inbox, os.O_RDONLY)
+    for _ in range(1_200):
+        os.mkdir("d", dir_fd=deep)
+        below = os.open("d", os.O_RDONLY, dir_fd=deep)
+        os.close(deep)
+        deep = below
+    os.close(deep)
+    with closing(Watch(os.fsencode(inbox), "events")) as watch:
+        watch.keep()
+        assert watch.is_polling
+    subprocess.run(["rm", "-r", inbox / "d"], check=True)  # which pytest's own cleaning cannot
 
 
 def test_polling_lists_more_often(inbox: Path) -> None:
