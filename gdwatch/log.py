@@ -9,6 +9,7 @@ model.loaded|refused, db.busy|full|corrupt|upgraded, disk.low, recovery.done.
 
 import logging
 import sys
+import warnings
 from typing import Literal
 
 import structlog
@@ -17,6 +18,8 @@ from structlog.types import Processor
 
 def set_up(level: str, format_: Literal["auto", "human", "json"]) -> None:
     """Log to standard error: for a person on a terminal, one JSON object a line elsewhere."""
+    if not sys.warnoptions:  # libraries' warnings are for developers, and no lines of this log
+        warnings.simplefilter("ignore")
     human = format_ == "human" or (format_ == "auto" and sys.stderr.isatty())
     last: list[Processor] = (
         [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
