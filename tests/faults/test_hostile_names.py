@@ -449,6 +449,15 @@ def swap(path: str, aside: str, far: str) -> None:
     os.symlink(far, path)
 
 
+def drop_again_what_went_missing(case: Case) -> None:
+    """Files that went with their folder while they were being moved: coming back, they are new."""
+    gone = {row["original_path"] for row in case.rows() if row["state"] == "missing"}
+    for index, drop in enumerate(list(case.dropped)):
+        if os.path.relpath(os.fsdecode(drop.path), case.root) in gone:
+            case.change(index, ends="taken")
+            case.note(Path(os.fsdecode(drop.path)), drop.answer)
+
+
 SWAPPED = {
     "answer folder": "male",
     "folder in an answer folder": "male/wedding",
@@ -491,6 +500,7 @@ def test_a_folder_swapped_for_a_link_leads_nowhere(rounds: list[Case]) -> None:
             aside.rename(path)
         case.count.faults += 1
         if service.status is None:
+            drop_again_what_went_missing(case)
             case.wait_until_filed(service)
             service.send(15)
             service.wait()
