@@ -19,6 +19,7 @@ from gdwatch.settings import Settings
 from gdwatch.values import OUTCOMES, Outcome
 
 STATE = ".gdwatch"
+_NO_STEPS = frozenset((b"", b".", b".."))
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ON_THE_WAY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC  # may be searched, not read
 
@@ -57,7 +58,7 @@ class Folders:
         for base in (*self.answers.values(), self.inbox):
             if path.startswith(base + b"/"):
                 steps = path[len(base) + 1 :].split(b"/")
-                if not any(step in (b"", b".", b"..") for step in steps):
+                if _NO_STEPS.isdisjoint(steps):
                     return base, steps
         raise ValueError(f"{path!r} is below none of the configured folders")
 
