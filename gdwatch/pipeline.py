@@ -44,7 +44,7 @@ class Pipeline:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._batch_size = _batch_size(settings)
+        self._batch_size = batch_size_of(settings)
         self._queued: deque[Task] = deque()
         self._decoded: deque[Task] = deque()
         self._engine_deaths = 0
@@ -144,7 +144,7 @@ class Pipeline:
     # ------------------------------------------------------------------ starting and ending
 
     def _start(self, file: ModelFile) -> None:
-        workers = _workers(self._settings)
+        workers = workers_of(self._settings)
         count = self._batch_size * (judging.DEPTH + 1) + workers * decoding.DEPTH
         self._slots = Slots(count, self._layout(file))
         self._engine = Judging(self._settings, file, self._slots, self._selector)
@@ -172,9 +172,15 @@ class Pipeline:
         now = time.monotonic()
         deadlines = [self._decoding.next_deadline() - now, self._engine.deadline - now]
         if self._decoded and self._engine.has_room:
-            waited = now - self._decoded[0].decoded_at
-            deadlines.append(self._settings.batch_wait_ms / 1000 - waited)
+            deadlines.append(self._company_s() - (now - self._decoded[0].decoded_at))
         return min(deadlines)
+
+    def _company_s(self) -> float:
+        """How long a photograph may wait for company: while the engine is busy, for a full batch.
+
+        It would only wait there, and larger batches cost less of everything.
+        """
+        return float("inf") if self._engine.batches else self._settings.batch_wait_ms / 1000
 
     # ------------------------------------------------------------------ judging
 
@@ -188,8 +194,7 @@ class Pipeline:
         batches = []
         while self._engine.has_room:
             arrivals = [task.decoded_at for task in self._decoded]
-            wait_s = self._settings.batch_wait_ms / 1000
-            count = next_batch(arrivals, time.monotonic(), self._batch_size, wait_s)
+            count = next_batch(arrivals, time.monotonic(), self._batch_size, self._company_s())
             if not count:
                 break
             tasks = [self._decoded.popleft() for _ in range(count)]
@@ -345,11 +350,13 @@ def _rules(engine: Judging, settings: Settings) -> Rules:
     )
 
 
-def _workers(settings: Settings) -> int:
+def workers_of(settings: Settings) -> int:
+    """How many decode workers there are with these settings."""
     return len(os.sched_getaffinity(0)) if settings.workers == "auto" else settings.workers
 
 
-def _batch_size(settings: Settings) -> int:
+def batch_size_of(settings: Settings) -> int:
+    """How many photographs are judged together with these settings."""
     if settings.batch_size != "auto":
         return settings.batch_size
     # Only the engine can ask torch for a GPU; the driver's device file needs no torch.

@@ -161,6 +161,27 @@ def test_a_file_too_large_is_refused_unread(model: Path, tmp_path: Path, dropped
     assert judged.decoded.sha256 is None
 
 
+def test_while_the_engine_is_busy_a_batch_waits_until_it_is_full(
+    model: Path, tmp_path: Path, dropped: Dropped
+) -> None:
+    pipeline = ready(start(model, tmp_path, batch_wait_ms=0))
+    engine = child("gdwatch.engine")
+    os.kill(engine, signal.SIGSTOP)
+    first, *others = dropped(some(2))
+    pipeline.offer(first)
+    build.wait_until(lambda: pipeline.turn(0.1) or len(pipeline._engine.batches) == 1)
+    offer(pipeline, others)
+    build.wait_until(lambda: pipeline.turn(0.1) or len(pipeline._decoded) == 3)
+    pipeline.turn(0.1)
+    assert len(pipeline._engine.batches) == 1
+    os.kill(engine, signal.SIGCONT)
+    batches = list(drain(pipeline, iter(())))
+    assert [len(batch.judged) for batch in batches] == [1, 3]
+    for each in (first, *others):
+        os.close(each.descriptor)
+    pipeline.close()
+
+
 def test_there_is_only_so_much_room(pipeline: Pipeline, dropped: Dropped) -> None:
     room = pipeline.room
     offer(pipeline, dropped(some(2)))
