@@ -213,11 +213,17 @@ def status(
 
 
 @_command(app)
-def doctor(common: Common, json: Json = False) -> None:
+def doctor(
+    common: Common,
+    bench: Annotated[
+        bool, typer.Option("--bench", help="Measure what this machine will do, in 20 s.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Try every condition of a healthy installation."""
     from gdwatch.commands import doctor as command
 
-    raise typer.Exit(command.doctor(_loaded(common), json_=json))
+    raise typer.Exit(command.doctor(_loaded(common), json_=json, bench=bench))
 
 
 @_command(db, "upgrade")

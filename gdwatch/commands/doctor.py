@@ -17,6 +17,8 @@ from rich.table import Table
 
 from gdwatch import lock, model_file, root
 from gdwatch.commands.answers import print_json
+from gdwatch.commands.bench import Bench
+from gdwatch.commands.bench import bench as measure
 from gdwatch.database import url_of
 from gdwatch.errors import GdwatchError
 from gdwatch.folders import Folders
@@ -39,10 +41,19 @@ class Finding:
     todo: str = ""
 
 
-def doctor(loaded: Loaded, *, json_: bool) -> int:
-    """Print settings and findings; returns 78 if a person must act, else 0."""
+def doctor(loaded: Loaded, *, json_: bool, bench: bool = False) -> int:
+    """Print settings and findings; returns 78 if a person must act, else 0.
+
+    bench: measure also what this machine will do.
+    """
     settings = loaded.settings
     findings = [_tried(name, check, settings) for name, check in _CHECKS.items()]
+    measured = None
+    if bench:
+        try:
+            measured = measure(settings)
+        except GdwatchError as error:
+            findings.append(Finding("bench", error.message, error.hint or "see above"))
     values = settings.model_dump(mode="json")
     if json_:
         print_json(
@@ -52,10 +63,13 @@ def doctor(loaded: Loaded, *, json_: bool) -> int:
                     for name, value in values.items()
                 },
                 "findings": [asdict(finding) for finding in findings],
+                **({"bench": asdict(measured)} if measured else {}),
             }
         )
     else:
         _print(values, loaded, findings)
+        if measured:
+            _print_bench(measured)
     return 78 if any(finding.todo for finding in findings) else 0
 
 
@@ -79,6 +93,24 @@ def _print(values: dict[str, object], loaded: Loaded, findings: list[Finding]) -
         mark = "[red]mend[/red]" if finding.todo else "[green]ok[/green]"
         table.add_row(mark, finding.name, finding.what, finding.todo)
     console.print(table)
+
+
+def _print_bench(measured: Bench) -> None:
+    table = Table("photographs", "a second", "workers busy", "engine busy", "bounded by", box=None)
+    for speed in measured.speeds:
+        table.add_row(
+            f"JPEG, {speed.side} px",
+            f"{speed.photographs_a_second:.0f}",
+            f"{speed.decoding:.0%}",
+            f"{speed.judging:.0%}",
+            speed.bound,
+        )
+    console = Console()
+    console.print(table)
+    console.print(
+        f"on {measured.device}, with workers = {measured.workers} and "
+        f"batch_size = {measured.batch_size}; recording and moving come on top"
+    )
 
 
 # ------------------------------------------------------------------------- the conditions

@@ -1,0 +1,137 @@
+"""What this machine will do: photographs a second, with the settings in force, and what bounds it.
+
+The photographs are made, and stand in memory: read, decoded, located and judged as by the service,
+but not recorded, and nothing is moved.
+"""
+
+import io
+import itertools
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+from PIL import Image
+
+from gdwatch.errors import GdwatchError
+from gdwatch.pipeline import Pipeline, batch_size_of, workers_of
+from gdwatch.read import identity_of
+from gdwatch.settings import Settings
+from gdwatch.values import Batch, Drop, Opened
+
+SIDES = (200, 1280)  # pixels of the longer side: a face cut out, and a portrait
+SECONDS = 6.0  # for each
+_WARM_S = 0.2  # as a part of that, before anything counts
+_PICTURES = 16
+_PATIENCE_S = 120.0
+_BUSY = 0.85
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What was measured with photographs of one size.
+
+    side: pixels. decoding, judging: the share of the time in which the workers and the engine had
+    something to do.
+    """
+
+    side: int
+    photographs_a_second: float
+    decoding: float
+    judging: float
+    bound: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """All of it, with what `auto` has chosen."""
+
+    device: str
+    workers: int
+    batch_size: int
+    speeds: tuple[Speed, ...]
+
+
+def bench(settings: Settings) -> Bench:
+    """Measure for about 20 s. Raises GdwatchError if the engine does not start."""
+    with closing(Pipeline(settings)) as pipeline:
+        end = time.monotonic() + _PATIENCE_S
+        while not pipeline.ready:
+            if time.monotonic() > end:
+                raise GdwatchError("the engine does not start", "try `gdwatch model verify`")
+            pipeline.turn(timeout_s=1.0)
+        speeds = tuple(_speed(pipeline, side, workers_of(settings)) for side in SIDES)
+        return Bench(str(pipeline.device), workers_of(settings), batch_size_of(settings), speeds)
+
+
+def bound(decoding: float, judging: float) -> str:
+    """What more of would help, by the shares of `Speed`."""
+    match decoding >= _BUSY, judging >= _BUSY:
+        case True, True:
+            return "the processor: workers and engine share its cores"
+        case True, False:
+            return "decoding, in the workers"
+        case False, True:
+            return "the networks, in the engine"
+        case _:
+            return "neither: other programs, or handing over"
+
+
+def _speed(pipeline: Pipeline, side: int, workers: int) -> Speed:
+    with ExitStack() as stack:
+        drops = []
+        for picture in pictures(side, _PICTURES):
+            descriptor = os.memfd_create("gdwatch-bench", os.MFD_CLOEXEC)
+            stack.callback(os.close, descriptor)
+            os.write(descriptor, picture)
+            identity = identity_of(os.fstat(descriptor))
+            drops.append(Opened(Drop(b"made", identity, datetime.now(UTC)), descriptor))
+        began, batches = _judged_for(pipeline, itertools.cycle(drops))
+        seconds = time.monotonic() - began
+        while pipeline.outstanding:
+            _let_go(pipeline.turn(timeout_s=1.0))
+    decode_s = sum(each.decoded.decode_ms for batch in batches for each in batch.judged) / 1000
+    judge_s = sum(batch.infer_ms for batch in batches) / 1000
+    decoding, judging = decode_s / seconds / workers, judge_s / seconds
+    count = sum(len(batch.judged) for batch in batches)
+    return Speed(side, count / seconds, decoding, judging, bound(decoding, judging))
+
+
+def _judged_for(pipeline: Pipeline, drops: Iterator[Opened]) -> tuple[float, list[Batch]]:
+    """Keep the pipeline full; returns since when, on the monotonic clock, and what came since."""
+    began = time.monotonic() + SECONDS * _WARM_S
+    end = began + SECONDS * (1 - _WARM_S)
+    batches: list[Batch] = []
+    while time.monotonic() < end or not batches:
+        while pipeline.room:
+            drop = next(drops)
+            pipeline.offer(Opened(drop.drop, os.dup(drop.descriptor)))
+        some = pipeline.turn(timeout_s=1.0)
+        _let_go(some)
+        if time.monotonic() >= began:
+            batches += some
+    return began, batches
+
+
+def _let_go(batches: list[Batch]) -> None:
+    for batch in batches:
+        for each in batch.judged:
+            os.close(each.opened.descriptor)
+
+
+def pictures(side: int, count: int) -> Iterator[bytes]:
+    """JPEGs, quality 87, about as large as photographs of this size: clouds with some grain."""
+    dice = np.random.default_rng(side)
+    width, height = side * 3 // 4, side
+    for _ in range(count):
+        clouds = Image.fromarray(dice.integers(0, 256, (16, 12, 3), dtype=np.uint8))
+        grain = Image.fromarray(dice.integers(0, 256, (height // 3, width // 3, 3), dtype=np.uint8))
+        clouds, grain = (
+            each.resize((width, height), Image.Resampling.BICUBIC) for each in (clouds, grain)
+        )
+        stream = io.BytesIO()
+        Image.blend(clouds, grain, 0.15).save(stream, "JPEG", quality=87)
+        yield stream.getvalue()
