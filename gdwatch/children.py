@@ -17,7 +17,7 @@ from typing import Any
 
 _PACKET_BYTES = 128 * 1024
 _PR_SET_PDEATHSIG = 1
-_ENVIRONMENT = {
+ENVIRONMENT = {
     # One thread a process: more would wait for cores that the other processes use.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -46,7 +46,7 @@ class Child:
                 [sys.executable, "-P", "-m", module],
                 stdin=theirs.fileno(),
                 stdout=2,
-                env={**os.environ, **_ENVIRONMENT},
+                env={**os.environ, **ENVIRONMENT},
                 process_group=0,
             )
         self.send(start, descriptors)

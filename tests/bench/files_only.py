@@ -1,0 +1,106 @@
+"""A ceiling: rows, moves, syncs and marks of photographs that are judged already."""
+
+import itertools
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+from gdwatch import ledger, root
+from gdwatch.folders import Folders, Handles
+from gdwatch.inbox import Inbox
+from gdwatch.ledger import Ledger
+from gdwatch.pending import Manner, file_pending
+from gdwatch.read import open_drop
+from gdwatch.record import record
+from gdwatch.settings import Settings
+from gdwatch.values import (
+    OUTCOMES,
+    Batch,
+    Box,
+    Decision,
+    Drop,
+    Header,
+    Judged,
+    Opened,
+    Photo,
+    Serving,
+)
+from tests.bench.loop import serve
+
+BATCH = 32
+
+
+@dataclass(slots=True)
+class World:
+    """A root of its own for each round, its inbox full."""
+
+    folders: Folders
+    settings: Settings
+    ledger: Ledger
+    batches: list[Batch]
+
+
+def judged(drop: Drop, handles: Handles, number: int) -> Judged:
+    """A decision out of nothing: every second is female, every other male."""
+    opened = open_drop(drop, handles)
+    assert isinstance(opened, Opened)
+    digest = sha256(drop.path).hexdigest()
+    photo = Photo(digest, Header(200, 200, "JPEG"), (200, 200), 0.5)
+    outcome = OUTCOMES[number % 2]
+    p_male = float(outcome == "male")
+    return Judged(
+        opened, photo, Decision(outcome, None, outcome, p_male, 1.0, 1, Box(50, 50, 99.5, 99.5))
+    )
+
+
+def make(folder: Path, photographs: Path) -> World:
+    """A root in `folder` with copies of these in its inbox, all of them judged."""
+    shutil.copytree(photographs, folder / "inbox")
+    os.sync()
+    settings = Settings(root=folder, min_free_mb=0)
+    folders = Folders.of(settings)
+    book = ledger.open_ledger(settings, root.prepare(settings, folders), serve=True)
+    inbox = Inbox(folders, settings, once=True)
+    with Handles(folders) as handles:
+        inbox.ready(0, 0.0)
+        drops = inbox.ready(len(list(photographs.iterdir())), 3600.0)
+        each = [judged(drop, handles, number) for number, drop in enumerate(drops)]
+    serving = Serving("0" * 64, "none", "1", {}, "crop=face")
+    now = datetime.now(UTC)
+    batches = [
+        Batch(tuple(each[start : start + BATCH]), serving, "cpu", 10.0, now, now)
+        for start in range(0, len(each), BATCH)
+    ]
+    return World(folders, settings, book, batches)
+
+
+def file_all(world: World) -> None:
+    """What the service does with each batch."""
+    for batch in world.batches:
+        entries = record(world.ledger, world.folders, batch, world.settings)
+        held = {entry.id: judged.opened.descriptor for entry, judged in entries}
+        ended = file_pending(world.ledger, world.folders, "tree", Manner(held))
+        assert len(ended.filed) == len(batch.judged)
+        for each in batch.judged:
+            os.close(each.opened.descriptor)
+
+
+def main(photographs: Path, work: Path) -> None:
+    """work: a folder in which each round makes a root. At most 4096 files are seen at once."""
+    worlds: list[World] = []
+    rounds = itertools.count()
+
+    def prepare() -> None:
+        if worlds:
+            worlds.pop().ledger.close(last=True)
+        worlds.append(make(work / f"files-{next(rounds)}", photographs))
+
+    serve(lambda: file_all(worlds[-1]), prepare)
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

@@ -1,0 +1,51 @@
+"""A ceiling: both networks' forward on what they see of these photographs, and nothing else."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from gdwatch import model, model_file
+from gdwatch.crop import Pixels
+from gdwatch.engine import Engine
+from gdwatch.layout import layout, views
+from tests.bench.loop import serve
+
+BATCH = 32
+LOCATED = 16  # as in the engine
+
+
+def main(photographs: Path, name: str, part: int, parts: int) -> None:
+    """part: of the files, the ones that this process takes. One thread."""
+    torch.set_num_threads(1)
+    file = model_file.read(model_file.find(name))
+    engine = Engine(model.load(file), torch.device("cpu"), borders=(0.5,))
+    assert engine.locator is not None
+    wanted = layout(file.details, "face")
+    paths = sorted(photographs.iterdir())[part::parts]
+    thumbnails: list[Pixels] = []
+    squares: list[Pixels] = []
+    classify = engine.classify
+    engine.classify = lambda batch: squares.append(batch) or classify(batch)  # type: ignore
+    for start in range(0, len(paths), BATCH):
+        seen = [views(Image.open(path).convert("RGB"), wanted) for path in paths[start:][:BATCH]]
+        thumbnails.append(np.stack([each.thumbnail for each in seen]))
+        engine.judge([each.photo for each in seen], thumbnails[-1])
+
+    def seen_by(network: torch.nn.Module, batch: Pixels) -> None:
+        network(torch.from_numpy(batch).permute(0, 3, 1, 2))
+
+    def job() -> None:
+        with torch.inference_mode():
+            for pictures, faces in zip(thumbnails, squares, strict=True):
+                for start in range(0, len(pictures), LOCATED):
+                    seen_by(engine.locator, pictures[start : start + LOCATED])
+                seen_by(engine.classifier, faces)
+
+    serve(job)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
