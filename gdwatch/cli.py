@@ -60,7 +60,8 @@ def _command(group: typer.Typer, name: str | None = None) -> Callable[[Verb], Ve
 
 
 def _common(name: str, type_: Any, default: Any, flag: str, **words: Any) -> inspect.Parameter:
-    option = typer.Option(flag, rich_help_panel="Every command", **words)
+    # Whether a path can be read is for whoever opens it to say, in words and with a status of ours.
+    option = typer.Option(flag, rich_help_panel="Every command", readable=False, **words)
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[type_, option]
     )
