@@ -177,7 +177,9 @@ class Handles:
                 if make:
                     with contextlib.suppress(FileExistsError):
                         os.mkdir(step, dir_fd=handle)
-                        self.touched(handle)
+                        # Now, not with the others: a link or a copy in there may be the only
+                        # name that its file has left before `sync`.
+                        make_durable(handle)
                 self._open[base] = os.open(step, _DIRECTORY, dir_fd=handle)
             handle = self._open[base]
         return handle, steps[-1]
