@@ -281,7 +281,8 @@ def test_what_an_engine_has_answered_before_its_death_counts(
     contents = some(2)
     offer(pipeline, dropped(contents))
     judged = turn_until(pipeline, lambda: len(pipeline._engine.batches) == 1)
-    select.select([pipeline._engine], [], [], build.DEADLINE_S)  # it has answered: nobody listens
+    # It has answered, and nobody listens.
+    select.select([pipeline._engine.child], [], [], build.DEADLINE_S)
     os.kill(child("gdwatch.engine"), signal.SIGKILL)
     pipeline._engine.child.process.wait()
     assert answers(judged + finish(pipeline)) == as_named(contents)
