@@ -26,7 +26,7 @@ from train.photographs import Answered, answers, choose, p_male
 from train.publish import make_folder
 from train.sources import CLASSES
 
-ACCURACY = 0.987  # wanted by default
+ACCURACY = 0.988  # wanted by default: a margin above 98.5 of 100 right
 _LEAST = 1e-7  # a probability's distance from 0 and 1, so that it has a logit
 
 
