@@ -148,7 +148,7 @@ def measured(service: Service, samples: Sequence[Sample]) -> Run:
     head_start_s = ahead_ms(batches, 3 * _BATCH + 2 * workers) / workers / 1000
     after = [each for each in samples if each.at >= ready_at] or list(samples[-1:])
     cpu_ms = {
-        kind: (after[-1].cpu_s.get(kind, spent) - spent) * 1000 / filed
+        kind: (max(each.cpu_s.get(kind, spent) for each in after) - spent) * 1000 / filed
         for kind, spent in after[0].cpu_s.items()
     }
     return Run(
