@@ -162,9 +162,8 @@ def test_a_file_too_large_is_refused_unread(model: Path, tmp_path: Path, dropped
 
 
 def test_while_the_engine_is_busy_a_batch_waits_until_it_is_full(
-    model: Path, tmp_path: Path, dropped: Dropped
+    pipeline: Pipeline, dropped: Dropped
 ) -> None:
-    pipeline = ready(start(model, tmp_path, batch_wait_ms=0))
     engine = child("gdwatch.engine")
     os.kill(engine, signal.SIGSTOP)
     first, *others = dropped(some(2))
@@ -179,7 +178,6 @@ def test_while_the_engine_is_busy_a_batch_waits_until_it_is_full(
     assert [len(batch.judged) for batch in batches] == [1, 3]
     for each in (first, *others):
         os.close(each.descriptor)
-    pipeline.close()
 
 
 def test_there_is_only_so_much_room(pipeline: Pipeline, dropped: Dropped) -> None:
