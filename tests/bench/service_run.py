@@ -110,7 +110,8 @@ def processes(pid: int) -> Iterator[tuple[int, str]]:
     with contextlib.suppress(OSError):
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
             words = Path(f"/proc/{child}/cmdline").read_text().split("\0")
-            yield int(child), words[-2].rpartition(".")[2] if len(words) > 1 else "child"
+            if len(words) > 1:  # else it has ended
+                yield int(child), words[-2].rpartition(".")[2]
 
 
 def _pss_kb(pid: int) -> int:
@@ -146,10 +147,10 @@ def measured(service: Service, samples: Sequence[Sample]) -> Run:
     workers = len(os.sched_getaffinity(0))
     filed = sum(each["files"] for each in batches)
     head_start_s = ahead_ms(batches, 3 * _BATCH + 2 * workers) / workers / 1000
-    after = [each for each in samples if each.at >= ready_at] or list(samples[-1:])
+    before = [each for each in samples if each.at <= ready_at][-1]
     cpu_ms = {
-        kind: (max(each.cpu_s.get(kind, spent) for each in after) - spent) * 1000 / filed
-        for kind, spent in after[0].cpu_s.items()
+        kind: (max(each.cpu_s.get(kind, spent) for each in samples) - spent) * 1000 / filed
+        for kind, spent in before.cpu_s.items()
     }
     return Run(
         filed,
