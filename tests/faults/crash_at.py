@@ -224,6 +224,8 @@ def _tell(news: Mapping[str, int]) -> None:
 
 
 if __name__ == "__main__":
+    # A shell that runs the tests in the background has it ignored, and its children with it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if sys.argv[1] == "--serve":
         serve()
     else:

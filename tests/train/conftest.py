@@ -108,6 +108,12 @@ def photograph(
     return Image.fromarray(values.clip(0, 255).astype(np.uint8).transpose(1, 2, 0))
 
 
+@pytest.fixture(autouse=True)
+def numbers_next_to_nothing() -> None:
+    """Sessions of onnxruntime let the thread that opened them take them for nothing, for ever."""
+    torch.set_flush_denormal(False)
+
+
 @pytest.fixture
 def class_folders(tmp_path: Path) -> Callable[[int], Path]:
     """Make DATA/female and DATA/male with so many pictures each."""
