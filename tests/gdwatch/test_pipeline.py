@@ -4,7 +4,7 @@ import re
 import select
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -69,8 +69,9 @@ def offer(pipeline: Pipeline, opened: list[Opened]) -> None:
         pipeline.offer(each)
 
 
-def finish(pipeline: Pipeline) -> list[Judged]:
-    judged = turn_until(pipeline, lambda: pipeline.outstanding == 0)
+def finish(pipeline: Pipeline, before: Sequence[Judged] = ()) -> list[Judged]:
+    """What is still to be judged, and what was judged before."""
+    judged = [*before, *turn_until(pipeline, lambda: pipeline.outstanding == 0)]
     for each in judged:
         os.close(each.opened.descriptor)
     return judged
@@ -219,26 +220,32 @@ def test_a_file_that_ends_its_worker_twice_is_rejected_and_its_neighbours_are_ju
 ) -> None:
     contents = some(3)
     offer(pipeline, dropped({"poison": slow_photograph(), **contents}))
+    judged = []
     for _ in range(2):
         killed = child("gdwatch.worker")
-        turn_until(pipeline, lambda killed=killed: is_set_up(killed))
-        pipeline.turn(0.1)
+        judged += turn_until(pipeline, lambda killed=killed: is_set_up(killed))
+        judged += [each for batch in pipeline.turn(0.1) for each in batch.judged]
         os.kill(killed, signal.SIGKILL)
-        turn_until(pipeline, lambda killed=killed: killed not in build.children(os.getpid()))
-    found = answers(finish(pipeline))
+        judged += turn_until(
+            pipeline, lambda killed=killed: killed not in build.children(os.getpid())
+        )
+    found = answers(finish(pipeline, judged))
     assert found == {**as_named(contents), "poison": "decoder_crashed"}
 
 
 def test_a_worker_killed_before_it_is_ready_costs_no_file_anything(
     pipeline: Pipeline, dropped: Dropped
 ) -> None:
-    os.kill(child("gdwatch.worker"), signal.SIGKILL)
-    offer(pipeline, dropped(some(2)))
-    for _ in range(3):
+    judged = []
+    for number in range(4):
         killed = child("gdwatch.worker")
         os.kill(killed, signal.SIGKILL)
-        turn_until(pipeline, lambda killed=killed: killed not in build.children(os.getpid()))
-    assert answers(finish(pipeline)) == as_named(some(2))
+        if number == 0:
+            offer(pipeline, dropped(some(2)))
+        judged += turn_until(
+            pipeline, lambda killed=killed: killed not in build.children(os.getpid())
+        )
+    assert answers(finish(pipeline, judged)) == as_named(some(2))
 
 
 def test_a_worker_that_dies_idle_is_replaced(pipeline: Pipeline, dropped: Dropped) -> None:
