@@ -1,5 +1,7 @@
 """What of a photograph each network sees: the one place for it, in training and in service."""
 
+import math
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -12,6 +14,7 @@ Crop = Literal["face", "whole"]
 Pixels = NDArray[np.uint8]
 
 _BILINEAR = Image.Resampling.BILINEAR
+_EVEN = 1e-6  # of a pixel; sums of fractions miss a border by less
 _BESIDE = 128  # grey, what a thumbnail shows beside its photograph
 
 
@@ -79,28 +82,45 @@ def around(photo: Pixels, side: int, margin: float = 1.0) -> Pixels:
 def _square(photo: Pixels, x: float, y: float, length: float, side: int) -> Pixels:
     """Resize the square with this centre and side length; coordinates in pixels."""
     height, width = photo.shape[:2]
-    left, top = x - length / 2, y - length / 2
-    right, bottom = left + length, top + length
+    columns = _Axis.of(x - length / 2, length, side, width)
+    rows = _Axis.of(y - length / 2, length, side, height)
     # Only what the square needs, with one more pixel on each side for the filter.
-    first_row, first_column = int(np.floor(top)) - 1, int(np.floor(left)) - 1
-    count = int(np.ceil(bottom)) + 1 - first_row, int(np.ceil(right)) + 1 - first_column
-    rows, rows_beside = _span(first_row, count[0], height)
-    columns, columns_beside = _span(first_column, count[1], width)
-    part = photo[rows, columns]
-    if any(rows_beside + columns_beside):
-        part = np.pad(part, (rows_beside, columns_beside, (0, 0)), mode="edge")
-    left, top = left - first_column, top - first_row
-    inside = (left, top, min(left + length, count[1]), min(top + length, count[0]))
-    image = Image.fromarray(np.ascontiguousarray(part))
+    part = Image.fromarray(np.ascontiguousarray(photo[rows.seen, columns.seen]))
+    box = (columns.start, rows.start, columns.stop, rows.stop)
     # As in a thumbnail, means over whole pixels come first where the square is large.
-    return np.asarray(image.resize((side, side), _BILINEAR, inside, reducing_gap=2.0))
+    inside = part.resize((columns.count, rows.count), _BILINEAR, box, reducing_gap=2.0)
+    if columns.count == rows.count == side:
+        return np.asarray(inside)
+    return np.asarray(inside)[rows.repeated(side)[:, None], columns.repeated(side)]
 
 
-def _span(first: int, count: int, length: int) -> tuple[slice, tuple[int, int]]:
-    """Which of `count` rows from `first` on lie in a picture of `length` of them.
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """One direction of a square that is cut out, where it lies in the photograph.
 
-    Returns these, and how many lie before and behind, where the picture's edge is repeated.
+    first, count: of the square's pixels, those that lie in the photograph whole; at least one.
+    seen: the photograph's pixels under these, and one beside.
+    start, stop: where these begin and end, in pixels of what is seen.
     """
-    first = min(max(first, 1 - count), length - 1)  # wholly outside it looks as if just outside
-    start, stop = max(first, 0), min(first + count, length)
-    return slice(start, stop), (start - first, first + count - stop)
+
+    first: int
+    count: int
+    seen: slice
+    start: float
+    stop: float
+
+    @classmethod
+    def of(cls, start: float, length: float, side: int, limit: int) -> "_Axis":
+        """start, length: of the square in the photograph, which has `limit` pixels."""
+        step = length / side
+        first = min(max(math.ceil(-start / step - _EVEN), 0), side - 1)
+        last = min(max(math.floor((limit - start) / step + _EVEN), first + 1), side)
+        # A square that is wholly outside shows the edge, as if it lay just inside.
+        begin = min(max(start + first * step, 0.0), limit - 1.0)
+        end = min(max(start + last * step, begin + 1.0), float(limit))
+        seen = slice(max(math.floor(begin) - 1, 0), min(math.ceil(end) + 1, limit))
+        return cls(first, last - first, seen, begin - seen.start, end - seen.start)
+
+    def repeated(self, side: int) -> NDArray[np.intp]:
+        """For each pixel of the square, which of those in the photograph it shows: the nearest."""
+        return (np.arange(side) - self.first).clip(0, self.count - 1)

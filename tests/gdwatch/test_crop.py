@@ -51,16 +51,30 @@ def test_any_box_gives_a_square_of_colours_that_are_there(
 
 
 @given(LENGTH, LENGTH, BOX, st.floats(1, 2))
-def test_a_square_is_the_same_where_the_edge_was_repeated_before(
+def test_beyond_any_edge_the_nearest_pixels_within_are_repeated(
     width: int, height: int, box: Box, margin: float
 ) -> None:
-    photo, rim = build.pixels(1, size=(width, height)), 900
-    wide = photo[np.arange(-rim, height + rim).clip(0, height - 1)]
-    wide = wide[:, np.arange(-rim, width + rim).clip(0, width - 1)]
-    moved = Box(box.x + rim, box.y + rim, box.width, box.height)
-    square = crop.face(photo, box, margin, side=16).astype(int)
-    # Coordinates of another size round otherwise: by one level at the most.
-    assert np.abs(square - crop.face(wide, moved, margin, side=16)).max() <= 1
+    side = 16
+    square = crop.face(build.pixels(1, size=(width, height)), box, margin, side)
+    step = max(1.0, margin * max(box.width, box.height)) / side
+    for pixels, middle, limit in (
+        (square, box.y + box.height / 2, height),
+        (square.swapaxes(0, 1), box.x + box.width / 2, width),
+    ):
+        starts = middle + (np.arange(side) - side / 2) * step
+        within = np.flatnonzero((starts >= 0) & (starts + step <= limit))
+        if len(within):
+            assert (pixels[: within[0]] == pixels[within[0]]).all()
+            assert (pixels[within[-1] :] == pixels[within[-1]]).all()
+
+
+def test_a_square_across_the_edge_shows_within_what_one_inside_shows() -> None:
+    photo = build.pixels(1, size=(200, 200))
+    whole = crop.face(photo, Box(-40, 20, 160, 160), margin=1.0, side=32)
+    wide = np.pad(photo, ((0, 0), (100, 0), (0, 0)), mode="edge")
+    padded = crop.face(wide, Box(60, 20, 160, 160), margin=1.0, side=32)
+    # Eight columns lie beyond; the filter sees one more on each side of the edge.
+    assert np.abs(whole[:, 10:].astype(int) - padded[:, 10:]).max() <= 2
 
 
 @given(LENGTH, LENGTH)
