@@ -1,4 +1,7 @@
-"""The networks: photographs as uint8 in, one logit out. Normalisation lives inside."""
+"""The networks: photographs as uint8 in, one logit out. Normalisation lives inside.
+
+What has just been computed is changed in place: on small networks, new memory costs a tenth.
+"""
 
 from collections.abc import Sequence
 
@@ -50,8 +53,8 @@ class Classifier(nn.Module):
 
     def normalised(self, photos: Tensor) -> Tensor:
         """The photographs, about -2 to 2, float (B, 3, H, W), channels last in memory."""
-        x = photos.to(self.scale.dtype) * self.scale + self.shift
-        return x.contiguous(memory_format=torch.channels_last)
+        x = photos.contiguous(memory_format=torch.channels_last).to(self.scale.dtype, copy=True)
+        return x.mul_(self.scale).add_(self.shift)
 
 
 class Residual(nn.Module):
@@ -66,15 +69,15 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, channels, H, W); returns the same shape."""
-        y = torch.relu(self.norm1(self.conv1(x)))
-        return torch.relu(x + self.norm2(self.conv2(y)))
+        y = torch.relu_(self.norm1(self.conv1(x)))
+        return torch.relu_(self.norm2(self.conv2(y)).add_(x))
 
 
 def _halving(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False),
         nn.BatchNorm2d(outputs),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
     )
 
 
@@ -267,11 +270,11 @@ class _Pooled(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, inputs, H, W); returns (B, outputs, H // 2, W // 2) if it halves, or H, W."""
         if not self.halves:
-            return torch.relu(x + self.conv2(torch.relu(self.conv1(x))))
+            return torch.relu_(self.conv2(torch.relu_(self.conv1(x))).add_(x))
         # An even side needs one more row, below and on the right: where dlib's pooling looks.
         height, width = x.shape[2:]
-        y = self.conv2(torch.relu(self.conv1(F.pad(x, (0, 1 - width % 2, 0, 1 - height % 2)))))
-        return torch.relu(F.pad(F.avg_pool2d(x, 2), (0, 0, 0, 0, 0, self.more)) + y)
+        y = self.conv2(torch.relu_(self.conv1(F.pad(x, (0, 1 - width % 2, 0, 1 - height % 2)))))
+        return torch.relu_(y.add_(F.pad(F.avg_pool2d(x, 2), (0, 0, 0, 0, 0, self.more))))
 
 
 class PooledClassifier(Classifier):
@@ -308,7 +311,7 @@ class PooledClassifier(Classifier):
         self.head = nn.Linear(inputs, 1)
 
     def embed(self, photos: Tensor) -> Tensor:  # noqa: D102 - as in Classifier
-        x = F.max_pool2d(torch.relu(self.stem(self.normalised(photos))), 3, stride=2)
+        x = F.max_pool2d(torch.relu_(self.stem(self.normalised(photos))), 3, stride=2)
         embedding: Tensor = self.features(x).mean((2, 3))
         return embedding
 
