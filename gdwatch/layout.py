@@ -36,6 +36,11 @@ class Layout:
         """The most pixels that a side of `Views.photo` has."""
         return 2 * self.photo if self.thumbnail else self.photo
 
+    @property
+    def most_bytes(self) -> int:
+        """What one photograph takes if it is as large as it can be."""
+        return 3 * (self.longest**2 + self.thumbnail**2)
+
 
 @dataclass(frozen=True, slots=True)
 class Views:

@@ -1,6 +1,6 @@
 """Photographs in, decisions out: the stages between the inbox and the ledger.
 
-    offer ─▶ queued ─▶ workers (read, decode) ─▶ decoded ─▶ engine (judge) ─▶ decide ─▶ turn
+    offer ─▶ queued ─▶ workers (read, decode) ─▶ decoded ─▶ engines (judge) ─▶ decide ─▶ turn
 
 Used alike by the service, `classify` and `reprocess`. One thread; nothing here waits for a child
 except `turn`, and that no longer than it is told. What is on its way is bounded by the slots.
@@ -32,10 +32,11 @@ from gdwatch.values import Batch, Judged, Opened, Photo, Refusal, Serving
 log = structlog.get_logger()
 
 _ENGINE_DEATHS = 3  # in a row, before the service gives up and is started anew
+_SLOTS_BYTES = 1 << 30  # of decoded photographs, if all were as large as they can be
 
 
 class Pipeline:
-    """Workers, slots and the engine, with the photographs on their way through them.
+    """Workers, slots and engines, with the photographs on their way through them.
 
     model: the one that judges now.
 
@@ -58,12 +59,12 @@ class Pipeline:
     @property
     def ready(self) -> bool:
         """Whether the model has passed its self-test."""
-        return self._engine.device is not None
+        return self.device is not None
 
     @property
     def device(self) -> str | None:
         """Where the model runs; None until it is ready."""
-        return self._engine.device
+        return next((engine.device for engine in self._engines if engine.device), None)
 
     @property
     def outstanding(self) -> int:
@@ -101,21 +102,21 @@ class Pipeline:
             match key.data:
                 case Worker() as worker:
                     self._decoding.listen(worker)
-                case Judging() as engine if engine is self._engine:
-                    batches.extend(self._listen_to_engine())
+                case Judging() as engine if engine in self._engines:
+                    batches.extend(self._listen_to(engine))
                 case Judging():
                     self._listen_to_next()
         if self._is_gone():  # another try is under way, and nothing is judged meanwhile
             raise self._gone()
         now = time.monotonic()
         self._decoding.end_late(now)
-        if now > self._engine.deadline:
-            self._restart_engine()
+        for engine in [each for each in self._engines if now > each.deadline]:
+            self._restart(engine)
         if self._next is not None and now > self._next.deadline:
             log.error("model.refused", reason="its engine does not start")
             self._drop_next()
         self._feed_workers()
-        batches.extend(self._feed_engine())
+        batches.extend(self._feed_engines())
         self._swap_when_empty()
         return batches
 
@@ -144,18 +145,24 @@ class Pipeline:
     # ------------------------------------------------------------------ starting and ending
 
     def _start(self, file: ModelFile) -> None:
-        workers = workers_of(self._settings)
-        count = self._batch_size * (judging.DEPTH + 1) + workers * decoding.DEPTH
-        self._slots = Slots(count, self._layout(file))
-        self._engine = Judging(self._settings, file, self._slots, self._selector)
-        self.model = _serving(self._engine, self._settings)
+        workers, engines = workers_of(self._settings), engines_of(self._settings)
+        least = self._batch_size + workers * decoding.DEPTH
+        wanted = least + engines * judging.DEPTH * self._batch_size
+        layout = self._layout(file)
+        count = max(least, min(wanted, _SLOTS_BYTES // layout.most_bytes))
+        self._slots = Slots(count, layout)
+        self._engines = [
+            Judging(self._settings, file, self._slots, self._selector) for _ in range(engines)
+        ]
+        self.model = _serving(self._engines[0], self._settings)
         self._decoding = Decoding(
             self._settings, self._slots, self._selector, self._queued, self._decoded.append
         )
         self._decoding.start(workers)
 
     def _end(self) -> None:
-        self._engine.end()
+        for engine in self._engines:
+            engine.end()
         self._decoding.end()
         self._slots.close()
 
@@ -163,24 +170,25 @@ class Pipeline:
         return layout(file.details, self._settings.crop)
 
     def _tasks(self) -> list[Task]:
-        return [
-            *self._queued, *self._decoding.tasks(), *self._decoded, *self._engine.tasks()
-        ]  # fmt: skip
+        judged = [task for engine in self._engines for task in engine.tasks()]
+        return [*self._queued, *self._decoding.tasks(), *self._decoded, *judged]
 
     def _next_deadline(self) -> float:
         """How long nothing falls due, in seconds."""
         now = time.monotonic()
-        deadlines = [self._decoding.next_deadline() - now, self._engine.deadline - now]
-        if self._decoded and self._engine.has_room:
+        deadlines = [self._decoding.next_deadline() - now]
+        deadlines += [engine.deadline - now for engine in self._engines]
+        if self._decoded and self._idlest() is not None:
             deadlines.append(self._company_s() - (now - self._decoded[0].decoded_at))
         return min(deadlines)
 
     def _company_s(self) -> float:
-        """How long a photograph may wait for company: while the engine is busy, for a full batch.
+        """How long a photograph may wait for company: while an engine is busy, for a full batch.
 
-        It would only wait there, and larger batches cost less of everything.
+        With one engine it would only wait there, and larger batches cost less of everything.
         """
-        return float("inf") if self._engine.batches else self._settings.batch_wait_ms / 1000
+        is_busy = any(engine.batches for engine in self._engines)
+        return float("inf") if is_busy else self._settings.batch_wait_ms / 1000
 
     # ------------------------------------------------------------------ judging
 
@@ -189,49 +197,54 @@ class Pipeline:
         if self._next is None or self._next.device is None:
             self._decoding.feed()
 
-    def _feed_engine(self) -> list[Batch]:
-        """Give the engine what makes a batch; batches of refusals alone need no engine."""
+    def _idlest(self) -> Judging | None:
+        """The engine with the least to do, if it may be given more."""
+        able = [engine for engine in self._engines if engine.has_room]
+        return min(able, key=lambda engine: len(engine.batches), default=None)
+
+    def _feed_engines(self) -> list[Batch]:
+        """Give engines what makes a batch; batches of refusals alone need none."""
         batches = []
-        while self._engine.has_room:
+        while (engine := self._idlest()) is not None:
             arrivals = [task.decoded_at for task in self._decoded]
             count = next_batch(arrivals, time.monotonic(), self._batch_size, self._company_s())
             if not count:
                 break
             tasks = [self._decoded.popleft() for _ in range(count)]
             if all(task.slot is None for task in tasks):
-                batches.append(self._batch(tasks, None))
+                batches.append(self._batch(tasks, engine, None))
                 continue
             try:
-                self._engine.judge(tasks)
+                engine.judge(tasks)
             except Died:
-                self._restart_engine()
+                self._restart(engine)
         return batches
 
-    def _listen_to_engine(self) -> list[Batch]:
+    def _listen_to(self, engine: Judging) -> list[Batch]:
         batches = []
         was_gone = self._is_gone()
         try:
-            for answered in self._engine.listen():
+            for answered in engine.listen():
                 self._engine_deaths = 0
                 if answered.splits:
                     log.warning("engine.oom", files=len(answered.asked.tasks))
                     log.warning("batch.split", times=answered.splits)
-                batches.append(self._batch(answered.asked.tasks, answered))
+                batches.append(self._batch(answered.asked.tasks, engine, answered))
         except ActionNeeded as refused:
             if not self._served:
                 raise
-            self._restart_engine(refused.message)
+            self._restart(engine, refused.message)
         except Died:
-            self._restart_engine()
+            self._restart(engine)
         if self.ready:
             self._served = True
             self._engine_deaths = 0 if was_gone else self._engine_deaths
         return batches
 
-    def _batch(self, tasks: Sequence[Task], answered: Answered | None) -> Batch:
+    def _batch(self, tasks: Sequence[Task], engine: Judging, answered: Answered | None) -> Batch:
         """Decide for each task; `answered` is None where no network saw any of them."""
         scores = iter(answered.scores if answered else ())
-        rules = _rules(self._engine, self._settings)
+        rules = _rules(engine, self._settings)
         judged = []
         for task in tasks:
             match task.decoded:
@@ -245,21 +258,30 @@ class Pipeline:
         return Batch(
             tuple(judged),
             self.model,
-            self._engine.device if answered else None,
+            engine.device if answered else None,
             answered.infer_ms if answered else 0.0,
             answered.asked.started_at if answered else now,
             now,
         )
 
-    def _restart_engine(self, why: str = "") -> None:
-        """Start another engine with the same model, and give it what the dead one had."""
-        self._engine_deaths += 1
-        was_ready = self.ready
-        file, tasks = self._engine.file, self._engine.tasks()
-        status = self._engine.end()
+    def _restart(self, engine: Judging, why: str = "") -> None:
+        """Start another engine with the same model, and queue what the dead one had again."""
+        was_ready = engine.device is not None
+        tasks = engine.tasks()
+        status = engine.end()
+        self._engines.remove(engine)
         self._decoded.extendleft(reversed(tasks))
-        self._engine = Judging(self._settings, file, self._slots, self._selector)
-        if self._engine_deaths < _ENGINE_DEATHS:
+        if not was_ready and self.ready:
+            # Perhaps there is too little memory for one more: the others work.
+            log.error("engine.lost", status=status)
+            return
+        self._engines.append(Judging(self._settings, engine.file, self._slots, self._selector))
+        self._engine_deaths += 1
+        for task in tasks:
+            task.engine_deaths += 1
+        # Other engines' answers say nothing of what this one died of.
+        deaths = max(self._engine_deaths, *(task.engine_deaths for task in tasks), 0)
+        if deaths < _ENGINE_DEATHS:
             log.error("engine.restarted", status=status)
         elif self._served and not was_ready:
             self._why_gone = why or f"its engine ended with status {status} before it was ready"
@@ -355,10 +377,20 @@ def workers_of(settings: Settings) -> int:
     return len(os.sched_getaffinity(0)) if settings.workers == "auto" else settings.workers
 
 
+def engines_of(settings: Settings) -> int:
+    """How many engines there are: one on a card; else, each with one thread, most of the cores."""
+    workers = workers_of(settings)
+    return 1 if _on_card(settings) else workers - workers // 4
+
+
 def batch_size_of(settings: Settings) -> int:
     """How many photographs are judged together with these settings."""
     if settings.batch_size != "auto":
         return settings.batch_size
+    return 128 if _on_card(settings) else 32
+
+
+def _on_card(settings: Settings) -> bool:
     # Only the engine can ask torch for a GPU; the driver's device file needs no torch.
-    card = Path("/dev/nvidia0").exists() and settings.device == "auto"
-    return 128 if card or settings.device.startswith("cuda") else 32
+    has_card = Path("/dev/nvidia0").exists() and settings.device == "auto"
+    return has_card or settings.device.startswith("cuda")

@@ -24,7 +24,7 @@ class Slots:
 
     def __init__(self, count: int, layout: Layout, descriptor: int | None = None) -> None:
         photo, thumbnail = layout.longest**2 * 3, layout.thumbnail**2 * 3
-        size = count * (photo + thumbnail)
+        size = count * layout.most_bytes
         if descriptor is None:
             descriptor = os.memfd_create("gdwatch-slots", os.MFD_CLOEXEC)
             os.ftruncate(descriptor, size)

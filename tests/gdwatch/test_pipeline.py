@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 
 from gdwatch import judging
+from gdwatch.decoding import Task
 from gdwatch.errors import ActionNeeded, GdwatchError
-from gdwatch.pipeline import Pipeline, drain
+from gdwatch.judging import Judging
+from gdwatch.pipeline import Pipeline, drain, engines_of
 from gdwatch.values import Judged, Opened, Photo
 from tests import build
 from tests.build import BRIGHT, DARK, photograph
@@ -169,11 +171,11 @@ def test_while_the_engine_is_busy_a_batch_waits_until_it_is_full(
     os.kill(engine, signal.SIGSTOP)
     first, *others = dropped(some(2))
     pipeline.offer(first)
-    build.wait_until(lambda: pipeline.turn(0.1) or len(pipeline._engine.batches) == 1)
+    build.wait_until(lambda: pipeline.turn(0.1) or len(pipeline._engines[0].batches) == 1)
     offer(pipeline, others)
     build.wait_until(lambda: pipeline.turn(0.1) or len(pipeline._decoded) == 3)
     pipeline.turn(0.1)
-    assert len(pipeline._engine.batches) == 1
+    assert len(pipeline._engines[0].batches) == 1
     os.kill(engine, signal.SIGCONT)
     batches = list(drain(pipeline, iter(())))
     assert [len(batch.judged) for batch in batches] == [1, 3]
@@ -285,11 +287,11 @@ def test_what_an_engine_has_answered_before_its_death_counts(
 ) -> None:
     contents = some(2)
     offer(pipeline, dropped(contents))
-    judged = turn_until(pipeline, lambda: len(pipeline._engine.batches) == 1)
+    judged = turn_until(pipeline, lambda: len(pipeline._engines[0].batches) == 1)
     # It has answered, and nobody listens.
-    select.select([pipeline._engine.child], [], [], build.DEADLINE_S)
+    select.select([pipeline._engines[0].child], [], [], build.DEADLINE_S)
     os.kill(child("gdwatch.engine"), signal.SIGKILL)
-    pipeline._engine.child.process.wait()
+    pipeline._engines[0].child.process.wait()
     assert answers(judged + finish(pipeline)) == as_named(contents)
 
 
@@ -331,6 +333,85 @@ def test_another_model_that_does_not_start_in_time_is_given_up(
         turn_until(pipeline, lambda: pipeline._next is None)
         offer(pipeline, dropped(some(1)))
         assert answers(finish(pipeline)) == as_named(some(1))
+
+
+# ------------------------------------------------------------------------- several engines
+
+
+def several(pipeline: Pipeline) -> Pipeline:
+    turn_until(pipeline, lambda: all(engine.device for engine in pipeline._engines))
+    assert len(pipeline._engines) == 2
+    return pipeline
+
+
+def stopped(pipeline: Pipeline) -> list[int]:
+    pids = [engine.child.process.pid for engine in pipeline._engines]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    return pids
+
+
+def test_engines_share_the_full_batches(model: Path, tmp_path: Path, dropped: Dropped) -> None:
+    contents = some(8)
+    with Closing(several(start(model, tmp_path, workers=2))) as pipeline:
+        pids = stopped(pipeline)
+        offer(pipeline, dropped(contents))
+        turn_until(pipeline, lambda: all(len(each.batches) == 2 for each in pipeline._engines))
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        assert answers(finish(pipeline)) == as_named(contents)
+
+
+def test_what_ends_every_engine_is_an_error_though_others_answer(
+    model: Path, tmp_path: Path, dropped: Dropped, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fatal, *others = dropped(some(8))
+    judge = Judging.judge
+
+    def die_of_it(engine: Judging, tasks: Sequence[Task]) -> None:
+        if any(task.opened is fatal for task in tasks):
+            engine.child.process.kill()
+            engine.child.process.wait()
+        judge(engine, tasks)
+
+    monkeypatch.setattr(Judging, "judge", die_of_it)
+    with Closing(several(start(model, tmp_path, workers=2))) as pipeline:
+        offer(pipeline, [fatal, *others])
+        with pytest.raises(GdwatchError, match=r"ended \d times in a row"):
+            turn_until(pipeline, lambda: False)
+
+
+def test_one_engine_less_is_no_reason_to_end(model: Path, tmp_path: Path, dropped: Dropped) -> None:
+    contents = some(4)
+    with Closing(start(model, tmp_path, workers=2)) as pipeline:
+        late = pipeline._engines[1]
+        os.kill(late.child.process.pid, signal.SIGSTOP)
+        ready(pipeline)
+        os.kill(late.child.process.pid, signal.SIGKILL)  # as where memory is short
+        turn_until(pipeline, lambda: late not in pipeline._engines)
+        assert len(pipeline._engines) == 1
+        offer(pipeline, dropped(contents))
+        assert answers(finish(pipeline)) == as_named(contents)
+
+
+def test_photographs_that_may_be_large_get_fewer_places(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Closing(start(model, tmp_path)) as pipeline:
+        room, most = pipeline.room, pipeline._slots.layout.most_bytes
+    monkeypatch.setattr("gdwatch.pipeline._SLOTS_BYTES", (room - 1) * most)
+    with Closing(start(model, tmp_path)) as pipeline:
+        assert pipeline.room == room - 1
+    monkeypatch.setattr("gdwatch.pipeline._SLOTS_BYTES", 0)
+    with Closing(start(model, tmp_path)) as pipeline:
+        assert pipeline.room >= 4  # a batch
+
+
+@pytest.mark.parametrize(("workers", "engines"), [(1, 1), (2, 2), (4, 3), (16, 12)])
+def test_most_cores_get_an_engine(tmp_path: Path, workers: int, engines: int) -> None:
+    settings = build.make_settings(tmp_path, workers=workers, device="cpu")
+    assert engines_of(settings) == engines
+    assert engines_of(build.make_settings(tmp_path, workers=workers, device="cuda")) == 1
 
 
 class Closing:
