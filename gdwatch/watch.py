@@ -19,7 +19,8 @@ from watchdog.events import (
     FileSystemEvent,
     FileSystemEventHandler,
 )
-from watchdog.observers.inotify import InotifyObserver
+from watchdog.observers.inotify import InotifyFullEmitter, InotifyObserver
+from watchdog.observers.inotify_c import InotifyConstants, Mask
 
 from gdwatch.folders import open_folder
 
@@ -54,6 +55,24 @@ class _Listener(FileSystemEventHandler):
             self._watch.arrivals.append(os.fsencode(event.dest_path))
         self._watch.changed = True
         self._watch.wake()
+
+
+class _Emitter(InotifyFullEmitter):
+    """Does not ask the kernel for what leaves the inbox.
+
+    Watchdog would hold each such event back for half a second, to see where the file has gone,
+    and with it every arrival behind it.
+    """
+
+    def get_event_mask_from_filter(self) -> Mask:
+        """What to ask for, as bits of inotify(7)."""
+        return Mask(super().get_event_mask_from_filter() & ~InotifyConstants.IN_MOVED_FROM)
+
+
+class _Observer(InotifyObserver):
+    def __init__(self) -> None:
+        super().__init__(generate_full_events=True)
+        self._emitter_class = _Emitter
 
 
 class _Overflow(logging.Handler):
@@ -153,7 +172,7 @@ class Watch:
         self._bell.close()
 
     def _start(self) -> None:
-        observer = InotifyObserver(generate_full_events=True)
+        observer = _Observer()
         try:
             self._identity = _identity(self._inbox)
             observer.schedule(

@@ -7,8 +7,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from watchdog.events import FileSystemEvent
 
-from gdwatch.watch import Watch, on_network
+from gdwatch.watch import Watch, _Listener, on_network
 from tests.build import wait_until
 
 
@@ -50,6 +51,23 @@ def test_what_comes_by_rename_is_named(watch: Watch, inbox: Path) -> None:
     (inbox / "b.part").write_bytes(b"1")
     (inbox / "b.part").rename(inbox / "b.jpg")
     wait_until(lambda: os.fsencode(inbox / "b.jpg") in watch.arrivals)
+
+
+def test_what_leaves_the_inbox_holds_up_nothing(
+    watch: Watch, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[FileSystemEvent] = []
+    notice = _Listener.on_any_event
+    monkeypatch.setattr(
+        _Listener, "on_any_event", lambda self, event: (seen.append(event), notice(self, event))
+    )
+    for name in ("a", "b"):
+        (inbox.parent / name).write_bytes(b"1")
+        (inbox.parent / name).rename(inbox / name)
+        wait_until(lambda name=name: os.fsencode(inbox / name) in watch.arrivals)
+        (inbox / name).rename(inbox.parent / name)
+    # Those that leave make no events, which watchdog would keep back, and with them the others.
+    assert [event.dest_path for event in seen] == [str(inbox / "a"), str(inbox / "b")]
 
 
 def test_a_new_sub_folder_is_watched_too(watch: Watch, inbox: Path) -> None:
