@@ -126,18 +126,16 @@ class Engine:
             chosen.append(boxes[:MOST_FACES])
             crops += [crop.face(photo, each.box, self.margin, self.side) for each in chosen[-1]]
             crops += [] if boxes else [crop.around(photo, self.side)]
-        p_male, more = self.classify(np.stack(crops))
-        judged = iter(zip(crops, p_male, strict=True))
+        squares = np.stack(crops)
+        p_male, more = self.classify(squares)
+        judged = iter(zip(p_male, sharpness(squares), strict=True))
         scores = []
         for found, best in zip(located, chosen, strict=True):
             if not found:
-                scores.append(Scores(next(judged)[1], count=0))
+                scores.append(Scores(next(judged)[0], count=0))
                 continue
-            faces = []
-            for each in best:
-                pixels, p = next(judged)
-                faces.append(Face(each.box, each.score, p, sharpness(pixels)))
-            scores.append(Scores(None, len(found), tuple(faces)))
+            faces = tuple(Face(each.box, each.score, *next(judged)) for each in best)
+            scores.append(Scores(None, len(found), faces))
         return scores, splits + more
 
     def classify(self, squares: Pixels) -> tuple[list[float], int]:
@@ -214,15 +212,17 @@ class Engine:
         return batch.permute(0, 3, 1, 2)
 
 
-def sharpness(square: Pixels) -> float:
-    """How sharp a crop is: the variance of its luma's Laplacian (Pech-Pacheco et al. 2000).
+def sharpness(squares: Pixels) -> list[float]:
+    """How sharp crops are: the variance of the Laplacian of luma (Pech-Pacheco et al. 2000).
 
-    square: uint8 (side, side, 3), RGB.
+    squares: uint8 (B, side, side, 3), RGB.
     """
-    luma = square @ np.array([0.299, 0.587, 0.114], np.float32)
-    inner = luma[1:-1, 1:-1]
-    around = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:]
-    return float((around - 4 * inner).var())
+    luma = squares @ np.array([0.299, 0.587, 0.114], np.float32)
+    inner = luma[:, 1:-1, 1:-1]
+    around = luma[:, :-2, 1:-1] + luma[:, 2:, 1:-1] + luma[:, 1:-1, :-2] + luma[:, 1:-1, 2:]
+    laplacian = around - 4 * inner
+    variances: list[float] = laplacian.var((1, 2)).tolist()
+    return variances
 
 
 def _on(device: torch.device, network: Network) -> Network:
