@@ -1,6 +1,7 @@
 import io
 from collections.abc import Sequence
 from dataclasses import astuple
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 
 from gdwatch import crop, model, model_file
-from gdwatch.engine import Engine, choose_device, in_halves, sharpness
+from gdwatch.engine import Engine, choose_device, fastest, in_halves, sharpness
 from gdwatch.errors import ActionNeeded
 from gdwatch.model import Model
 from gdwatch.network import Classifier
@@ -126,8 +127,8 @@ def test_an_answer_does_not_depend_on_its_company(size: int) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_half_precision_gives_the_same_labels(seed: int) -> None:
-    exact, _ = engine(seed).classify(photos())
-    half, _ = engine(seed, half=torch.bfloat16).classify(photos())
+    exact, _ = engine(seed, precision=torch.float32).classify(photos())
+    half, _ = engine(seed, precision=torch.bfloat16).classify(photos())
     assert labels(half) == labels(exact)
     for border in (0.9, 0.1):
         assert [p >= border for p in half] == [p >= border for p in exact]
@@ -135,9 +136,35 @@ def test_half_precision_gives_the_same_labels(seed: int) -> None:
 
 def test_what_lies_near_a_border_is_judged_in_full() -> None:
     network = build.brightness_network(slope=0.1)  # so flat that everything lies near 0.5
-    exact, _ = engine_of(network).classify(photos())
-    half, _ = engine_of(network, half=torch.bfloat16).classify(photos())
+    exact, _ = engine_of(network, precision=torch.float32).classify(photos())
+    half, _ = engine_of(network, precision=torch.bfloat16).classify(photos())
     assert half == exact
+
+
+def test_faces_located_in_half_precision_are_the_same_ones() -> None:
+    photographs = real_photographs()
+    exact, half = (
+        judged(shipped_in(each), photographs) for each in (torch.float32, torch.bfloat16)
+    )
+    for found, other in zip(half, exact, strict=True):
+        assert found.count == other.count
+        for face, same in zip(found.faces, other.faces, strict=True):
+            assert astuple(face.box) == pytest.approx(astuple(same.box), rel=0.02, abs=2)
+            assert labels([face.p_male]) == labels([same.p_male])
+
+
+def test_the_processor_tells_whether_it_is_fast_in_half_precision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "cpuinfo"
+    monkeypatch.setattr("gdwatch.engine._CPUINFO", told)
+    told.write_text("processor: 0\nflags\t\t: fpu avx2 avx512_bf16\n")
+    assert fastest(CPU) is torch.bfloat16
+    told.write_text("processor: 0\nflags\t\t: fpu avx2 avx512_bf\n")
+    assert fastest(CPU) is torch.float32
+    told.write_text("Features: fp asimd\n")
+    assert fastest(CPU) is torch.float32
+    assert fastest(torch.device("cuda")) is torch.float16
 
 
 def test_the_temperature_divides_the_logit() -> None:
@@ -180,7 +207,12 @@ def test_a_model_whose_answer_is_no_number_fails_its_self_test() -> None:
 
 @pytest.fixture(scope="module")
 def shipped() -> Engine:
-    return Engine(model.load(model_file.read(model_file.find("fast"))), CPU, borders=(0.5,))
+    return shipped_in(None)
+
+
+def shipped_in(precision: torch.dtype | None) -> Engine:
+    loaded = model.load(model_file.read(model_file.find("fast")))
+    return Engine(loaded, CPU, borders=(0.5,), precision=precision)
 
 
 def real_photographs() -> list[Image.Image]:
