@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gdwatch import crop
+from gdwatch import crop, model_file
 from gdwatch.layout import Layout, layout
 from gdwatch.values import Box
 from tests import build
@@ -107,7 +107,7 @@ def test_a_reduced_photograph_keeps_its_least_and_not_twice_that(
     assert max(size) < 2 * least
 
 
-def test_the_smallest_face_fills_the_input() -> None:
+def test_the_smallest_face_fills_the_input_when_it_is_enlarged_by_a_fifth() -> None:
     details = build.located()
     margin, smallest = details.preprocessing.margin, details.preprocessing.smallest_face
     assert details.locator is not None
@@ -115,7 +115,13 @@ def test_the_smallest_face_fills_the_input() -> None:
     wanted = layout(details, "face")
     assert wanted.thumbnail == details.locator.input
     face = wanted.photo * smallest / wanted.thumbnail
-    assert face * margin >= details.classifier.input
+    assert details.classifier.input <= 1.2 * face * margin < 1.1 * details.classifier.input
+
+
+@pytest.mark.parametrize(("name", "length"), [("fast", 1280), ("accurate", 2560)])
+def test_of_a_portrait_a_shipped_model_needs_the_half(name: str, length: int) -> None:
+    least = layout(model_file.read(model_file.find(name)).details, "face").least
+    assert 2 * least <= length < 4 * least
 
 
 def test_without_a_locator_or_with_crop_whole_the_square_is_the_input() -> None:
