@@ -34,7 +34,8 @@ def _needs_of_jpeg(content: bytes) -> int:
             at += 2
         else:
             at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
-    found = content.find(b"\xff\xd9", at)
+    # Any end there will do: sought backwards, that of a whole file is found at once.
+    found = content.rfind(b"\xff\xd9", at)
     return found + 2 if found >= 0 else len(content) + 1
 
 
