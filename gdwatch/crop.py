@@ -12,32 +12,40 @@ from gdwatch.values import Box
 
 Crop = Literal["face", "whole"]
 Pixels = NDArray[np.uint8]
+# An upright photograph as its decoder leaves it: of mode RGB, or uint8 (H, W, 3), RGB.
+Picture = Image.Image | Pixels
 
 _BILINEAR = Image.Resampling.BILINEAR
 _EVEN = 1e-6  # of a pixel; sums of fractions miss a border by less
 _BESIDE = 128  # grey, what a thumbnail shows beside its photograph
 
 
-def whole(photo: Image.Image, side: int) -> Pixels:
+def image(photo: Picture) -> Image.Image:
+    """Give a photograph to Pillow, which copies pixels. photo: see `Picture`."""
+    return photo if isinstance(photo, Image.Image) else Image.fromarray(photo)
+
+
+def whole(photo: Picture, side: int) -> Pixels:
     """Squeeze the whole picture into a square, whatever its shape.
 
-    photo: mode RGB, upright.
+    photo: see `Picture`.
     side: of the result, in pixels.
 
     Returns uint8 (side, side, 3), RGB.
     """
     # Pillow's bilinear filter widens when it shrinks, as torchvision's Resize(antialias=True)
     # does on a picture: networks trained with that see the same pixels here.
-    return np.asarray(photo.resize((side, side), _BILINEAR))
+    return np.asarray(image(photo).resize((side, side), _BILINEAR))
 
 
-def thumbnail(photo: Image.Image, side: int) -> Pixels:
+def thumbnail(photo: Picture, side: int) -> Pixels:
     """Show the whole picture to the locator, in its own shape, in the upper left corner.
 
     photo, side: as in `whole`.
 
     Returns uint8 (side, side, 3), RGB; grey beside the picture.
     """
+    photo = image(photo)
     scale = side / max(photo.size)
     width, height = (max(1, round(length * scale)) for length in photo.size)
     square = np.full((side, side, 3), _BESIDE, np.uint8)
@@ -47,13 +55,16 @@ def thumbnail(photo: Image.Image, side: int) -> Pixels:
     return square
 
 
-def reduced(photo: Image.Image, least: int) -> Image.Image:
+def reduced(photo: Picture, least: int) -> Pixels:
     """Shrink by a whole factor, so that the longer side keeps `least` pixels if it has them.
 
     The means over whole pixels cost next to nothing; less than twice `least` are left.
+
+    Returns uint8 (H, W, 3), RGB; what is small enough already is not copied if it is pixels.
     """
-    factor = max(photo.size) // least
-    return photo.reduce(factor) if factor > 1 else photo
+    longest = max(photo.size if isinstance(photo, Image.Image) else photo.shape[:2])
+    factor = longest // least
+    return np.asarray(image(photo).reduce(factor) if factor > 1 else photo)
 
 
 def face(photo: Pixels, box: Box, margin: float, side: int) -> Pixels:

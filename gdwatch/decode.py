@@ -17,6 +17,8 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError, features
 
+from gdwatch import crop
+from gdwatch.crop import Picture, Pixels
 from gdwatch.ending import ends_early
 from gdwatch.values import Header, RejectedReason
 
@@ -64,12 +66,12 @@ class Refused(Exception):  # noqa: N818 - an answer about the bytes, not a failu
 
 
 def decode(
-    content: bytes, limits: Limits, look: Callable[[Image.Image], T], least: int = 0
+    content: bytes, limits: Limits, look: Callable[[Picture], T], least: int = 0
 ) -> tuple[Header, T]:
     """Decode a photograph and look at it; what goes wrong while looking is a refusal as well.
 
     content: a whole file.
-    look: takes the upright photograph, mode RGB, and gives what is wanted of it.
+    look: takes the upright photograph and gives what is wanted of it.
     least: of a large JPEG, the half, quarter or eighth is decoded that keeps so many pixels along
         its longer side; 0 for the whole.
 
@@ -100,7 +102,7 @@ def decode(
             width, height = image.size if orientation < 5 else image.size[::-1]
             header = Header(width, height, header.format)
             turn = _TURNS.get(orientation)
-            return header, look(photo if turn is None else photo.transpose(turn))
+            return header, look(photo if turn is None else crop.image(photo).transpose(turn))
     except Refused:
         raise
     except MemoryError as error:
@@ -196,16 +198,17 @@ _TURNS = {
 }
 
 
-def _rgb(image: Image.Image, content: bytes, least: int) -> Image.Image:
+def _rgb(image: Image.Image, content: bytes, least: int) -> Picture:
     """Decode and convert to RGB, whatever the mode; a JPEG perhaps smaller, see `decode`."""
     if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
         # The same pixels as Pillow's (the same library decodes), in about 0.65 of its time. Of
         # the smaller sizes, only these are decoded faster.
         factor = next((n for n in (8, 4, 2) if max(image.size) >= n * least > 0), 1)
         width, height = (-(-length // factor) for length in image.size)
-        return Image.fromarray(
-            simplejpeg.decode_jpeg(content, "RGB", strict=True, min_height=height, min_width=width)
+        pixels: Pixels = simplejpeg.decode_jpeg(
+            content, "RGB", strict=True, min_height=height, min_width=width
         )
+        return pixels
     if image.format == "PNG":
         # Decoding does not check the sums that every chunk has.
         Image.open(io.BytesIO(content), formats=["PNG"]).verify()

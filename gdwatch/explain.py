@@ -54,7 +54,7 @@ class Explainer:
         if isinstance(judged.decoded, Refusal):
             return None
         content = read_whole(judged.opened.descriptor)
-        _, photo = decode(content, self._limits, lambda photo: photo)
+        _, photo = decode(content, self._limits, crop.image)
         square = self._seen(photo, judged.decision.box)
         panel = _side_by_side(
             [

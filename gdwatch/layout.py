@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from gdwatch import crop
-from gdwatch.crop import Crop, Pixels
+from gdwatch.crop import Crop, Picture, Pixels
 
 if TYPE_CHECKING:  # a decode worker has no use for what checks a model file
     from gdwatch.model_file import Details
@@ -71,9 +70,9 @@ def layout(details: "Details", crop: Crop) -> Layout:
     return Layout(math.ceil(length), details.locator.input)
 
 
-def views(photo: Image.Image, wanted: Layout) -> Views:
-    """Make what the networks get of a photograph. photo: mode RGB, upright."""
+def views(photo: Picture, wanted: Layout) -> Views:
+    """Make what the networks get of a photograph."""
     if not wanted.thumbnail:
         return Views(crop.whole(photo, wanted.photo), np.zeros((0, 0, 3), np.uint8))
-    photo = crop.reduced(photo, wanted.photo)
-    return Views(np.asarray(photo), crop.thumbnail(photo, wanted.thumbnail))
+    pixels = crop.reduced(photo, wanted.photo)
+    return Views(pixels, crop.thumbnail(pixels, wanted.thumbnail))

@@ -10,9 +10,8 @@ import sys
 import time
 from dataclasses import asdict
 
-from PIL import Image
-
 from gdwatch import children
+from gdwatch.crop import Picture
 from gdwatch.decode import Limits, Refused, decode
 from gdwatch.layout import Layout, views
 from gdwatch.slots import Slots
@@ -73,7 +72,7 @@ def serve(descriptor: int, slots: Slots, slot: int, limits: Limits) -> Photo | R
     return Photo(sha256, header, size, _milliseconds_since(began))
 
 
-def _lay_out(photo: Image.Image, slots: Slots, slot: int) -> tuple[int, int]:
+def _lay_out(photo: Picture, slots: Slots, slot: int) -> tuple[int, int]:
     """Leave in the slot what the networks need; returns width and height of what is there."""
     seen = views(photo, slots.layout)
     if slots.layout.thumbnail:

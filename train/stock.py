@@ -8,6 +8,8 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
+from gdwatch import crop
+from gdwatch.crop import Picture
 from gdwatch.decode import Refused, decode
 from train.boxes import Face
 from train.prepare import LIMITS
@@ -74,7 +76,8 @@ def read(entry: Entry, found: Sequence[Face]) -> Photograph | None:
     return Photograph(image, np.array(rows, np.float32).reshape(-1, 5))
 
 
-def _shrunk(photo: Image.Image) -> Image.Image:
+def _shrunk(picture: Picture) -> Image.Image:
+    photo = crop.image(picture)
     scale = LONGEST / max(photo.size)
     if scale >= 1:
         return photo.copy()

@@ -102,9 +102,12 @@ def test_a_thumbnail_keeps_its_shape_and_is_grey_beside(width: int, height: int)
 def test_a_reduced_photograph_keeps_its_least_and_not_twice_that(
     width: int, height: int, least: int
 ) -> None:
-    size = crop.reduced(Image.new("RGB", (width, height)), least).size
+    image = Image.fromarray(ramp(width, height))
+    pixels = crop.reduced(image, least)
+    size = pixels.shape[1::-1]
     assert min(least, max(width, height)) <= max(size) < 2 * least or size == (width, height)
     assert max(size) < 2 * least
+    assert np.array_equal(pixels, crop.reduced(np.asarray(image), least))
 
 
 def test_the_smallest_face_fills_the_input_when_it_is_enlarged_by_a_fifth() -> None:
