@@ -3,7 +3,10 @@
 Kept free of all that is heavy: a run that imports torch here would only be late.
 """
 
+import logging
 import os
+import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +39,20 @@ def write_a_piece(path: str, whole: str) -> None:
         os.utime(there)
 
 
+def write_rest(path: str, whole: str) -> None:
+    """Write the second half of a file."""
+    content, there = Path(whole).read_bytes(), Path(path)
+    if there.exists():
+        with there.open("ab") as file:
+            file.write(content[there.stat().st_size :])
+
+
+def set_clock_forward() -> None:
+    """Set the wall clock forward by a year."""
+    now = time.time
+    time.time = lambda: now() + 31e6
+
+
 def overwrite(path: str, source: str) -> None:
     """Drop another file under the same name."""
     Path(source).replace(path)
@@ -49,6 +66,63 @@ def put_there(target: str) -> None:
 def copy_there(path: str, target: str) -> None:
     """Put a copy of a drop where it is to go."""
     Path(target).write_bytes(Path(path).read_bytes())
+
+
+def put_fifo(path: str) -> None:
+    """Put a FIFO where a file was a moment ago."""
+    Path(path).unlink()
+    os.mkfifo(path)
+
+
+def swap(path: str, aside: str, far: str) -> None:
+    """Take a folder away, and put a link to another one in its place."""
+    Path(path).rename(aside)
+    Path(path).symlink_to(far)
+
+
+_locks: list[sqlite3.Connection] = []
+
+
+def lock_ledger(path: str) -> None:
+    """Be another program that writes for a long time."""
+    _locks.append(sqlite3.connect(path, isolation_level=None))
+    _locks[0].execute("BEGIN IMMEDIATE")
+
+
+def unlock_ledger() -> None:
+    """Let the ledger go."""
+    _locks.pop().close()
+
+
+def wait_for_no_lock() -> None:
+    """Make a run give a locked ledger up at once, and not after seconds."""
+    replace("gdwatch.database:_BUSY_TIMEOUT_S", lambda _: 0.05)
+
+
+def lose_events() -> None:
+    """Be a kernel that drops every event, and says no more than that."""
+    overflow = logging.getLogger("watchdog.observers.inotify_c").warning
+
+    def lose(*_: object) -> None:
+        overflow("Inotify queue overflowed; filesystem events were lost")
+
+    replace("gdwatch.watch:_Listener.on_any_event", lambda _: lose)
+
+
+def end_first_emitter() -> None:
+    """Let the thread that takes the kernel's events end right after its start, once."""
+
+    def wrapped(original: Callable[..., None]) -> Callable[..., None]:
+        left = [1]
+
+        def queue_events(*given: object, **named: object) -> None:
+            if left and left.pop():
+                raise SystemExit  # ends a thread without a word
+            original(*given, **named)
+
+        return queue_events
+
+    replace("watchdog.observers.inotify:InotifyEmitter.queue_events", wrapped)
 
 
 def spoil_writes() -> None:

@@ -21,6 +21,8 @@ _MARK = b"\ntests: "
 def marked(picture: bytes, deed: str) -> bytes:
     """A picture that does a deed: the name of a signal, `hang`, `leave`, `nonsense …`.
 
+    `unreadable` is a deed of the disk, which answers EIO.
+
     With `once ` before it, it does so once: the folder that the run works in remembers it.
     """
     return picture + _MARK + deed.encode()
@@ -67,7 +69,9 @@ def main() -> None:
     def served(descriptor: int, slots: Any, slot: int, *given: Any) -> Any:
         content = worker.read_whole(descriptor)
         _, mark, deed = content.rpartition(_MARK)
-        if mark:
+        if mark == _MARK and deed == b"unreadable":
+            descriptor = os.open("/proc/self/mem", os.O_RDONLY)  # nothing is at 0: EIO
+        elif mark:
             _do(deed.decode(), Path(sign(content)), slot)
         return serve(descriptor, slots, slot, *given)
 

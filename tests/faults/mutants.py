@@ -1,25 +1,48 @@
 """gdwatch with one mistake each, put into a run's own process: the oracle must find every one.
 
-The mistakes are those that a change to order, syncing, moving, recovery or waiting might bring.
-The product knows nothing of them.
+The mistakes are those that a change to order, syncing, moving, opening, recovery, waiting or
+judging might bring. The product knows nothing of them.
 """
 
-import itertools
+import hashlib
 import os
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from gdwatch import filing, folders, ledger, names, pipeline, read, tables
+from gdwatch import filing, folders, ledger, names, pipeline, read, tables, watch
+from gdwatch.errors import Trouble
+from tests.faults import careless_worker
 from tests.faults.crash_at import replace
 
 
 def apply(name: str) -> None:
     """Make the mistake with this name."""
-    MUTANTS[name]()
+    MUTANTS[name].make()
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A mistake. scenario: the T of the page on faults that is there to find it."""
+
+    scenario: str
+    make: Callable[[], None]
+
+
+MUTANTS: dict[str, Mutant] = {}
+
+
+def mistake(scenario: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    def noted(make: Callable[[], None]) -> Callable[[], None]:
+        MUTANTS[make.__name__] = Mutant(scenario, make)
+        return make
+
+    return noted
 
 
 def _instead(target: str, mistake: Callable[..., Any]) -> None:
@@ -46,6 +69,7 @@ def _moves_within(pen: ledger.Pen, rows: list[dict[str, Any]]) -> None:
             filing._rename(source, handles.parent(target, make=True))
 
 
+@mistake("T1")
 def move_before_record() -> None:
     def wrapped(original: Any) -> Any:
         def send(pen: ledger.Pen, rows: list[dict[str, Any]]) -> None:
@@ -57,6 +81,7 @@ def move_before_record() -> None:
     replace("gdwatch.ledger:Pen.send", wrapped)
 
 
+@mistake("T1")
 def one_commit_after_the_move() -> None:
     def wrapped(original: Any) -> Any:
         def send(pen: ledger.Pen, rows: list[dict[str, Any]]) -> None:
@@ -70,6 +95,7 @@ def one_commit_after_the_move() -> None:
     replace("gdwatch.ledger:Pen.send", wrapped)
 
 
+@mistake("T4")
 def filed_before_sync() -> None:
     sync = folders.Handles.sync
     _instead("gdwatch.folders:Handles.sync", _nothing)
@@ -84,6 +110,7 @@ def filed_before_sync() -> None:
     replace("gdwatch.folders:Handles.__exit__", wrapped)
 
 
+@mistake("T4")
 def inbox_synced_first() -> None:
     def sync(handles: folders.Handles) -> None:
         for handle in sorted((*handles._touched, *handles._left)):
@@ -95,10 +122,12 @@ def inbox_synced_first() -> None:
 # ------------------------------------------------------------------------- syncing
 
 
+@mistake("T4")
 def no_folder_synced() -> None:
     _instead("gdwatch.folders:Handles.sync", _nothing)
 
 
+@mistake("T4")
 def no_source_synced() -> None:
     _instead("gdwatch.filing:sync_contents", _nothing)
 
@@ -119,10 +148,12 @@ def _synchronous(level: str) -> None:
     replace("gdwatch.database:_sqlite", wrapped)
 
 
+@mistake("T4")
 def synchronous_normal() -> None:
     _synchronous("NORMAL")
 
 
+@mistake("T4")
 def synchronous_off() -> None:
     _synchronous("OFF")
 
@@ -138,16 +169,19 @@ def _sync_only(is_wanted: Callable[[os.stat_result], bool]) -> None:
     replace("gdwatch.filing:make_durable", wrapped)
 
 
+@mistake("T7")
 def copy_not_synced() -> None:
     _sync_only(lambda status: status.st_nlink > 0)
 
 
+@mistake("T7")
 def source_removed_before_copy_is_durable() -> None:
     import stat
 
     _sync_only(lambda status: not stat.S_ISDIR(status.st_mode))
 
 
+@mistake("T7")
 def copy_not_verified() -> None:
     def wrapped(original: Any) -> Any:
         def publish(original_: int, entry: Any, *others: Any) -> Any:
@@ -165,6 +199,7 @@ def copy_not_verified() -> None:
 # ------------------------------------------------------------------------- moving
 
 
+@mistake("T14")
 def plain_rename() -> None:
     def rename(source: filing.Place, target: filing.Place) -> None:
         os.rename(source[1], target[1], src_dir_fd=source[0], dst_dir_fd=target[0])
@@ -172,6 +207,7 @@ def plain_rename() -> None:
     _instead("gdwatch.filing:_rename", rename)
 
 
+@mistake("T14")
 def check_then_rename() -> None:
     def rename(source: filing.Place, target: filing.Place) -> None:
         if target[1] in map(os.fsencode, os.listdir(target[0])):
@@ -181,6 +217,7 @@ def check_then_rename() -> None:
     _instead("gdwatch.filing:_rename", rename)
 
 
+@mistake("T14")
 def shutil_move() -> None:
     def rename_or_link(source: filing.Place, target: filing.Place, _: Any) -> filing.Moved:
         paths = [os.readlink(f"/proc/self/fd/{handle}") for handle, _ in (source, target)]
@@ -190,18 +227,59 @@ def shutil_move() -> None:
     _instead("gdwatch.filing:_rename_or_link", rename_or_link)
 
 
+# ------------------------------------------------------------------------- opening
+
+
+def _without(flag: int, constant: str) -> None:
+    replace(constant, lambda flags: flags & ~flag)
+
+
+@mistake("T17")
+def links_followed() -> None:
+    for where in ("folders:_DIRECTORY", "folders:_ON_THE_WAY", "read:_FILE", "filing:_TO_READ",
+                  "inbox:os.O_NOFOLLOW"):  # fmt: skip
+        _without(os.O_NOFOLLOW, f"gdwatch.{where}")
+
+    def stat(path: bytes, *, dir_fd: int | None = None, **_: Any) -> os.stat_result:
+        return os.stat(path, dir_fd=dir_fd)
+
+    for module in ("inbox", "folders"):
+        _instead(f"gdwatch.{module}:os.stat", stat)
+
+
+@mistake("T17")
+def opened_without_nonblock() -> None:
+    _without(os.O_NONBLOCK, "gdwatch.read:_FILE")
+
+
+@mistake("T30")
+def path_resolved_again() -> None:
+    def parent(handles: folders.Handles, path: bytes, *, make: bool = False) -> filing.Place:
+        holder, name = os.path.split(path)
+        if make:
+            os.makedirs(holder, exist_ok=True)
+        if holder not in handles._open:
+            handles._open[holder] = os.open(holder, folders._DIRECTORY)
+        return handles._open[holder], name
+
+    _instead("gdwatch.folders:Handles.parent", parent)
+
+
 # ------------------------------------------------------------------------- recovery
 
 
+@mistake("T1")
 def recovery_skipped() -> None:
     _instead("gdwatch.service:_Service._grant_wishes", _nothing)
 
 
+@mistake("T1")
 def recovery_decides_again() -> None:
     _instead("gdwatch.service:_Service._grant_wishes", _nothing)
     _instead("gdwatch.ledger:Pen.under_way", lambda *_: set())
 
 
+@mistake("T15")
 def recovery_trusts_an_equal_hash() -> None:
     def wrapped(original: Any) -> Any:
         def move(entry: Any, handles: folders.Handles, held: int | None) -> filing.Moved:
@@ -217,6 +295,7 @@ def recovery_trusts_an_equal_hash() -> None:
     replace("gdwatch.filing:move", wrapped)
 
 
+@mistake("T15")
 def second_row_of_a_content_dropped() -> None:
     def wrapped(original: Any) -> Any:
         def under_way(pen: ledger.Pen, drops: Any) -> set[bytes]:
@@ -232,10 +311,12 @@ def second_row_of_a_content_dropped() -> None:
 # ------------------------------------------------------------------------- lock, hangup, waiting
 
 
+@mistake("T28")
 def lock_not_held() -> None:
     _instead("gdwatch.lock:fcntl.fcntl", _nothing)
 
 
+@mistake("T28")
 def lock_inherited_by_workers() -> None:
     def wrapped(original: Any) -> Any:
         def popen(*given: Any, **named: Any) -> Any:
@@ -253,6 +334,7 @@ def lock_inherited_by_workers() -> None:
     replace("gdwatch.children:subprocess.Popen", wrapped)
 
 
+@mistake("T27")
 def model_swapped_before_its_test() -> None:
     def reload(pipe: pipeline.Pipeline) -> None:
         pipe._end()
@@ -261,10 +343,12 @@ def model_swapped_before_its_test() -> None:
     _instead("gdwatch.pipeline:Pipeline.reload", reload)
 
 
+@mistake("T25")
 def engine_started_for_ever() -> None:
     pipeline._ENGINE_DEATHS = 10**9
 
 
+@mistake("T12")
 def settles_by_size_only() -> None:
     def wrapped(original: Any) -> Any:
         def identity_of(status: os.stat_result) -> Any:
@@ -287,25 +371,91 @@ def settles_by_size_only() -> None:
     replace("gdwatch.service:open_drop", opened)
 
 
-def settles_by_a_clock_that_jumps() -> None:
-    began, ticks = time.monotonic(), itertools.count()
-
-    def monotonic() -> float:
-        # Somebody sets the clock forward by a year, again and again.
-        return time.monotonic() + (time.monotonic() - began > 0.2) * next(ticks) * 31e6
-
-    _instead("gdwatch.service:time.monotonic", monotonic)
+@mistake("T10")
+def settles_by_wall_clock() -> None:
+    _instead("gdwatch.service:time.monotonic", lambda: time.time())  # as it is then
 
 
-MUTANTS: dict[str, Callable[[], None]] = {
-    function.__name__: function
-    for function in (
-        move_before_record, one_commit_after_the_move, filed_before_sync, inbox_synced_first,
-        no_folder_synced, no_source_synced, synchronous_normal, synchronous_off, copy_not_synced,
-        source_removed_before_copy_is_durable, copy_not_verified, plain_rename, check_then_rename,
-        shutil_move, recovery_skipped, recovery_decides_again, recovery_trusts_an_equal_hash,
-        second_row_of_a_content_dropped, lock_not_held, lock_inherited_by_workers,
-        model_swapped_before_its_test, engine_started_for_ever, settles_by_size_only,
-        settles_by_a_clock_that_jumps,
-    )
-}  # fmt: skip
+@mistake("T11")
+def overflow_ignored() -> None:
+    _instead("gdwatch.watch:_Overflow.emit", _nothing)
+
+
+@mistake("T29")
+def dead_emitter_ignored() -> None:
+    def is_alive(watching: watch.Watch) -> bool:
+        return watching._observer is not None and watching._observer.is_alive()
+
+    _instead("gdwatch.watch:Watch._is_alive", is_alive)
+
+
+# ------------------------------------------------------------------------- judging, recording
+
+
+@mistake("T9")
+def unreadable_file_rejected() -> None:
+    def wrapped(original: Any) -> Any:
+        def refusal(answer: Any) -> Any:
+            if answer["reason"] != "unreadable":
+                return original(answer)
+            return original({**answer, "reason": "damaged", "sha256": hashlib.sha256().hexdigest()})
+
+        return refusal
+
+    replace("gdwatch.decoding:_refusal", wrapped)
+
+
+@mistake("T24")
+def killed_service_rejects() -> None:
+    """The deaths of a file are counted beyond the process that has seen them."""
+
+    def wrapped(original: Any) -> Any:
+        def give(decoding: Any, worker: Any, task: Any) -> None:
+            tries = Path(f"tries-{os.fstat(task.opened.descriptor).st_ino}")
+            before = tries.read_text() if tries.exists() else ""
+            tries.write_text(before + "I")
+            if len(before) >= 2:
+                decoding._reject(task, "decoder_crashed")
+            else:
+                original(decoding, worker, task)
+
+        return give
+
+    replace("gdwatch.decoding:Decoding._give", wrapped)
+
+
+@mistake("T24")
+def poison_tried_for_ever() -> None:
+    def wrapped(original: Any) -> Any:
+        def died(decoding: Any, worker: Any, why: Any) -> None:
+            for task in worker.tasks:
+                task.deaths = 0
+            original(decoding, worker, why)
+
+        return died
+
+    replace("gdwatch.decoding:Decoding._replace", wrapped)
+
+
+@mistake("T18")
+def bombs_decoded() -> None:
+    careless_worker.start()
+
+
+@mistake("T16")
+def names_decoded_with_replacements() -> None:
+    _instead("gdwatch.names:to_text", lambda name: name.decode("utf-8", "replace"))
+
+
+@mistake("T20")
+def locked_ledger_ignored() -> None:
+    def wrapped(original: Any) -> Any:
+        def record(*given: Any) -> Any:
+            try:
+                return original(*given)
+            except Trouble:
+                return []
+
+        return record
+
+    replace("gdwatch.service:record", wrapped)

@@ -443,12 +443,6 @@ def test_a_hard_link_is_filed_and_its_other_name_stays(rounds: list[Case]) -> No
 # ------------------------------------------------------------------------- swaps
 
 
-def swap(path: str, aside: str, far: str) -> None:
-    """In a run, in the middle of it: a folder goes, and a link to another stands in its place."""
-    os.rename(path, aside)
-    os.symlink(far, path)
-
-
 def drop_again_what_went_missing(case: Case) -> None:
     """Files that went with their folder while they were being moved: coming back, they are new."""
     gone = {row["original_path"] for row in case.rows() if row["state"] == "missing"}
@@ -491,7 +485,7 @@ def test_a_folder_swapped_for_a_link_leads_nowhere(rounds: list[Case]) -> None:
             before = oracle.look(far)
             watcher.seen()
             places = {"path": str(path), "aside": str(aside), "far": str(far)}
-            doing = call("tests.faults.test_hostile_names:swap", **places)
+            doing = call("tests.faults.acts:swap", **places)
             service = case.start("run", faults=[Fault(at, when, do=(doing,))], allowed=(0, 78))
             build.wait_until(partial(has_met_it, case, service, what), f"{what} {at}", 300)
             assert watcher.seen() == [], (what, at, when)

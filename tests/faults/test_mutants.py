@@ -11,13 +11,41 @@ from pathlib import Path
 import pytest
 
 from tests import build
-from tests.faults import oracle
+from tests.faults import corpus, oracle, toy
 from tests.faults.case import Case, Wrong
-from tests.faults.launch import Fault, call
+from tests.faults.dying_worker import marked
+from tests.faults.launch import DEADLINE_S, Fault, Run, call
 from tests.faults.mutants import MUTANTS
+from tests.faults.surroundings import ready
+from tests.faults.tally import SCENARIOS
 from tests.faults.toy import Answer
 
+DYING = [call("tests.faults.dying_worker:start")]
 EXDEV = Fault("C7.rename", do=("EXDEV",), until=None)
+
+
+def patience_s(case: Case) -> float:
+    """How long to wait for the product; a mistake that waits for ever has shown it sooner."""
+    return 5.0 if case.mutant else DEADLINE_S
+
+
+def ends(run: Run, has_shown_it: Callable[[], bool]) -> None:
+    """Wait until a run ends, and end it once it has shown that it will not."""
+    end = time.monotonic() + DEADLINE_S
+    while run.status is None and not has_shown_it():
+        assert time.monotonic() < end, run.text()
+        run.ends_within(0.05)
+    if run.status is None:
+        run.kill()
+
+
+def serves(case: Case, run: Run) -> None:
+    """Give a service the time to file all that was dropped, stop it, and ask the oracle."""
+    with contextlib.suppress(AssertionError):  # what is missing is the oracle's to say
+        case.wait_until_filed(run, patience_s(case))
+    run.send(signal.SIGTERM)
+    run.wait()
+    case.judge()
 
 
 # ------------------------------------------------------------------------- scenarios
@@ -99,6 +127,24 @@ def written_in_place(case: Case) -> None:
     path.write_bytes(bytes(len(content)))
     act = call("tests.faults.acts:write_a_piece", path=str(path), whole=str(whole))
     case.run("run", "--once", settle_ms=50, faults=[Fault("C1.list", do=(act,), until=40)])
+    judge_slow(case, path, whole)
+
+
+def clock_set_forward(case: Case) -> None:
+    """By a year, while a writer rests between the first half of a file and the second."""
+    content, path = case.picture(0.97), case.inbox / "slow.png"
+    whole = case.folder / "whole.png"
+    whole.write_bytes(content)
+    path.write_bytes(content[: len(content) // 2])
+    jump = call("tests.faults.acts:set_clock_forward")
+    write = call("tests.faults.acts:write_rest", path=str(path), whole=str(whole))
+    faults = [Fault("C1.list", "after", 1, (jump,)), Fault("C1.list", "before", 3, (write,))]
+    case.run("run", "--once", settle_ms=3000, faults=faults)
+    judge_slow(case, path, whole)
+
+
+def judge_slow(case: Case, path: Path, whole: Path) -> None:
+    """Ask the oracle about the one file of a slow writer."""
     (lies,) = [thing for place, thing in case.look().items() if place.endswith(b"/slow.png")]
     case.note(whole, Answer("male", None, "male", 0.97))
     case.change(0, path=os.fsencode(path), mtime_ns=lies.mtime_ns)
@@ -118,11 +164,7 @@ def bad_model_at_hangup(case: Case) -> None:
         assert time.monotonic() < end, run.text()
         run.ends_within(0.05)
     case.drop("b.png")
-    with contextlib.suppress(AssertionError):  # that it has ended is the oracle's to say
-        case.wait_until_filed(run, deadline_s=20.0)
-    run.send(signal.SIGTERM)
-    run.wait()
-    case.judge()
+    serves(case, run)
 
 
 def engine_that_dies(case: Case) -> None:
@@ -131,11 +173,7 @@ def engine_that_dies(case: Case) -> None:
     )
     case.drop("a.png", ends="waiting")
     run = case.start("run", allowed=(1,))
-    end = time.monotonic() + 60
-    while run.status is None and len(run.events("engine.restarted")) < 5:
-        assert time.monotonic() < end, run.text()
-        run.ends_within(0.05)
-    run.kill()
+    ends(run, lambda: len(run.events("engine.restarted")) >= 5)
     log = [line for line in run.lines() if not line.startswith("{") or "event" in line]
     case.judge(log=log)
 
@@ -162,6 +200,102 @@ def workers_hold_no_lock(case: Case) -> None:
     case.judge()
 
 
+def deaf(case: Case, act: str) -> None:
+    """No event comes, and none but the first listing is due."""
+    run = ready(case, before=[call(f"tests.faults.acts:{act}")], rescan_s=86_400)
+    case.drop("a.png")
+    serves(case, run)
+
+
+def events_lost(case: Case) -> None:
+    deaf(case, "lose_events")
+
+
+def emitter_that_ends(case: Case) -> None:
+    deaf(case, "end_first_emitter")
+
+
+def links(case: Case) -> None:
+    (case.inbox / "link.png").symlink_to(case.beside / "canary.png")
+    (case.inbox / "folder").symlink_to(case.beside)
+    case.drop("a.png")
+    case.run("run", "--once")
+    case.judge()
+
+
+def folder_swapped(case: Case) -> None:
+    """A link to another place stands in the middle of a path, in the moment before the move."""
+    folder = case.root / "male" / "wedding"
+    folder.mkdir()
+    case.drop("wedding/church/a.png", case.picture(0.97))
+    places = {"path": folder, "aside": case.folder / "taken", "far": case.beside}
+    act = call("tests.faults.acts:swap", **{name: str(path) for name, path in places.items()})
+    case.run("run", "--once", faults=[Fault("C7.move", do=(act,))])
+    case.judge()
+
+
+def fifo_at_the_last_moment(case: Case) -> None:
+    case.before = case.look()
+    place = case.inbox / "a.png"
+    place.write_bytes(case.picture())
+    case.drop("b.png")
+    act = call("tests.faults.acts:put_fifo", path=str(place))
+    run = case.start("run", "--once", faults=[Fault("C3.open", do=(act,))])
+    if not run.ends_within(patience_s(case)):
+        run.kill()
+    case.judge()
+
+
+def bombs(case: Case) -> None:
+    case.settings["max_pixels"] = 10_000
+    too_many = Answer("rejected", "too_many_pixels")
+    case.drop("promised.png", corpus.png_header(14_000, 14_000), too_many)
+    case.drop("there.png", corpus.flat(101, 100), too_many)
+    case.run("run", "--once")
+    case.judge()
+
+
+def name_that_is_no_text(case: Case) -> None:
+    case.drop(b"\xff\xfe.png")
+    case.run("run", "--once")
+    case.judge()
+
+
+def ledger_locked(case: Case) -> None:
+    case.drop("a.png")
+    lock = call("tests.faults.acts:lock_ledger", path=str(case.root / "results.db"))
+    unlock = call("tests.faults.acts:unlock_ledger")
+    case.run(
+        "run", "--once", before=[call("tests.faults.acts:wait_for_no_lock")],
+        faults=[Fault("C6.record", do=(lock,)),
+                Fault("gdwatch.standing:Standing._sleep", do=(unlock,))],
+    )  # fmt: skip
+    case.judge()
+
+
+def unreadable(case: Case) -> None:
+    content = case.picture()
+    case.drop("a.png", marked(content, "unreadable"), toy.answer_of(content), ends="waiting")
+    case.drop("b.png")
+    case.run("run", "--once", before=DYING, allowed=(1,))
+    case.judge()
+
+
+def poison(case: Case) -> None:
+    case.drop("a.png", marked(case.picture(), "SIGKILL"), Answer("rejected", "decoder_crashed"))
+    case.drop("b.png")
+    run = case.start("run", "--once", before=DYING)
+    ends(run, lambda: len(run.events("worker.died")) > 3)
+    case.judge()
+
+
+def killed_while_decoding(case: Case) -> None:
+    case.drop("a.png")
+    for _ in range(2):
+        case.run("run", "--once", faults=[Fault("C4.decoded")], allowed=(-9,))
+    case.finish()
+
+
 # The mistake, the scenario that finds it, and the invariant that the oracle names; None where
 # the scenario itself does.
 TABLE: list[tuple[str, Callable[[Case], None], str | None]] = [
@@ -181,6 +315,10 @@ TABLE: list[tuple[str, Callable[[Case], None], str | None]] = [
     ("plain_rename", name_taken, "I5"),
     ("check_then_rename", name_taken_after_the_check, "I5"),
     ("shutil_move", name_taken, "I5"),
+    ("links_followed", links, "I6"),
+    ("links_followed", folder_swapped, "I6"),
+    ("opened_without_nonblock", fifo_at_the_last_moment, "I8"),
+    ("path_resolved_again", folder_swapped, "I6"),
     ("recovery_skipped", killed_after_record, "I8"),
     ("recovery_decides_again", killed_after_record, "I2"),
     ("recovery_trusts_an_equal_hash", name_taken_by_a_copy, "I1"),
@@ -190,12 +328,21 @@ TABLE: list[tuple[str, Callable[[Case], None], str | None]] = [
     ("model_swapped_before_its_test", bad_model_at_hangup, "I8"),
     ("engine_started_for_ever", engine_that_dies, "I8"),
     ("settles_by_size_only", written_in_place, "I1"),
-    ("settles_by_a_clock_that_jumps", written_in_place, None),
+    ("settles_by_wall_clock", clock_set_forward, "I9"),
+    ("overflow_ignored", events_lost, "I8"),
+    ("dead_emitter_ignored", emitter_that_ends, "I8"),
+    ("unreadable_file_rejected", unreadable, "I2"),
+    ("killed_service_rejects", killed_while_decoding, "I9"),
+    ("poison_tried_for_ever", poison, "I8"),
+    ("bombs_decoded", bombs, "I9"),
+    ("names_decoded_with_replacements", name_that_is_no_text, "I2"),
+    ("locked_ledger_ignored", ledger_locked, "I8"),
 ]
 
 
-def test_the_table_has_every_mistake() -> None:
+def test_the_table_has_every_mistake_and_each_its_scenario() -> None:
     assert {name for name, _, _ in TABLE} == MUTANTS.keys()
+    assert {mutant.scenario for mutant in MUTANTS.values()} <= SCENARIOS.keys()
 
 
 _SCENARIOS = dict.fromkeys(scenario for _, scenario, _ in TABLE)
@@ -208,7 +355,11 @@ def test_without_a_mistake_nothing_is_found(case: Case, scenario: Callable[[Case
     scenario(case)
 
 
-@pytest.mark.parametrize(("mutant", "scenario", "invariant"), TABLE)
+@pytest.mark.parametrize(
+    ("mutant", "scenario", "invariant"),
+    [pytest.param(*row, id=f"{MUTANTS[row[0]].scenario}-{row[0]}-{row[1].__name__}")
+     for row in TABLE],
+)  # fmt: skip
 def test_a_mistake_is_found(
     case: Case, mutant: str, scenario: Callable[[Case], None], invariant: str | None
 ) -> None:
