@@ -115,6 +115,28 @@ def open_folder(path: bytes, *, make: bool) -> int:
         os.close(handle)
 
 
+def mount_of(descriptor: int) -> int:
+    """The id of the mount that a folder or file was opened through (proc(5), fdinfo).
+
+    Where two mounts are of one device, as bind mounts are, nothing else tells them apart.
+    """
+    told = os.open(b"/proc/self/fdinfo/%d" % descriptor, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _, _, rest = os.read(told, 1024).partition(b"mnt_id:")
+    finally:
+        os.close(told)
+    return int(rest.split(None, 1)[0])
+
+
+def is_mount_point(folder: int) -> bool:
+    """Whether an open folder is where another disk begins, or a bind mount."""
+    above = os.open("..", _ON_THE_WAY, dir_fd=folder)
+    try:
+        return mount_of(folder) != mount_of(above)
+    finally:
+        os.close(above)
+
+
 class Handles:
     """Open directory handles for one turn, each folder opened once. A context manager.
 

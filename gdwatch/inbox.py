@@ -20,7 +20,7 @@ from gdwatch import names
 from gdwatch.backoff import Backoff
 from gdwatch.errors import Trouble
 from gdwatch.filing import remove_folder
-from gdwatch.folders import Folders, Handles
+from gdwatch.folders import Folders, Handles, is_mount_point, mount_of
 from gdwatch.read import identity_of, is_being_written
 from gdwatch.settings import Settings
 from gdwatch.values import Drop, Identity
@@ -84,6 +84,7 @@ class Inbox:
         self._tries = Backoff[bytes]()  # of those that were refused
         self._now_s = 0.0
         self._empty_folders: dict[bytes, tuple[int, float]] = {}
+        self._mount = -1  # of the last look; with another, it is looked whether it is one's own
         self._was_mounted = False
         self.skipped: dict[bytes, str] = {}
         self.newly_skipped: list[tuple[bytes, str, str]] = []  # path, reason, hint: to be reported
@@ -136,10 +137,12 @@ class Inbox:
         inbox = handles.base(self._folders.inbox)
         name = f"inbox {os.fsdecode(self._folders.inbox)}"
         # What it was mounted on must not pass for it: its files would seem to be gone.
-        is_mounted = os.fstat(inbox).st_dev != os.stat("..", dir_fd=inbox).st_dev
-        if self._was_mounted and not is_mounted:
-            raise Trouble("inbox_missing", f"{name}: its disk is no longer mounted", "mount it")
-        self._was_mounted = is_mounted
+        mount = mount_of(inbox)
+        if mount != self._mount:
+            is_mounted = is_mount_point(inbox)
+            if self._was_mounted and not is_mounted:
+                raise Trouble("inbox_missing", f"{name}: its disk is no longer mounted", "mount it")
+            self._mount, self._was_mounted = mount, is_mounted
         if not os.access(".", os.W_OK | os.X_OK, dir_fd=inbox, effective_ids=True):
             raise Trouble(
                 "inbox_readonly",

@@ -6,6 +6,7 @@ Kept free of all that is heavy: a run that imports torch here would only be late
 import logging
 import os
 import sqlite3
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +79,16 @@ def swap(path: str, aside: str, far: str) -> None:
     """Take a folder away, and put a link to another one in its place."""
     Path(path).rename(aside)
     Path(path).symlink_to(far)
+
+
+def mount(disk: str, path: str) -> None:
+    """Show a folder in another place as well."""
+    subprocess.run(["mount", "--bind", disk, path], check=True)
+
+
+def unmount(path: str) -> None:
+    """Take a disk away, whoever uses it."""
+    subprocess.run(["umount", "-l", path], check=True)
 
 
 _locks: list[sqlite3.Connection] = []

@@ -109,7 +109,7 @@ def read_only(path: Path, how: str) -> Iterator[None]:
     """Nothing can be written in a folder. how: `immutable`, `mount` or `mode`."""
     before = path.stat().st_mode
     if how == "immutable":
-        _require(["chattr", "+i", path])
+        skip_unless_allowed("chattr", "+i", path)
     elif how == "mount":
         _mount("--bind", path, path)
         _mount("-o", "remount,bind,ro", path)
@@ -127,10 +127,10 @@ def read_only(path: Path, how: str) -> Iterator[None]:
 
 
 def _mount(*words: str | Path) -> None:
-    _require(["mount", *words])
+    skip_unless_allowed("mount", *words)
 
 
-def _require(words: Sequence[str | Path]) -> None:
+def skip_unless_allowed(*words: str | Path) -> None:
     """Run a command that not every machine allows."""
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -149,7 +149,7 @@ def another_user(case: Case) -> Mapping[str, Any]:
             if folder.stat().st_mode & 0o777 == 0o700:  # as pytest makes its own
                 folder.chmod(0o755)
     if _closed():
-        _require(["unshare", "--mount", "true"])
+        skip_unless_allowed("unshare", "--mount", "true")
     return call("tests.faults.surroundings:become", uid=NOBODY, aside=str(case.folder / "aside"))
 
 

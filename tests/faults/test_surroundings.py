@@ -6,9 +6,19 @@ import signal
 
 import pytest
 
+from tests.faults import toy
 from tests.faults.case import Case
-from tests.faults.launch import Run
-from tests.faults.surroundings import heals, pauses, ready, refused, small_disk, status
+from tests.faults.launch import Fault, Run, call
+from tests.faults.surroundings import (
+    heals,
+    pauses,
+    ready,
+    refused,
+    skip_unless_allowed,
+    small_disk,
+    status,
+    under,
+)
 from tests.faults.toy import Answer
 
 # ------------------------------------------------------------------------- a second service
@@ -75,6 +85,34 @@ def test_an_inbox_whose_disk_is_unmounted_is_waited_for(rounds: list[Case]) -> N
                             copy_function=shutil.copy2)  # fmt: skip
             heals(case, run)
             case.judge()
+
+
+BOUND = 'mount --bind "$0" "$1" && shift && exec "$@"'
+
+
+def test_an_inbox_whose_bind_mount_is_gone_is_waited_for(case: Case) -> None:
+    """Its device is that of what it was mounted on."""
+    disk, inbox = case.folder / "disk", case.inbox
+    disk.mkdir()
+    skip_unless_allowed("unshare", "-rm", "mount", "--bind", disk, inbox)
+    beneath = case.drop("beneath.png", ends="waiting")
+    for number in range(3):
+        path = disk / f"{number}.png"
+        path.write_bytes(content := case.picture())
+        case.note(path, toy.answer_of(content))
+        case.change(1 + number, path=os.fsencode(inbox / path.name))
+    case.before = case.look()
+    bound = under("unshare", "-rm", "sh", "-c", BOUND, str(disk), str(inbox))
+    away = call("tests.faults.acts:unmount", path=str(inbox))
+    back = call("tests.faults.acts:mount", disk=str(disk), path=str(inbox))
+    run = case.start("run", fresh=bound, faults=[
+        Fault("C1.list", do=(away,), nth=2), Fault("gdwatch.standing:Standing._sleep", do=(back,)),
+    ])  # fmt: skip
+    heals(case, run)
+    (paused,) = run.events("service.paused")
+    assert paused["reason"] == "inbox_missing"
+    assert beneath.exists()
+    case.judge()
 
 
 def pauses_without_files(case: Case, run: Run) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from gdwatch import folders as folders_
 from gdwatch.errors import GdwatchError, Trouble
-from gdwatch.folders import Folders, Handles, make_durable
+from gdwatch.folders import Folders, Handles, is_mount_point, make_durable
 from tests import build
 
 
@@ -179,3 +179,13 @@ def test_only_a_regular_file_is_a_file(folders: Folders, root: Path) -> None:
         assert not handles.is_file(folders.answers["male"] + b"/link")
         assert not handles.is_file(folders.answers["male"] + b"/none")
         assert not handles.is_file(b"/etc/passwd")
+
+
+def test_a_mount_begins_at_its_point_and_nowhere_below(tmp_path: Path) -> None:
+    points = {Path("/proc"): True, Path("/proc/self/task"): False, tmp_path: False}
+    for path, begins in points.items():
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            assert is_mount_point(folder) == begins
+        finally:
+            os.close(folder)
