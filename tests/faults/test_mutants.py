@@ -366,6 +366,8 @@ def test_a_mistake_is_found(
     case.mutant = mutant
     with pytest.raises(AssertionError) as found:
         scenario(case)
-    if invariant is not None:
+    if invariant is None:
+        assert not isinstance(found.value, Wrong), found.value
+    else:
         assert isinstance(found.value, Wrong), found.value
         assert invariant in {each.invariant for each in found.value.violations}, found.value
