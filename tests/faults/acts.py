@@ -69,6 +69,11 @@ def copy_there(path: str, target: str) -> None:
     Path(target).write_bytes(Path(path).read_bytes())
 
 
+def remove(path: str) -> None:
+    """Remove a file that is in use."""
+    Path(path).unlink()
+
+
 def put_fifo(path: str) -> None:
     """Put a FIFO where a file was a moment ago."""
     Path(path).unlink()

@@ -227,6 +227,11 @@ def shutil_move() -> None:
     _instead("gdwatch.filing:_rename_or_link", rename_or_link)
 
 
+@mistake("T13")
+def late_change_ignored() -> None:
+    _instead("gdwatch.filing:changed_since", lambda *_: False)
+
+
 # ------------------------------------------------------------------------- opening
 
 
@@ -459,3 +464,8 @@ def locked_ledger_ignored() -> None:
         return record
 
     replace("gdwatch.service:record", wrapped)
+
+
+@mistake("T23")
+def another_ledger_ignored() -> None:
+    _instead("gdwatch.ledger:identity_of", _nothing)

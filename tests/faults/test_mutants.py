@@ -104,6 +104,16 @@ def name_taken_after_the_check(case: Case) -> None:
     same_name(case, "put_there", "gdwatch.filing:os.rename")
 
 
+def written_while_it_moves(case: Case) -> None:
+    path = case.drop("a.png", case.picture(0.97))
+    late = Answer("unsure", "changed_late")
+    act = call("tests.faults.acts:write", path=str(path), how="append")
+    case.run("run", "--once", faults=[Fault("C7.rename", do=(act,))])
+    (lies,) = [thing for place, thing in case.look().items() if place.endswith(b"/a.png")]
+    case.change(0, sha256=lies.sha256, size=lies.size, mtime_ns=lies.mtime_ns, answer=late)
+    case.judge()
+
+
 def content_twice(case: Case) -> None:
     content = case.picture(0.97)
     case.drop("a.png", content)
@@ -273,6 +283,13 @@ def ledger_locked(case: Case) -> None:
     case.judge()
 
 
+def ledger_removed(case: Case) -> None:
+    case.drop("a.png", ends="waiting")
+    act = call("tests.faults.acts:remove", path=str(case.root / "results.db"))
+    case.run("run", "--once", faults=[Fault("C6.record", do=(act,))], allowed=(78,))
+    case.judge()
+
+
 def unreadable(case: Case) -> None:
     content = case.picture()
     case.drop("a.png", marked(content, "unreadable"), toy.answer_of(content), ends="waiting")
@@ -315,6 +332,7 @@ TABLE: list[tuple[str, Callable[[Case], None], str | None]] = [
     ("plain_rename", name_taken, "I5"),
     ("check_then_rename", name_taken_after_the_check, "I5"),
     ("shutil_move", name_taken, "I5"),
+    ("late_change_ignored", written_while_it_moves, "I4"),
     ("links_followed", links, "I6"),
     ("links_followed", folder_swapped, "I6"),
     ("opened_without_nonblock", fifo_at_the_last_moment, "I8"),
@@ -337,6 +355,7 @@ TABLE: list[tuple[str, Callable[[Case], None], str | None]] = [
     ("bombs_decoded", bombs, "I9"),
     ("names_decoded_with_replacements", name_that_is_no_text, "I2"),
     ("locked_ledger_ignored", ledger_locked, "I8"),
+    ("another_ledger_ignored", ledger_removed, "I3"),
 ]
 
 
