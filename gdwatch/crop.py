@@ -1,4 +1,7 @@
-"""What of a photograph each network sees: the one place for it, in training and in service."""
+"""What of a photograph the classifier sees: the one place for it, in training and in service.
+
+What the locator sees stands in `locator`.
+"""
 
 import math
 from dataclasses import dataclass
@@ -17,7 +20,6 @@ Picture = Image.Image | Pixels
 
 _BILINEAR = Image.Resampling.BILINEAR
 _EVEN = 1e-6  # of a pixel; sums of fractions miss a border by less
-_BESIDE = 128  # grey, what a thumbnail shows beside its photograph
 
 
 def image(photo: Picture) -> Image.Image:
@@ -36,23 +38,6 @@ def whole(photo: Picture, side: int) -> Pixels:
     # Pillow's bilinear filter widens when it shrinks, as torchvision's Resize(antialias=True)
     # does on a picture: networks trained with that see the same pixels here.
     return np.asarray(image(photo).resize((side, side), _BILINEAR))
-
-
-def thumbnail(photo: Picture, side: int) -> Pixels:
-    """Show the whole picture to the locator, in its own shape, in the upper left corner.
-
-    photo, side: as in `whole`.
-
-    Returns uint8 (side, side, 3), RGB; grey beside the picture.
-    """
-    photo = image(photo)
-    scale = side / max(photo.size)
-    width, height = (max(1, round(length * scale)) for length in photo.size)
-    square = np.full((side, side, 3), _BESIDE, np.uint8)
-    # From four times the side on, means over whole pixels come first: a tenth of the time.
-    shown = photo.resize((width, height), _BILINEAR, reducing_gap=2.0)
-    square[:height, :width] = np.asarray(shown)
-    return square
 
 
 def reduced(photo: Picture, least: int) -> Pixels:
@@ -98,7 +83,7 @@ def _square(photo: Pixels, x: float, y: float, length: float, side: int) -> Pixe
     # Only what the square needs, with one more pixel on each side for the filter.
     part = Image.fromarray(np.ascontiguousarray(photo[rows.seen, columns.seen]))
     box = (columns.start, rows.start, columns.stop, rows.stop)
-    # As in a thumbnail, means over whole pixels come first where the square is large.
+    # Where the square is large, means over whole pixels come first: a tenth of the time.
     inside = part.resize((columns.count, rows.count), _BILINEAR, box, reducing_gap=2.0)
     if columns.count == rows.count == side:
         return np.asarray(inside)

@@ -17,7 +17,7 @@ from gdwatch import children, crop, judging, model, model_file
 from gdwatch.crop import Pixels
 from gdwatch.errors import ActionNeeded
 from gdwatch.layout import Layout
-from gdwatch.locator import Found, find
+from gdwatch.locator import Found, find, thumbnail
 from gdwatch.model import Model
 from gdwatch.prominence import MOST_FACES, prominence
 from gdwatch.slots import Slots
@@ -46,7 +46,7 @@ def main() -> None:
             loaded,
             choose_device(start["device"]),
             borders=(0.5, start["min_confidence"], 1 - start["min_confidence"]),
-            locate=slots.layout.thumbnail > 0,
+            locate=not slots.layout.whole,
         )
         engine.test()
     except ActionNeeded as error:
@@ -60,7 +60,7 @@ def main() -> None:
         began = time.perf_counter()
         numbers, sizes = packet["slots"], packet["sizes"]
         photos = [slots.photo(slot, size) for slot, size in zip(numbers, sizes, strict=True)]
-        scores, splits = engine.judge(photos, slots.thumbnails[numbers])
+        scores, splits = engine.judge(photos)
         infer_ms = (time.perf_counter() - began) * 1000
         answer = [judging.packed(each) for each in scores]
         children.send(channel, {"scores": answer, "infer_ms": infer_ms, "splits": splits})
@@ -122,11 +122,10 @@ class Engine:
         self.temperature = model.details.temperature  # Guo et al. 2017, arXiv:1706.04599
         self.borders = torch.tensor(tuple(borders))
 
-    def judge(self, photos: Sequence[Pixels], thumbnails: Pixels) -> tuple[list[Scores], int]:
+    def judge(self, photos: Sequence[Pixels]) -> tuple[list[Scores], int]:
         """Find the faces and give the probability of `male` for each.
 
         photos: of each photograph uint8 (H, W, 3), RGB; (side, side, 3) where no locator looks.
-        thumbnails: uint8 (B, S, S, 3), RGB, of the same; unused where no locator looks.
 
         Returns B scores, boxes in pixels of `photos`, and how often a batch had to be halved for
         want of memory. Raises torch.OutOfMemoryError if even one photograph does not fit.
@@ -134,7 +133,7 @@ class Engine:
         if self.locator is None:
             p_male, splits = self.classify(np.stack(photos))
             return [Scores(p) for p in p_male], splits
-        located, splits = self._locate(thumbnails)
+        located, splits = self._locate(photos)
         chosen: list[list[Found]] = []
         crops = []
         for photo, found in zip(photos, located, strict=True):
@@ -193,18 +192,19 @@ class Engine:
                 "train it again, or set `model` to another",
             )
 
-    def _locate(self, thumbnails: Pixels) -> tuple[list[list[Found]], int]:
+    def _locate(self, photos: Sequence[Pixels]) -> tuple[list[list[Found]], int]:
         assert self.locator is not None
         # Always in batches of one size: in another, sums run in another order, and a box that
         # moves by a millionth of a pixel gives other pixels to the classifier.
         size = _LOCATED_ON_CARD if self.device.type == "cuda" else _LOCATED
         found: list[list[Found]] = []
         splits = 0
-        for start in range(0, len(thumbnails), size):
-            part = thumbnails[start : start + size]
-            batch = np.zeros((size, *part.shape[1:]), np.uint8)
-            batch[: len(part)] = part
-            answer, more = in_halves(self._answer, torch.from_numpy(batch))
+        for start in range(0, len(photos), size):
+            part = photos[start : start + size]
+            batch = torch.zeros((size, self.thumbnail, self.thumbnail, 3), dtype=torch.uint8)
+            for place, photo in zip(batch, part, strict=False):
+                place.copy_(thumbnail(photo, self.thumbnail))
+            answer, more = in_halves(self._answer, batch)
             found += find(answer[: len(part)], self.locator.threshold)
             splits += more
         return found, splits

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from gdwatch import crop, model, model_file, names
 from gdwatch.decode import Limits, decode
 from gdwatch.errors import GdwatchError
-from gdwatch.layout import layout, views
+from gdwatch.layout import layout, view
 from gdwatch.settings import Settings
 from gdwatch.values import Box, Decision, Judged, Refusal
 from gdwatch.worker import read_whole
@@ -89,9 +89,9 @@ class Explainer:
 
     def _seen(self, photo: Image.Image, box: Box | None) -> crop.Pixels:
         """The classifier's square, made as in the service."""
-        if not self._layout.thumbnail:
-            return crop.whole(photo, self._side)
-        pixels = views(photo, self._layout).photo
+        pixels = view(photo, self._layout)
+        if self._layout.whole:
+            return pixels
         if box is None:
             return crop.around(pixels, self._side)
         scale = max(pixels.shape[:2]) / max(photo.size)

@@ -3,18 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.ops import nms
 
+from gdwatch.crop import Pixels
 from gdwatch.values import Box
 
 STRIDE = 8  # pixels of the thumbnail to one cell of the answer
 UNIT = 32  # pixels; the logarithm of a face's size is 0 at this one
 _CANDIDATES = 64  # cells looked at in one picture, the best ones
 _OVERLAP = 0.4  # of two boxes, as intersection over union, that show one face
+_BESIDE = 128  # grey, what a thumbnail shows beside its photograph
 _MIDDLE, _SPREAD = 128.0, 64.0  # what pixels are normalised by
 
 
@@ -106,6 +109,24 @@ class Locator(nn.Module):
             seen = levels.pop().add_(F.interpolate(seen, scale_factor=2.0, mode="nearest"))
         answer: Tensor = self.out(self.head(torch.relu_(seen)))
         return answer
+
+
+def thumbnail(photo: Pixels, side: int) -> Tensor:
+    """Show a whole photograph to the locator, in its own shape, in the upper left corner.
+
+    photo: uint8 (H, W, 3), RGB.
+
+    Returns uint8 (side, side, 3), RGB; grey beside the picture.
+    """
+    height, width = photo.shape[:2]
+    scale = side / max(height, width)
+    shape = max(1, round(height * scale)), max(1, round(width * scale))
+    square = torch.full((side, side, 3), _BESIDE, dtype=torch.uint8)
+    # In a third of Pillow's time: torch has vector instructions for bytes.
+    pixels = torch.from_numpy(np.require(photo, requirements="W")).permute(2, 0, 1)[None]
+    shown = F.interpolate(pixels, shape, mode="bilinear", antialias=True)
+    square[: shape[0], : shape[1]] = shown[0].permute(1, 2, 0)
+    return square
 
 
 def fold(locator: Locator) -> None:

@@ -12,18 +12,16 @@ from gdwatch.layout import Layout
 
 
 class Slots:
-    """Places for `count` photographs with their thumbnails, in memory that no file name leads to.
+    """Places for `count` photographs, in memory that no file name leads to.
 
     A name in /dev/shm would outlive a killed service; a descriptor does not. Memory is only taken
     where pixels are: a small photograph fills the beginning of its place.
 
     size_bytes: of all of it.
     photos: uint8 (count, layout.longest² * 3), the pixels of each, row by row, RGB.
-    thumbnails: uint8 (count, side, side, 3), RGB; empty where no locator looks.
     """
 
     def __init__(self, count: int, layout: Layout, descriptor: int | None = None) -> None:
-        photo, thumbnail = layout.longest**2 * 3, layout.thumbnail**2 * 3
         size = count * layout.most_bytes
         if descriptor is None:
             descriptor = os.memfd_create("gdwatch-slots", os.MFD_CLOEXEC)
@@ -33,9 +31,7 @@ class Slots:
         self.size_bytes = size
         self.layout = layout
         pixels: NDArray[np.uint8] = np.frombuffer(mmap.mmap(descriptor, size), dtype=np.uint8)
-        side = layout.thumbnail
-        self.thumbnails: Pixels = pixels[: count * thumbnail].reshape(count, side, side, 3)
-        self.photos: Pixels = pixels[count * thumbnail :].reshape(count, photo)
+        self.photos: Pixels = pixels.reshape(count, layout.most_bytes)
 
     def put(self, slot: int, photo: Pixels) -> None:
         """Fill a place. photo: uint8 (H, W, 3), no larger than the layout allows."""

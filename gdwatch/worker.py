@@ -13,7 +13,7 @@ from dataclasses import asdict
 from gdwatch import children
 from gdwatch.crop import Picture
 from gdwatch.decode import Limits, Refused, decode
-from gdwatch.layout import Layout, views
+from gdwatch.layout import Layout, view
 from gdwatch.slots import Slots
 from gdwatch.values import Photo, Refusal
 
@@ -73,12 +73,10 @@ def serve(descriptor: int, slots: Slots, slot: int, limits: Limits) -> Photo | R
 
 
 def _lay_out(photo: Picture, slots: Slots, slot: int) -> tuple[int, int]:
-    """Leave in the slot what the networks need; returns width and height of what is there."""
-    seen = views(photo, slots.layout)
-    if slots.layout.thumbnail:
-        slots.thumbnails[slot] = seen.thumbnail
-    slots.put(slot, seen.photo)
-    return seen.photo.shape[1], seen.photo.shape[0]
+    """Leave in the slot what the engine needs; returns width and height of what is there."""
+    seen = view(photo, slots.layout)
+    slots.put(slot, seen)
+    return seen.shape[1], seen.shape[0]
 
 
 def read_whole(descriptor: int) -> bytes:

@@ -22,6 +22,7 @@ def test_only_the_engine_has_torch(services: Services, root: Path) -> None:
     modules = {service.process.pid: "service", **build.children(service.process.pid)}
     assert sorted(modules.values()) == [
         "gdwatch.engine",
+        "gdwatch.engine",
         "gdwatch.worker",
         "gdwatch.worker",
         "service",

@@ -6,9 +6,9 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from gdwatch import crop, model, model_file
+from gdwatch import model, model_file
 from gdwatch.crop import Pixels
-from gdwatch.locator import scores_and_boxes
+from gdwatch.locator import scores_and_boxes, thumbnail
 from train.measures import Floats
 from train.pictures import Prepared
 
@@ -46,4 +46,4 @@ def _stretched(square: Pixels, width: int, height: int, side: int) -> Pixels:
     scale = side / max(width, height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     stretched = Image.fromarray(square).resize(size, Image.Resampling.BILINEAR)
-    return crop.thumbnail(stretched, side)
+    return thumbnail(np.array(stretched), side).numpy()

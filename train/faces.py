@@ -14,8 +14,8 @@ from rich.progress import track
 from gdwatch import crop
 from gdwatch.decode import Refused, decode
 from gdwatch.errors import GdwatchError
-from gdwatch.layout import Layout, views
-from gdwatch.locator import Found, Locator, find
+from gdwatch.layout import Layout, view
+from gdwatch.locator import Found, Locator, find, thumbnail
 from gdwatch.prominence import prominence
 from gdwatch.values import Box
 from train import boxes
@@ -90,29 +90,27 @@ def _seen(
     device = next(locator.parameters()).device
     for start in range(0, len(paths), _BATCH):
         some = paths[start : start + _BATCH]
-        looked = [_look(path, places, side) for path in some]
-        thumbnails = torch.from_numpy(np.stack([thumbnail for _, thumbnail, _ in looked]))
+        looked = [_look(path, places) for path in some]
+        thumbnails = torch.stack([thumbnail(photo, side) for photo, _ in looked])
         with torch.inference_mode():
             answer = locator(thumbnails.to(device).permute(0, 3, 1, 2)).cpu()
-        for path, (photo, _, width), faces in zip(
-            some, looked, find(answer, threshold), strict=True
-        ):
+        for path, (photo, width), faces in zip(some, looked, find(answer, threshold), strict=True):
             yield path, photo, width, _in_photo(faces, max(photo.shape[:2]) / side)
 
 
-def _look(path: str, places: Mapping[str, Place | None], side: int) -> tuple[Pixels, Pixels, int]:
-    """The photograph and its thumbnail, both RGB, and the original's width."""
+def _look(path: str, places: Mapping[str, Place | None]) -> tuple[Pixels, int]:
+    """The photograph, RGB, and the original's width."""
     place = places.get(path)
     if place is None:
         raise GdwatchError(f"{path}: not in the data", "name what the folder was prepared from")
-    wanted = Layout(_KEPT, side)
+    wanted = Layout(_KEPT, whole=False)
     try:
-        header, seen = decode(place.read(), LIMITS, partial(views, wanted=wanted), wanted.least)
+        header, seen = decode(place.read(), LIMITS, partial(view, wanted=wanted), wanted.least)
     except (Refused, OSError) as error:
         raise GdwatchError(
             f"{path}: can no longer be read ({error})", "prepare the photographs again"
         ) from error
-    return seen.photo, seen.thumbnail, header.width
+    return seen, header.width
 
 
 def _in_photo(faces: Sequence[Found], scale: float) -> list[Box]:

@@ -25,7 +25,7 @@ from gdwatch.crop import Pixels
 from gdwatch.decide import Rules, decide
 from gdwatch.decode import Refused, decode
 from gdwatch.engine import Engine, choose_device
-from gdwatch.layout import Layout, layout, views
+from gdwatch.layout import Layout, layout, view
 from gdwatch.model import Model
 from gdwatch.settings import load as load_settings
 from gdwatch.values import Decision, Header, Scores
@@ -45,7 +45,6 @@ class Seen:
 
     header: Header
     photo: Pixels
-    thumbnail: Pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +98,7 @@ def answers(loaded: Model, chosen: Sequence[Entry]) -> Iterator[Answered]:
                  if (seen := _see(entry, wanted)) is not None]  # fmt: skip
         if not batch:
             continue
-        scores, _ = engine.judge(
-            [seen.photo for _, seen in batch], np.stack([seen.thumbnail for _, seen in batch])
-        )
+        scores, _ = engine.judge([seen.photo for _, seen in batch])
         for (entry, seen), each in zip(batch, scores, strict=True):
             height, width = seen.photo.shape[:2]
             yield Answered(entry, each, decide(each, seen.header, (width, height), rules))
@@ -111,11 +108,11 @@ def _see(entry: Entry, wanted: Layout) -> Seen | None:
     assert entry.place is not None
     try:
         header, seen = decode(
-            entry.place.read(), LIMITS, partial(views, wanted=wanted), wanted.least
+            entry.place.read(), LIMITS, partial(view, wanted=wanted), wanted.least
         )
     except (Refused, OSError):
         return None
-    return Seen(header, seen.photo, seen.thumbnail)
+    return Seen(header, seen)
 
 
 def p_male(found: Sequence[Answered]) -> Floats:

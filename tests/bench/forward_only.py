@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from gdwatch import model, model_file
 from gdwatch.crop import Pixels
 from gdwatch.engine import Engine
-from gdwatch.layout import layout, views
+from gdwatch.layout import layout, view
+from gdwatch.locator import thumbnail
 from tests.bench.loop import serve
 
 BATCH = 32
@@ -25,24 +27,25 @@ def main(photographs: Path, name: str, part: int, parts: int) -> None:
     assert engine.locator is not None
     wanted = layout(file.details, "face")
     paths = sorted(photographs.iterdir())[part::parts]
-    thumbnails: list[Pixels] = []
+    thumbnails: list[Tensor] = []
     squares: list[Pixels] = []
     classify = engine.classify
     engine.classify = lambda batch: squares.append(batch) or classify(batch)  # type: ignore
     for start in range(0, len(paths), BATCH):
-        seen = [views(Image.open(path).convert("RGB"), wanted) for path in paths[start:][:BATCH]]
-        thumbnails.append(np.stack([each.thumbnail for each in seen]))
-        engine.judge([each.photo for each in seen], thumbnails[-1])
+        photos = [np.array(Image.open(path).convert("RGB")) for path in paths[start:][:BATCH]]
+        seen = [view(photo, wanted) for photo in photos]
+        thumbnails.append(torch.stack([thumbnail(photo, engine.thumbnail) for photo in seen]))
+        engine.judge(seen)
 
-    def seen_by(network: torch.nn.Module, batch: Pixels) -> None:
-        network(torch.from_numpy(batch).permute(0, 3, 1, 2))
+    def seen_by(network: torch.nn.Module, batch: Tensor) -> None:
+        network(batch.permute(0, 3, 1, 2))
 
     def job() -> None:
         with torch.inference_mode():
             for pictures, faces in zip(thumbnails, squares, strict=True):
                 for start in range(0, len(pictures), LOCATED):
                     seen_by(engine.locator, pictures[start : start + LOCATED])
-                seen_by(engine.classifier, faces)
+                seen_by(engine.classifier, torch.from_numpy(faces))
 
     serve(job)
 

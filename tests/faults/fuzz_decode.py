@@ -33,7 +33,7 @@ with watched:
     from gdwatch.values import Photo, Refusal, RejectedReason
 from tests.faults import corpus  # noqa: E402 - after what is watched
 
-LAYOUT = Layout(96, 48)
+LAYOUT = Layout(96, whole=False)
 LIMITS = Limits(max_pixels=1_000_000)
 MEMORY_MB = 1024  # as worker_memory_mb has it
 LONGEST_TRY = 40_000  # bytes

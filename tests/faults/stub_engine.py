@@ -28,8 +28,7 @@ def main() -> None:
         children.send(channel, {"refused": "model fails its self-test", "hint": "train it again"})
         return
     photo = start["layout"]["photo"] ** 2 * 3
-    first = start["slots"] * start["layout"]["thumbnail"] ** 2 * 3
-    pixels = mmap.mmap(memory, first + start["slots"] * photo)
+    pixels = mmap.mmap(memory, start["slots"] * photo)
     children.send(channel, {"ready": True, "device": "cpu"})
     while True:
         packet, _ = children.receive(channel)
@@ -39,7 +38,7 @@ def main() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         scores: list[Any] = []
         for slot, (width, height) in zip(packet["slots"], packet["sizes"], strict=True):
-            at = first + slot * photo
+            at = slot * photo
             p = toy.p_of(pixels[at : at + width * height * 3], width, height)
             scores.append([1 - p if wish == "contrary" else p, None, []])
         children.send(channel, {"scores": scores, "infer_ms": 0.1, "splits": 0})

@@ -86,18 +86,6 @@ def test_the_whole_picture_is_in_the_square_round_it(width: int, height: int) ->
     assert square[:, :, longer].max() >= max(width, height) - 2
 
 
-@pytest.mark.parametrize(("width", "height"), [(400, 300), (300, 400), (64, 64), (1000, 3)])
-def test_a_thumbnail_keeps_its_shape_and_is_grey_beside(width: int, height: int) -> None:
-    square = crop.thumbnail(Image.new("RGB", (width, height), "red"), 64)
-    rows, columns = (
-        max(1, round(64 * height / max(width, height))),
-        round(64 * width / max(width, height)),
-    )
-    assert (square[:rows, :columns] == (255, 0, 0)).all()
-    assert (square[rows:] == 128).all()
-    assert (square[:, columns:] == 128).all()
-
-
 @given(LENGTH, LENGTH, st.integers(1, 100))
 def test_a_reduced_photograph_keeps_its_least_and_not_twice_that(
     width: int, height: int, least: int
@@ -116,8 +104,7 @@ def test_the_smallest_face_fills_the_input_when_it_is_enlarged_by_a_fifth() -> N
     assert details.locator is not None
     assert margin is not None
     wanted = layout(details, "face")
-    assert wanted.thumbnail == details.locator.input
-    face = wanted.photo * smallest / wanted.thumbnail
+    face = wanted.photo * smallest / details.locator.input
     assert details.classifier.input <= 1.2 * face * margin < 1.1 * details.classifier.input
 
 
@@ -128,5 +115,5 @@ def test_of_a_portrait_a_shipped_model_needs_the_half(name: str, length: int) ->
 
 
 def test_without_a_locator_or_with_crop_whole_the_square_is_the_input() -> None:
-    assert layout(build.details(), "face") == Layout(build.SIDE, 0)
-    assert layout(build.located(), "whole") == Layout(build.SIDE, 0)
+    assert layout(build.details(), "face") == Layout(build.SIDE, whole=True)
+    assert layout(build.located(), "whole") == Layout(build.SIDE, whole=True)

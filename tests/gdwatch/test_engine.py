@@ -227,9 +227,7 @@ def real_photographs() -> list[Image.Image]:
 
 
 def judged(engine: Engine, photographs: Sequence[Image.Image]) -> list[Scores]:
-    photos = [np.asarray(crop.reduced(photo, 400)) for photo in photographs]
-    thumbnails = np.stack([crop.thumbnail(photo, engine.thumbnail) for photo in photographs])
-    return engine.judge(photos, thumbnails)[0]
+    return engine.judge([crop.reduced(np.array(photo), 400) for photo in photographs])[0]
 
 
 def test_every_face_is_found_and_judged(shipped: Engine) -> None:

@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from gdwatch import crop, model, model_file
-from gdwatch.locator import STRIDE, UNIT, Found, Locator, find, fold, scores_and_boxes
+from gdwatch import model, model_file
+from gdwatch.locator import STRIDE, UNIT, Found, Locator, find, fold, scores_and_boxes, thumbnail
 from gdwatch.values import Box
 from tests import build
 
@@ -95,7 +95,7 @@ def located(photo: Image.Image) -> list[Found]:
     assert loaded.locator is not None
     assert loaded.details.locator is not None
     side = loaded.details.locator.input
-    square = torch.from_numpy(crop.thumbnail(photo, side)[None]).permute(0, 3, 1, 2)
+    square = thumbnail(np.asarray(photo), side)[None].permute(0, 3, 1, 2)
     with torch.inference_mode():
         (found,) = find(loaded.locator(square), loaded.locator.threshold)
     scale = max(photo.size) / side
@@ -121,3 +121,15 @@ def test_in_noise_and_in_nothing_there_is_no_face() -> None:
     noise = np.random.default_rng(1).integers(0, 256, (200, 300, 3), dtype=np.uint8)
     assert located(Image.fromarray(noise)) == []
     assert located(Image.new("RGB", (300, 200), "white")) == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(400, 300), (300, 400), (64, 64), (1000, 3)])
+def test_a_thumbnail_keeps_its_shape_and_is_grey_beside(width: int, height: int) -> None:
+    square = thumbnail(np.array(Image.new("RGB", (width, height), "red")), 64).numpy()
+    rows, columns = (
+        max(1, round(64 * height / max(width, height))),
+        round(64 * width / max(width, height)),
+    )
+    assert (square[:rows, :columns] == (255, 0, 0)).all()
+    assert (square[rows:] == 128).all()
+    assert (square[:, columns:] == 128).all()
