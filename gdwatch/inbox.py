@@ -13,6 +13,7 @@ import stat
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice, takewhile
 
 import structlog
 
@@ -31,6 +32,7 @@ _WINDOW = 4096  # files under observation at once
 _STEPS = 4096  # names of the listing read in one turn
 _DEPTH = 32
 _EMPTY_FILE_WAIT_S = 60.0
+_REST_S = 1.0  # between two looks at what is not expected to change, as empty and refused files
 _EMPTY_FOLDER_WAIT_S = 3600.0
 _ONCE_WAIT_S = 30.0
 _NETWORK_SETTLE_S = 5.0  # others' writes are seen late there, and scanners open files again
@@ -73,7 +75,8 @@ class Inbox:
         self._ignored = re.compile(
             "|".join(fnmatch.translate(pattern) for pattern in settings.ignore) or r"(?!)"
         )
-        self._looks: dict[bytes, Look] = {}
+        self._looks: dict[bytes, Look] = {}  # the oldest first
+        self._empty_looks: dict[bytes, Look] = {}  # of those that wait for so long that they rest
         self._arrived: dict[bytes, datetime] = {}
         self._taken: dict[bytes, Identity] = {}
         self._again: set[bytes] = set()  # taken, and seen to come by rename once more
@@ -83,6 +86,8 @@ class Inbox:
         self._refused: dict[bytes, Identity] = {}
         self._tries = Backoff[bytes]()  # of those that were refused
         self._now_s = 0.0
+        self._looked_s = float("-inf")  # at the inbox itself
+        self._rested_s = float("-inf")  # since the last look at empty and refused files
         self._empty_folders: dict[bytes, tuple[int, float]] = {}
         self._mount = -1  # of the last look; with another, it is looked whether it is one's own
         self._was_mounted = False
@@ -104,21 +109,29 @@ class Inbox:
     @property
     def exhausted(self) -> bool:
         """Whether a single listing is over and everything of it was handed out."""
-        return self._walk is None and not self._rescan and not self._looks and not self._arrived
+        waiting = self._looks or self._empty_looks or self._arrived
+        return self._walk is None and not self._rescan and not waiting
 
     def ready(self, limit: int, now_s: float) -> list[Drop]:
         """Up to `limit` complete files, each handed out once until `release`.
 
-        Raises Trouble if the inbox is not there.
+        Raises Trouble if the inbox is not there; where there is nothing to look at, it is looked
+        for once a second.
         """
         drops: list[Drop] = []
         self._now_s = now_s
+        if not self._has_work(limit, now_s):
+            return drops
         try:
             with Handles(self._folders) as handles:
                 self._require_usable(handles)
+                self._looked_s = now_s
                 self._take_arrived(handles, limit, drops)
-                self._try_again(handles, now_s)
                 self._look_again(handles, limit, now_s, drops)
+                if limit > 0 and now_s - self._rested_s >= _REST_S:
+                    self._rested_s = now_s
+                    self._try_again(handles, now_s)
+                    self._look_at_empty(handles, limit, now_s, drops)
                 self._look_further(now_s)
         except Trouble:
             for drop in drops:  # nobody gets these, so the next listing must find them
@@ -127,6 +140,14 @@ class Inbox:
             self.rescan()
             raise
         return drops
+
+    def _has_work(self, limit: int, now_s: float) -> bool:
+        """Whether to look at anything now: most turns of a busy service only wait for others."""
+        if now_s - self._looked_s >= _REST_S or (limit > 0 and self._arrived):
+            return True
+        if (self._walk is not None or self._rescan) and self._has_window():
+            return True
+        return limit > 0 and any(self._due(now_s, 1))
 
     def require_usable(self) -> None:
         """Raise Trouble if the inbox is not there, or nothing can be taken out of it."""
@@ -178,50 +199,74 @@ class Inbox:
 
     def next_look_s(self, now_s: float) -> float:
         """How long nothing will become ready by waiting alone."""
-        if self._arrived or self._rescan or (self._walk and len(self._looks) < _WINDOW):
+        if self._arrived or self._rescan or (self._walk and self._has_window()):
             return 0.0
-        due_s = (
-            look.since_s + (self._settle_s if look.identity.size_bytes else self._empty_s)
-            for look in self._looks.values()
-        )
-        return max(0.0, min(due_s, default=now_s + 60.0) - now_s)
+        due_s = now_s + 60.0
+        for look in islice(self._looks.values(), 1):
+            due_s = min(due_s, look.since_s + self._settle_s)
+        for look in islice(self._empty_looks.values(), 1):
+            due_s = min(due_s, max(look.since_s + self._empty_s, self._rested_s + _REST_S))
+        return max(0.0, due_s - now_s)
 
     # ------------------------------------------------------------------ looks
 
+    def _has_window(self) -> bool:
+        return len(self._looks) + len(self._empty_looks) < _WINDOW
+
+    def _due(self, now_s: float, limit: int) -> list[bytes]:
+        """Up to `limit` files at which to look again, the oldest look first."""
+        due = takewhile(
+            lambda path: now_s - self._looks[path].since_s >= self._settle_s, self._looks
+        )
+        return list(islice(due, limit))
+
+    def _observe(self, path: bytes, look: Look) -> None:
+        """Look at a file again when its time has come."""
+        self._forget_look(path)
+        rests = look.identity.size_bytes == 0 and self._empty_s > self._settle_s
+        (self._empty_looks if rests else self._looks)[path] = look
+
+    def _forget_look(self, path: bytes) -> Look | None:
+        return self._looks.pop(path, None) or self._empty_looks.pop(path, None)
+
     def _take_arrived(self, handles: Handles, limit: int, drops: list[Drop]) -> None:
         while self._arrived and len(drops) < limit:
-            path = next(iter(self._arrived))
-            received_at = self._arrived.pop(path)
-            if path in self._taken:
-                self._again.add(path)
-                continue
-            status = None if self.ignores(path) else self._status(handles, path)
-            if status is not None and stat.S_ISREG(status.st_mode):
-                self._looks.pop(path, None)
-                self._hand_out(Drop(path, identity_of(status), received_at), drops)
+            for path in list(islice(self._arrived, limit - len(drops))):
+                received_at = self._arrived.pop(path)
+                if path in self._taken:
+                    self._again.add(path)
+                    continue
+                status = None if self.ignores(path) else self._status(handles, path)
+                if status is not None and stat.S_ISREG(status.st_mode):
+                    self._forget_look(path)
+                    self._hand_out(Drop(path, identity_of(status), received_at), drops)
 
     def _look_again(self, handles: Handles, limit: int, now_s: float, drops: list[Drop]) -> None:
-        for path, look in list(self._looks.items()):
-            if len(drops) >= limit:
-                return
-            if now_s - look.since_s < self._settle_s:
-                return  # the oldest look comes first
-            status = self._status(handles, path)
-            if status is None or not stat.S_ISREG(status.st_mode):
-                del self._looks[path]
-                log.debug("file.vanished", name=names.to_text(path))
-                continue
-            identity = identity_of(status)
-            if identity != look.identity:
-                self._start_over(path, look, identity, now_s)
-            elif not settled(look, now_s, self._settle_s, self._empty_s):
-                continue
-            elif self._waits_for_writer(path, look, handles, now_s):
-                del self._looks[path]
-                self._looks[path] = replace(look, since_s=now_s)
-            else:
-                del self._looks[path]
-                self._hand_out(Drop(path, identity, look.received_at), drops)
+        for path in self._due(now_s, limit - len(drops)):
+            self._look_at(path, handles, now_s, drops)
+
+    def _look_at_empty(self, handles: Handles, limit: int, now_s: float, drops: list[Drop]) -> None:
+        for path in list(self._empty_looks):
+            if len(drops) < limit:
+                self._look_at(path, handles, now_s, drops)
+
+    def _look_at(self, path: bytes, handles: Handles, now_s: float, drops: list[Drop]) -> None:
+        look = self._looks.get(path) or self._empty_looks[path]
+        status = self._status(handles, path)
+        if status is None or not stat.S_ISREG(status.st_mode):
+            self._forget_look(path)
+            log.debug("file.vanished", name=names.to_text(path))
+            return
+        identity = identity_of(status)
+        if identity != look.identity:
+            self._start_over(path, look, identity, now_s)
+        elif not settled(look, now_s, self._settle_s, self._empty_s):
+            return
+        elif self._waits_for_writer(path, look, handles, now_s):
+            self._observe(path, replace(look, since_s=now_s))
+        else:
+            self._forget_look(path)
+            self._hand_out(Drop(path, identity, look.received_at), drops)
 
     def _hand_out(self, drop: Drop, drops: list[Drop]) -> None:
         self._taken[drop.path] = drop.identity
@@ -230,14 +275,14 @@ class Inbox:
     def _try_again(self, handles: Handles, now_s: float) -> None:
         """Look at what was refused and has rested long enough; a single run does not wait."""
         for path in () if self._once else self._tries.due(now_s):
-            if path in self._looks or path in self._taken:
+            if path in self._looks or path in self._empty_looks or path in self._taken:
                 continue
             status = self._status(handles, path)
             if status is None or not stat.S_ISREG(status.st_mode):
                 self.release(path)
             else:
                 moment = datetime.now(UTC)
-                self._looks[path] = Look(identity_of(status), now_s, now_s, now_s, moment)
+                self._observe(path, Look(identity_of(status), now_s, now_s, now_s, moment))
 
     def _status(self, handles: Handles, path: bytes) -> os.stat_result | None:
         try:
@@ -249,12 +294,12 @@ class Inbox:
         return None
 
     def _start_over(self, path: bytes, look: Look, identity: Identity, now_s: float) -> None:
-        del self._looks[path]
+        self._forget_look(path)
         if self._once and now_s - look.first_s > max(_ONCE_WAIT_S, 10 * self._settle_s):
             self.stayed += 1
             log.warning("file.deferred", name=names.to_text(path), reason="still being written")
         else:
-            self._looks[path] = Look(identity, now_s, now_s, look.first_s, look.received_at)
+            self._observe(path, Look(identity, now_s, now_s, look.first_s, look.received_at))
 
     def _waits_for_writer(self, path: bytes, look: Look, handles: Handles, now_s: float) -> bool:
         """Whether somebody has it open for writing, and was not waited for long enough.
@@ -274,7 +319,7 @@ class Inbox:
             self._found_again = set()
             self._walk = self.listing(now_s)
         for _ in range(_STEPS):
-            if len(self._looks) >= _WINDOW:
+            if not self._has_window():
                 return
             found = next(self._walk, None)
             if found is None:
@@ -286,7 +331,7 @@ class Inbox:
                 self._found_again.add(path)
             if self._is_candidate(path, status, now_s):
                 moment = datetime.now(UTC)
-                self._looks[path] = Look(identity_of(status), now_s, now_s, now_s, moment)
+                self._observe(path, Look(identity_of(status), now_s, now_s, now_s, moment))
 
     def _forget_what_is_gone(self) -> None:
         found = self._found_again
@@ -295,7 +340,9 @@ class Inbox:
         self._tries.keep(found)
 
     def _is_candidate(self, path: bytes, status: os.stat_result, now_s: float) -> bool:
-        if path in self._looks or path in self._taken or self.ignores(path):
+        if path in self._looks or path in self._taken:
+            return False
+        if path in self._empty_looks and status.st_size == 0:
             return False
         # One that looks as it did when it was refused rests; a change may have mended it.
         return not (

@@ -187,10 +187,14 @@ class _Service:
 
     def _take(self, now: float) -> None:
         drops = deque(self._inbox.ready(self._pipeline.room, now))
+        stuck = {each.source: each.why for each in self._stuck.values()} if drops else {}
         try:
             with Handles(self._folders) as handles:
                 while drops:
-                    self._open(drops[0], handles)
+                    if drops[0].path in stuck:
+                        self._inbox.skip(drops[0].path, "stuck", stuck[drops[0].path])
+                    else:
+                        self._open(drops[0], handles)
                     drops.popleft()
         finally:
             for drop in drops:  # nobody opens these now, so the next listing must find them
@@ -198,10 +202,6 @@ class _Service:
                 self._inbox.rescan()
 
     def _open(self, drop: Drop, handles: Handles) -> None:
-        for stuck in self._stuck.values():
-            if stuck.source == drop.path:
-                self._inbox.skip(drop.path, "stuck", stuck.why)
-                return
         match open_drop(drop, handles):
             case Opened() as opened:
                 self._pipeline.offer(opened)
