@@ -23,7 +23,8 @@ _CHUNK_BYTES = 1 << 20
 _TO_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _UNKNOWN = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # to this file system, or this kernel
 _libc = ctypes.CDLL(None, use_errno=True)
-_threads = ThreadPoolExecutor(max_workers=8)  # they start with the first files, and stay
+_THREADS = 8
+_threads = ThreadPoolExecutor(max_workers=_THREADS)  # they start with the first files, and stay
 
 Place = tuple[int, bytes]  # a folder's handle, and a name in it
 
@@ -46,8 +47,14 @@ def sync_contents(descriptors: Sequence[int]) -> None:
 
     Raises as `make_durable`.
     """
-    for _ in _threads.map(make_durable, descriptors):
+    shares = [descriptors[start::_THREADS] for start in range(min(_THREADS, len(descriptors)))]
+    for _ in _threads.map(_sync_each, shares):
         pass
+
+
+def _sync_each(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        make_durable(descriptor)
 
 
 def move(entry: Entry, handles: Handles, held: int | None) -> Moved:

@@ -8,7 +8,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -146,6 +146,7 @@ class Handles:
     def __init__(self, folders: Folders) -> None:
         self.folders = folders
         self._open: dict[bytes, int] = {}
+        self._bases: dict[bytes, bytes] = {}  # of the folders that `parent` has opened
         self._touched: dict[int, None] = {}  # in order, each once
         self._left: dict[int, None] = {}
 
@@ -185,15 +186,30 @@ class Handles:
 
     def parent(self, path: bytes, *, make: bool = False) -> tuple[int, bytes]:
         """Open the folder that a path lies in; returns its handle and the path's last step."""
+        folder, _, name = path.rpartition(b"/")
+        if folder in self._bases and name not in _NO_STEPS:
+            if make:
+                self._require_writable(self._bases[folder])
+            return self._open[folder], name
         base, steps = self.folders.split(path)
-        handle = self.base(base)
-        if make and not os.access(".", os.W_OK | os.X_OK, dir_fd=handle, effective_ids=True):
+        self.base(base)
+        if make:
+            self._require_writable(base)
+        handle = self._open_below(base, steps[:-1], make=make)
+        self._bases[folder] = base
+        return handle, steps[-1]
+
+    def _require_writable(self, base: bytes) -> None:
+        if not os.access(".", os.W_OK | os.X_OK, dir_fd=self._open[base], effective_ids=True):
             raise Trouble(
                 "folder_readonly",
                 f"answer folder {os.fsdecode(base)}: cannot be written",
                 "make it writable for the service; it goes on by itself",
             )
-        for step in steps[:-1]:
+
+    def _open_below(self, base: bytes, steps: Sequence[bytes], *, make: bool) -> int:
+        handle = self._open[base]
+        for step in steps:
             base = base + b"/" + step
             if base not in self._open:
                 if make:
@@ -204,7 +220,7 @@ class Handles:
                         make_durable(handle)
                 self._open[base] = os.open(step, _DIRECTORY, dir_fd=handle)
             handle = self._open[base]
-        return handle, steps[-1]
+        return handle
 
     def lstat(self, path: bytes) -> os.stat_result | None:
         """What lies at a path, links not followed; None if nothing does."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, CursorResult, Engine
 from sqlalchemy.exc import DBAPIError
 
 from gdwatch import names, schema, statements
@@ -21,7 +21,7 @@ from gdwatch.database import connect, identity_of, translated, url_of, use_write
 from gdwatch.errors import ActionNeeded, Trouble
 from gdwatch.read import modified_ns
 from gdwatch.settings import Settings
-from gdwatch.tables import batches, files, models, results, roots
+from gdwatch.tables import files, models, results, roots
 from gdwatch.values import Batch, Decision, Drop, Entry, Judged, Outcome, Photo, Reason, Serving
 
 _VARIABLES = 500  # in one statement: databases allow so many and no more
@@ -94,7 +94,7 @@ class Ledger:
                     row.size_bytes,
                     row.modified_ns,
                 )
-                for row in connection.execute(statements.PENDING, wanted)
+                for row in statements.PENDING.run(connection, wanted)
             ]
 
     def text(self, path: bytes) -> str:
@@ -136,7 +136,7 @@ class Pen:
 
     def model_id(self, model: Serving) -> int:
         """The row of a model, made at its first use."""
-        found = self.connection.execute(statements.MODEL_ID, {"model": model.sha256}).scalar()
+        found = statements.MODEL_ID.run(self.connection, {"model": model.sha256}).scalar()
         if found is not None:
             return int(found)
         return self._insert(
@@ -153,54 +153,56 @@ class Pen:
         if batch.device is None:
             return None
         seen = [each for each in batch.judged if isinstance(each.decoded, Photo)]
-        return self._insert(
-            batches,
-            model_id=model_id,
-            device=batch.device,
-            files=len(seen),
-            decode_ms=sum(each.decoded.decode_ms for each in seen),
-            infer_ms=batch.infer_ms,
-            started_at=batch.started_at.replace(tzinfo=None),
-            finished_at=batch.finished_at.replace(tzinfo=None),
-        )
+        row = {
+            "model_id": model_id,
+            "device": batch.device,
+            "files": len(seen),
+            "decode_ms": sum(each.decoded.decode_ms for each in seen),
+            "infer_ms": batch.infer_ms,
+            "started_at": batch.started_at.replace(tzinfo=None),
+            "finished_at": batch.finished_at.replace(tzinfo=None),
+        }
+        return int(statements.INSERT_BATCH.run(self.connection, row).scalar_one())
 
-    def insert_files(self, rows: Sequence[dict[str, Any]]) -> list[int]:
-        """Insert rows of `files`; returns their ids, in the same order."""
-        return list(self.connection.execute(statements.INSERT_FILES, list(rows)).scalars())
+    def new_ids(self, count: int) -> list[int]:
+        """Ids for new rows of `files`, ascending: names may contain them before there is a row."""
+        return list(statements.NEW_IDS.run(self.connection, {"count": count}).scalars())
+
+    def insert_files(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Insert rows of `files`, whole, with ids from `new_ids`."""
+        statements.INSERT_FILES.run(self.connection, *rows)
 
     def insert_results(self, rows: Sequence[dict[str, Any]]) -> None:
         """Insert rows of `results`; one of the same file and model is replaced."""
-        self.connection.execute(statements.insert_results(self.connection.dialect.name), list(rows))
+        statements.INSERT_RESULTS.run(self.connection, *rows)
 
-    def first_with(self, hashes: set[str], least: int = 1) -> dict[str, Row]:
-        """The first row with each of these hashes, where at least so many rows have it."""
-        found = self.connection.execute(
-            statements.FIRST_WITH, {"hashes": list(hashes), "least": least}
-        )
-        return {row.sha256: self.ledger.row(row) for row in found}
+    def first_with(self, hashes: set[str]) -> dict[str, Row]:
+        """The first row with each of these hashes."""
+        found = statements.FIRST_WITH.run(self.connection, {"hashes": list(hashes)})
+        return {row.sha256: row for row in self._rows(found) if row.sha256 is not None}
 
     def at(self, paths: set[bytes]) -> dict[bytes, Row]:
         """The rows that claim these paths."""
         texts = [self.ledger.text(path) for path in paths]
-        rows: dict[bytes, Row] = {}
-        for start in range(0, len(texts), _VARIABLES):
-            some = {"root_id": self.ledger.root_id, "paths": texts[start : start + _VARIABLES]}
-            for found in self.connection.execute(statements.AT, some):
-                row = self.ledger.row(found)
-                rows[row.path] = row
-        return rows
+        wanted = {"root_id": self.ledger.root_id, "paths": texts}
+        return {row.path: row for row in self._rows(statements.AT.run(self.connection, wanted))}
+
+    def _rows(self, found: CursorResult[Any]) -> Iterator[Row]:
+        ids = list(found.scalars())
+        for start in range(0, len(ids), _VARIABLES):
+            some = {"ids": ids[start : start + _VARIABLES]}
+            yield from map(self.ledger.row, self.connection.execute(statements.ROWS, some))
 
     def under_way(self, drops: Sequence[Drop]) -> set[bytes]:
         """The paths of those very drops that were recorded before, and could not be moved yet."""
         by_text = {self.ledger.text(drop.path): drop for drop in drops}
-        texts = list(by_text)
+        wanted = {"root_id": self.ledger.root_id, "paths": list(by_text)}
         found: set[bytes] = set()
-        for start in range(0, len(texts), _VARIABLES):
-            some = {"root_id": self.ledger.root_id, "paths": texts[start : start + _VARIABLES]}
-            for path, *state in self.connection.execute(statements.UNDER_WAY, some):
-                drop = by_text[path]
-                if state == [drop.identity.size_bytes, drop.identity.modified_ns]:
-                    found.add(drop.path)
+        for row in statements.UNDER_WAY.run(self.connection, wanted):
+            drop = by_text[row.source_path]
+            seen = (drop.identity.size_bytes, drop.identity.modified_ns)
+            if seen == (row.size_bytes, row.modified_ns):
+                found.add(drop.path)
         return found
 
     def is_on_its_way(self, path: bytes) -> bool:
@@ -215,10 +217,6 @@ class Pen:
     def update(self, file_id: int, **values: Any) -> None:
         """Change a row of `files`."""
         self.connection.execute(sa.update(files).where(files.c.id == file_id).values(**values))
-
-    def send(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Say where new rows are to go: `row` is the id, the rest are columns of `files`."""
-        self.connection.execute(statements.SEND, list(rows))
 
     def row(self, file_id: int) -> Row:
         """The row of a file that has one."""
@@ -276,11 +274,14 @@ class Pen:
                 .values(state="missing", source_path=None)
             )
 
-    def _mark(self, statement: sa.Update, entries: Sequence[Entry], **values: Any) -> int:
+    def _mark(self, statement: statements.Prepared, entries: Sequence[Entry], **values: Any) -> int:
         if not entries:
             return 0
-        as_read = [(entry.id, self.ledger.text(entry.target)) for entry in entries]
-        return self.connection.execute(statement, {"as_read": as_read, **values}).rowcount
+        rows = [
+            {"row": entry.id, "as_read": self.ledger.text(entry.target), **values}
+            for entry in entries
+        ]
+        return statement.run(self.connection, *rows).rowcount
 
     def _insert(self, table: sa.Table, **values: Any) -> int:
         statement = sa.insert(table).values(**values).returning(table.c.id)

@@ -26,6 +26,7 @@ _STORAGE = {
     errno.EROFS: "read_only",
     errno.EDQUOT: "quota_full",
 }
+_PAGE = 256  # recorded rows at a time
 _ATTEMPTS = 5  # to find a free name, or a file that nobody writes to
 
 
@@ -72,10 +73,11 @@ def file_pending(
     ended = Ended()
     after = 0
     goes_on = True
-    while goes_on and (entries := ledger.pending(after)):
+    while goes_on and (entries := ledger.pending(after, _PAGE)):
         after = entries[-1].id
         with Handles(folders) as handles:
             goes_on = _Round(ledger, handles, layout, manner).file(entries, ended)
+        goes_on = goes_on and len(entries) == _PAGE
     return ended
 
 

@@ -26,45 +26,37 @@ def record(
         news = tuple(judged for judged in batch.judged if judged.opened.drop.path not in known)
         if not news:
             return []
-        batch = replace(batch, judged=news)
-        model_id = pen.model_id(batch.model)
+        ids = pen.new_ids(len(news))
+        judged, originals = _with_duplicates(pen, handles, news, ids, settings)
         recorded_at = now()
-        ids = pen.insert_files(
-            [_file_row(ledger, judged, model_id, recorded_at) for judged in batch.judged]
-        )
-        judged, originals = _with_duplicates(pen, handles, batch.judged, ids, settings)
-        batch_id = pen.batch(batch, model_id)
-        pen.insert_results(
-            [
-                result_row(file_id, each, batch.model, model_id, batch_id)
-                for file_id, each in zip(ids, judged, strict=True)
-            ]
-        )
         wanted = [
             destination.target(
                 folders, each.decision.outcome, each.opened.drop.path, settings.layout, recorded_at
             )
             for each in judged
         ]
-        targets = choose(pen, handles, ids, wanted)
-        pen.send(
+        entries = [
+            _entry(file_id, each, path)
+            for file_id, each, path in zip(
+                ids, judged, choose(pen, handles, ids, wanted), strict=True
+            )
+        ]
+        model_id = pen.model_id(batch.model)
+        batch_id = pen.batch(replace(batch, judged=news), model_id)
+        pen.insert_files(
             [
-                {
-                    "row": file_id,
-                    "path": ledger.text(path),
-                    "outcome": each.decision.outcome,
-                    "reason": each.decision.reason,
-                    "duplicate_of": original,
-                }
-                for file_id, each, path, original in zip(
-                    ids, judged, targets, originals, strict=True
-                )
+                {**_file_row(ledger, entry, each, recorded_at),
+                 "model_id": model_id, "duplicate_of": original}
+                for entry, each, original in zip(entries, judged, originals, strict=True)
+            ]
+        )  # fmt: skip
+        pen.insert_results(
+            [
+                result_row(file_id, each, batch.model, model_id, batch_id)
+                for file_id, each in zip(ids, judged, strict=True)
             ]
         )
-    return [
-        (_entry(file_id, each, path), each)
-        for file_id, each, path in zip(ids, judged, targets, strict=True)
-    ]
+    return list(zip(entries, judged, strict=True))
 
 
 def choose(pen: Pen, handles: Handles, ids: Sequence[int], wanted: Sequence[bytes]) -> list[bytes]:
@@ -111,47 +103,46 @@ def _with_duplicates(
 
     Returns the decisions that stand, and for each the id of its original or None.
     """
-    # Their own rows have been inserted: only what two rows have is a copy.
     hashes = {each.decoded.sha256 for each in judged if each.decoded.sha256}
-    firsts = pen.first_with(hashes, least=2)
+    firsts = {
+        sha256: (row.id, row.source or row.path) for sha256, row in pen.first_with(hashes).items()
+    }
     decided: list[Judged] = []
     originals: list[int | None] = []
     for file_id, each in zip(ids, judged, strict=True):
-        first = firsts.get(each.decoded.sha256 or "")
-        is_copy = first is not None and first.id != file_id
-        originals.append(first.id if first is not None and is_copy else None)
-        if (
-            settings.duplicates == "reject"
-            and first is not None
-            and is_copy
-            and handles.is_file(first.source or first.path)
-        ):
-            each = replace(each, decision=Decision("rejected", "duplicate"))
+        original = None
+        if each.decoded.sha256:
+            itself = (file_id, each.opened.drop.path)
+            first_id, path = firsts.setdefault(each.decoded.sha256, itself)
+            original = first_id if first_id != file_id else None
+            if original and settings.duplicates == "reject" and handles.is_file(path):
+                each = replace(each, decision=Decision("rejected", "duplicate"))
+        originals.append(original)
         decided.append(each)
     return decided, originals
 
 
 def _file_row(
-    ledger: Ledger, judged: Judged, model_id: int, recorded_at: datetime
+    ledger: Ledger, entry: Entry, judged: Judged, recorded_at: datetime
 ) -> dict[str, Any]:
-    """A new row: as yet the file's path is where it lies."""
-    drop = judged.opened.drop
-    path = ledger.text(drop.path)
+    """A new row, but for what it refers to."""
+    source = ledger.text(entry.source)
     return {
+        "id": entry.id,
         "root_id": ledger.root_id,
-        "sha256": judged.decoded.sha256,
-        "size_bytes": drop.identity.size_bytes,
-        "modified_ns": drop.identity.modified_ns,
-        "name": names.to_text(drop.path.rpartition(b"/")[2]),
-        "original_path": path,
-        "path": path,
-        "source_path": path,
+        "sha256": entry.sha256,
+        "size_bytes": entry.size_bytes,
+        "modified_ns": entry.modified_ns,
+        "name": names.to_text(entry.source.rpartition(b"/")[2]),
+        "original_path": source,
+        "path": ledger.text(entry.target),
+        "source_path": source,
         "state": "recorded",
         "outcome": judged.decision.outcome,
         "reason": judged.decision.reason,
-        "model_id": model_id,
-        "received_at": drop.received_at.replace(tzinfo=None),
+        "received_at": judged.opened.drop.received_at.replace(tzinfo=None),
         "recorded_at": recorded_at,
+        "filed_at": None,
     }
 
 

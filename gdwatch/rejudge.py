@@ -177,9 +177,11 @@ class Rejudging:
         moment = now()
         outcome = self._folders.outcome_of(drop.path)
         reason = judged.decision.reason if sha256 is None else None
-        (file_id,) = pen.insert_files(
+        (file_id,) = pen.new_ids(1)
+        pen.insert_files(
             [
                 {
+                    "id": file_id,
                     "root_id": self._ledger.root_id,
                     "sha256": sha256,
                     "size_bytes": drop.identity.size_bytes,
@@ -187,6 +189,7 @@ class Rejudging:
                     "name": names.to_text(drop.path.rpartition(b"/")[2]),
                     "original_path": text,
                     "path": text,
+                    "source_path": None,
                     "state": "filed",
                     "outcome": outcome,
                     "reason": reason,

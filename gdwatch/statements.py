@@ -4,69 +4,183 @@ To build one anew, and to find what it was compiled to, takes longer than the da
 """
 
 import functools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import Column, Connection, CursorResult, Dialect
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.types import TypeEngine
 
-from gdwatch.tables import files, models, results
-
-_root = files.c.root_id == sa.bindparam("root_id")
-_as_read = sa.tuple_(files.c.id, files.c.path).in_(sa.bindparam("as_read", expanding=True))
-
-PENDING = (
-    sa.select(
-        files.c.id,
-        files.c.source_path,
-        files.c.path,
-        files.c.sha256,
-        files.c.size_bytes,
-        files.c.modified_ns,
-    )
-    .where(_root, files.c.state == "recorded", files.c.id > sa.bindparam("after"))
-    .order_by(files.c.id)
-    .limit(sa.bindparam("most"))
-)
-MODEL_ID = sa.select(models.c.id).where(models.c.sha256 == sa.bindparam("model"))
-INSERT_FILES = sa.insert(files).returning(files.c.id, sort_by_parameter_order=True)
-FIRST_WITH = sa.select(files).where(
-    files.c.id.in_(
-        sa.select(sa.func.min(files.c.id))
-        .where(files.c.sha256.in_(sa.bindparam("hashes", expanding=True)))
-        .group_by(files.c.sha256)
-        .having(sa.func.count() >= sa.bindparam("least"))
-    )
-)
-AT = sa.select(files).where(
-    _root,
-    files.c.path.in_(sa.bindparam("paths", expanding=True)),
-    files.c.state != "missing",
-)
-UNDER_WAY = sa.select(files.c.source_path, files.c.size_bytes, files.c.modified_ns).where(
-    _root,
-    files.c.state == "recorded",
-    files.c.source_path.in_(sa.bindparam("paths", expanding=True)),
-)
-SEND = sa.update(files).where(files.c.id == sa.bindparam("row"))
-FILED = (
-    sa.update(files)
-    .where(_as_read, files.c.state == "recorded")
-    .values(state="filed", source_path=None, filed_at=sa.bindparam("at"))
-)
-GONE = (
-    sa.update(files)
-    .where(_as_read, files.c.state == "recorded")
-    .values(state="missing", source_path=None)
-)
+from gdwatch.tables import batches, files, models, results
 
 
-@functools.cache
-def insert_results(dialect: str) -> sa.Insert:
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """constants: parameters with a value of their own. converters: for what the driver must not
+    get as it is. order: of the parameters, where they go by their place.
+    """
+
+    text: str
+    constants: Mapping[str, Any]
+    converters: Mapping[str, Callable[[Any], Any]]
+    order: Callable[[Mapping[str, Any]], tuple[Any, ...]] | None
+
+    def parameters(self, row: Mapping[str, Any]) -> Any:
+        """What the driver gets for a row."""
+        given = {**self.constants, **row}
+        for name, convert in self.converters.items():
+            if given[name] is not None:
+                given[name] = convert(given[name])
+        return given if self.order is None else self.order(given)
+
+
+class Prepared:
+    """A statement that is compiled once for each kind of database, and from then on only executed.
+
+    SQLAlchemy looks at each value of each row anew, which takes longer than the database does. What
+    a statement finds comes as the driver gives it: numbers and text, not times.
+
+    make: the statement for a dialect. columns: of the table that it inserts into.
+    """
+
+    def __init__(
+        self, make: Callable[[str], sa.Executable], columns: Iterable[Column[Any]] = ()
+    ) -> None:
+        self._make = make
+        self._columns = [column.name for column in columns]
+        self._compiled: dict[str, _Compiled] = {}
+
+    def run(self, connection: Connection, *rows: Mapping[str, Any]) -> CursorResult[Any]:
+        """Execute it for each of these rows, which name its parameters; at least one."""
+        compiled = self._for(connection.dialect)
+        return connection.exec_driver_sql(compiled.text, [compiled.parameters(row) for row in rows])
+
+    def _for(self, dialect: Dialect) -> _Compiled:
+        if dialect.name not in self._compiled:
+            self._compiled[dialect.name] = self._compile(dialect)
+        return self._compiled[dialect.name]
+
+    def _compile(self, dialect: Dialect) -> _Compiled:
+        found: Any = self._make(dialect.name).compile(  # type: ignore[attr-defined]
+            dialect=dialect, column_keys=self._columns or None
+        )
+        converters = {name: _converter(bind.type, dialect) for name, bind in found.binds.items()}
+        return _Compiled(
+            found.string,
+            {name: bind.value for name, bind in found.binds.items() if not bind.required},
+            {name: convert for name, convert in converters.items() if convert is not None},
+            _tuple_of(found.positiontup) if found.positional else None,
+        )
+
+
+def _converter(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
+    convert = kind.dialect_impl(dialect).bind_processor(dialect)
+    if convert is None or not isinstance(kind, sa.DateTime):
+        return convert
+    return functools.lru_cache(maxsize=8)(convert)  # the rows of a batch have their times in common
+
+
+def _tuple_of(names: list[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    if len(names) == 1:
+        return lambda row: (row[names[0]],)
+    return itemgetter(*names)
+
+
+def _among(column: Column[str], name: str, dialect: str) -> sa.ColumnElement[bool]:
+    """Whether a column has one of the values in a list: one parameter, however many there are."""
+    if dialect == "sqlite":
+        listed = sa.func.json_each(sa.bindparam(name, type_=sa.JSON)).table_valued("value")
+        return column.in_(sa.select(listed.c.value))
+    return column == sa.any_(sa.bindparam(name, type_=postgresql.ARRAY(sa.Text)))
+
+
+def _insert_results(dialect: str) -> sa.Executable:
     """One of the same file and model is replaced, which each database has its own words for."""
-    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    statement = insert(results)
+    statement = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(results)
     replaced = {
         column.name: column
         for column in statement.excluded
         if column.name not in ("id", "file_id", "model_id")
     }
-    return statement.on_conflict_do_update(index_elements=["file_id", "model_id"], set_=replaced)
+    return statement.on_conflict_do_update(
+        index_elements=["file_id", "model_id"], set_=replaced
+    ).inline()
+
+
+def _new_ids(dialect: str) -> sa.Executable:
+    """SQLite has one writer at a time, whose ids follow the last one; a server hands them out."""
+    if dialect == "sqlite":
+        last = "(SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'files')"
+        counted = f"SELECT {last} + 1 UNION ALL SELECT id + 1 FROM new WHERE id < {last} + :count"
+        return sa.text(f"WITH RECURSIVE new (id) AS ({counted}) SELECT id FROM new")
+    given = "nextval(pg_get_serial_sequence('files', 'id'))"
+    return sa.text(f"SELECT {given} FROM generate_series(1, :count)")
+
+
+# In the text, not as parameters: with those SQLite would plan anew for every row that is marked,
+# since its partial indexes stand and fall with them.
+_recorded = files.c.state == sa.literal_column("'recorded'")
+_not_missing = files.c.state != sa.literal_column("'missing'")
+_root = files.c.root_id == sa.bindparam("root_id")
+_as_read = sa.and_(
+    files.c.id == sa.bindparam("row"),
+    files.c.path == sa.bindparam("as_read"),
+    _recorded,
+)
+
+PENDING = Prepared(
+    lambda _: (
+        sa.select(
+            files.c.id,
+            files.c.source_path,
+            files.c.path,
+            files.c.sha256,
+            files.c.size_bytes,
+            files.c.modified_ns,
+        )
+        .where(_root, _recorded, files.c.id > sa.bindparam("after"))
+        .order_by(files.c.id)
+        .limit(sa.bindparam("most"))
+    )
+)
+MODEL_ID = Prepared(
+    lambda _: sa.select(models.c.id).where(models.c.sha256 == sa.bindparam("model"))
+)
+INSERT_BATCH = Prepared(
+    lambda _: sa.insert(batches).returning(batches.c.id),
+    [column for column in batches.c if column.name != "id"],
+)
+NEW_IDS = Prepared(_new_ids)
+INSERT_FILES = Prepared(lambda _: sa.insert(files).inline(), files.c)
+INSERT_RESULTS = Prepared(_insert_results, [column for column in results.c if column.name != "id"])
+FIRST_WITH = Prepared(
+    lambda dialect: (
+        sa.select(sa.func.min(files.c.id))
+        .where(_among(files.c.sha256, "hashes", dialect))
+        .group_by(files.c.sha256)
+    )
+)
+AT = Prepared(
+    lambda dialect: sa.select(files.c.id).where(
+        _root, _among(files.c.path, "paths", dialect), _not_missing
+    )
+)
+ROWS = sa.select(files).where(files.c.id.in_(sa.bindparam("ids", expanding=True)))
+UNDER_WAY = Prepared(
+    lambda dialect: sa.select(files.c.source_path, files.c.size_bytes, files.c.modified_ns).where(
+        _root, _recorded, _among(files.c.source_path, "paths", dialect)
+    )
+)
+FILED = Prepared(
+    lambda _: (
+        sa.update(files)
+        .where(_as_read)
+        .values(state="filed", source_path=None, filed_at=sa.bindparam("at"))
+    )
+)
+GONE = Prepared(
+    lambda _: sa.update(files).where(_as_read).values(state="missing", source_path=None)
+)

@@ -41,7 +41,7 @@ POINTS = {
     "C5.choose": "gdwatch.record:choose",
     "C6.record": "gdwatch.service:record",
     "C6.insert": "gdwatch.ledger:Pen.insert_files",
-    "C6.send": "gdwatch.ledger:Pen.send",
+    "C6.results": "gdwatch.ledger:Pen.insert_results",
     "C6.commit": "sqlalchemy.engine.default:DefaultDialect.do_commit",
     "C7.move": "gdwatch.filing:move",
     "C7.rename": "gdwatch.filing:_rename",

@@ -64,7 +64,7 @@ def _moves_within(pen: ledger.Pen, rows: list[dict[str, Any]]) -> None:
     })  # fmt: skip
     with folders.Handles(found) as handles:
         for row in rows:
-            source = handles.parent(pen.row(row["row"]).original)
+            source = handles.parent(pen.row(row["id"]).original)
             target = names.absolute(row["path"], pen.ledger.root)
             filing._rename(source, handles.parent(target, make=True))
 
@@ -72,27 +72,27 @@ def _moves_within(pen: ledger.Pen, rows: list[dict[str, Any]]) -> None:
 @mistake("T1")
 def move_before_record() -> None:
     def wrapped(original: Any) -> Any:
-        def send(pen: ledger.Pen, rows: list[dict[str, Any]]) -> None:
+        def insert_files(pen: ledger.Pen, rows: list[dict[str, Any]]) -> None:
             original(pen, rows)
             _moves_within(pen, rows)
 
-        return send
+        return insert_files
 
-    replace("gdwatch.ledger:Pen.send", wrapped)
+    replace("gdwatch.ledger:Pen.insert_files", wrapped)
 
 
 @mistake("T1")
 def one_commit_after_the_move() -> None:
     def wrapped(original: Any) -> Any:
-        def send(pen: ledger.Pen, rows: list[dict[str, Any]]) -> None:
+        def insert_files(pen: ledger.Pen, rows: list[dict[str, Any]]) -> None:
             original(pen, rows)
             _moves_within(pen, rows)
             for row in rows:
-                pen.update(row["row"], state="filed", source_path=None, filed_at=ledger.now())
+                pen.update(row["id"], state="filed", source_path=None, filed_at=ledger.now())
 
-        return send
+        return insert_files
 
-    replace("gdwatch.ledger:Pen.send", wrapped)
+    replace("gdwatch.ledger:Pen.insert_files", wrapped)
 
 
 @mistake("T4")

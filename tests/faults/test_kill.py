@@ -19,7 +19,7 @@ _BATCHES = (1, 3, 16)
 _ONLY_ONCE = ("C0.root", "C0.schema", "C0.ledger", "C0.recover")
 _PER_FILE = ("C1.list", "C3.open", "C4.give", "C4.decoded", "C5.decide", "C7.move", "C7.rename")
 _PER_BATCH = (
-    "C4.sync", "C5.judge", "C5.choose", "C6.record", "C6.insert", "C6.send", "C6.commit",
+    "C4.sync", "C5.judge", "C5.choose", "C6.record", "C6.insert", "C6.results", "C6.commit",
     "C8.sync", "C8.fsync", "C9.mark", "C9.filed",
 )  # fmt: skip
 _OF_A_LINK = ("C7.link", "X4.link", "X3.fsync", "X6.unlink")

@@ -67,7 +67,7 @@ def traced_copy(case: Case) -> None:
 
 def killed_before_commit(case: Case) -> None:
     case.drop_mixture(6)
-    case.run("run", "--once", faults=[Fault("C6.send", "after")], allowed=(-9,))
+    case.run("run", "--once", faults=[Fault("C6.results", "after")], allowed=(-9,))
     case.look_after_fault()
     case.finish()
 

@@ -43,6 +43,27 @@ def test_a_path_outside_is_refused(folders: Folders, path: bytes) -> None:
         folders.split(folders.root + path if path.startswith(b"/inbox") else path)
 
 
+def test_a_folder_that_is_open_already_gives_no_way_out_of_it(folders: Folders, root: Path) -> None:
+    with Handles(folders) as handles:
+        inside = os.fsencode(root / "inbox")
+        assert handles.parent(inside + b"/a.jpg")[1] == b"a.jpg"
+        for step in (b"", b".", b".."):
+            with pytest.raises(ValueError, match="below none"):
+                handles.parent(inside + b"/" + step)
+
+
+def test_a_folder_that_is_open_already_is_still_asked_whether_it_can_be_written(
+    folders: Folders, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = os.fsencode(root / "male" / "a.jpg")
+    with Handles(folders) as handles:
+        handles.parent(path)
+        handles.parent(path, make=True)
+        monkeypatch.setattr(folders_.os, "access", lambda *_, **__: False)
+        with pytest.raises(Trouble, match="cannot be written"):
+            handles.parent(path, make=True)
+
+
 def test_a_folder_below_a_link_is_not_opened(folders: Folders, root: Path, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "a.jpg").write_bytes(b"")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gdwatch import inbox as inbox_module
 from gdwatch.errors import Trouble
+from gdwatch.folders import Handles
 from gdwatch.inbox import Inbox, Look, settled
 from gdwatch.values import Identity
 from tests import build
@@ -142,6 +143,52 @@ def test_a_file_behind_an_empty_one_is_ready_in_time(root: Path) -> None:
     inbox.ready(100, 1.0)
     assert inbox.next_look_s(1.0) <= SETTLE_S + 1e-6
     assert ready(inbox, 1.05) == ["b.jpg"]
+
+
+def test_a_pile_of_empty_files_is_looked_at_once_a_second_and_not_in_every_turn(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(20):
+        build.put(root, f"{number}.jpg", b"")
+    inbox = build.inbox_of(root)
+    looks = []
+    lstat = Handles.lstat
+
+    def counted(handles: Handles, path: bytes) -> os.stat_result | None:
+        looks.append(path)
+        return lstat(handles, path)
+
+    monkeypatch.setattr(Handles, "lstat", counted)
+    for turn in range(300):
+        inbox.ready(100, turn / 100)
+    assert len(looks) == 2 * 20
+
+
+def test_an_empty_file_that_gets_its_bytes_settles_from_the_next_listing_on(root: Path) -> None:
+    path = build.put(root, "a.jpg", b"")
+    inbox = build.inbox_of(root)
+    inbox.ready(100, 0.0)
+    path.write_bytes(b"1")
+    inbox.rescan()
+    assert ready(inbox, 0.1, 0.12) == []
+    assert ready(inbox, 0.16) == ["a.jpg"]
+
+
+def test_a_turn_with_nothing_to_do_does_not_open_the_inbox(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox = build.inbox_of(root)
+    opened = []
+    base = Handles.base
+    monkeypatch.setattr(Handles, "base", lambda *given: opened.append(given) or base(*given))
+    inbox.ready(100, 0.0)
+    opened.clear()
+    for turn in range(1, 100):
+        inbox.ready(100, turn / 100)
+    assert not opened
+    (root / "inbox").rmdir()
+    with pytest.raises(Trouble, match="inbox"):
+        inbox.ready(100, 1.0)
 
 
 def test_it_is_known_how_long_nothing_can_become_ready(root: Path) -> None:

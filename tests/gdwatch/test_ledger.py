@@ -8,9 +8,9 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from gdwatch import database, ledger, schema
+from gdwatch import database, ledger, schema, statements
 from gdwatch.errors import ActionNeeded, Trouble
-from gdwatch.tables import metadata
+from gdwatch.tables import files, metadata, results
 from tests import build
 from tests.gdwatch.conftest import World
 
@@ -392,6 +392,27 @@ def test_a_file_has_the_same_row_from_every_side(world: World) -> None:
         assert pen.at({entry.target}) == {entry.target: row}
         assert pen.first_with({row.sha256 or ""}) == {row.sha256: row}
     assert row.source == row.original == os.fsencode(world.root) + b"/inbox/odd \xff\n.jpg"
+
+
+def test_an_id_is_taken_before_its_row_and_never_given_twice(world: World) -> None:
+    entry = world.record_file("a.jpg")
+    with world.ledger.writing() as pen:
+        assert pen.new_ids(3) == [entry.id + 1, entry.id + 2, entry.id + 3]
+        pen.connection.execute(sa.delete(results))
+        pen.connection.execute(sa.delete(files))
+    with world.ledger.writing() as pen:
+        assert pen.new_ids(1) == [entry.id + 1]
+
+
+def test_what_is_recorded_is_found_without_a_look_at_what_is_filed(world: World) -> None:
+    with world.ledger.reading() as connection:
+        for statement in (statements.PENDING, statements.UNDER_WAY):
+            compiled = statement._for(connection.dialect)
+            wanted = {"root_id": 1, "after": 0, "most": 1, "paths": ["inbox/a.jpg"]}
+            plan = connection.exec_driver_sql(
+                f"EXPLAIN QUERY PLAN {compiled.text}", compiled.parameters(wanted)
+            )
+            assert "USING INDEX files_recorded" in str(plan.all())
 
 
 def test_judged_again_by_the_same_model_the_result_is_replaced(world: World) -> None:
