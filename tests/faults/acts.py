@@ -5,6 +5,7 @@ Kept free of all that is heavy: a run that imports torch here would only be late
 
 import logging
 import os
+import select
 import sqlite3
 import subprocess
 import time
@@ -139,6 +140,21 @@ def end_first_emitter() -> None:
         return queue_events
 
     replace("watchdog.observers.inotify:InotifyEmitter.queue_events", wrapped)
+
+
+def jump(clock: str, by: str) -> None:
+    """Set the clock, which says another time from now on."""
+    Path(clock).write_text(by)
+
+
+def sleep_by_select() -> None:
+    """Sleep as libfaketime lets it: it takes time.sleep's monotonic moment for the wall clock's."""
+    time.sleep = lambda seconds: select.select([], [], [], seconds)
+
+
+def be_next(migrations: str) -> None:
+    """Be the next version, which knows these migrations."""
+    replace("gdwatch.schema:MIGRATIONS", lambda _: Path(migrations))
 
 
 def spoil_writes() -> None:

@@ -97,6 +97,7 @@ def function(name: str) -> Callable[..., Any]:
     """The function that `module:function` names."""
     module, _, path = name.partition(":")
     found: Callable[..., Any] = getattr(importlib.import_module(module), path)
+    assert "torch" not in sys.modules, f"{module} imports torch, which takes seconds in every run"
     return found
 
 

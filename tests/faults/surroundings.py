@@ -1,13 +1,11 @@
 """What the scenarios do to the surroundings of a run, and how they see that it waits and heals."""
 
 import contextlib
-import ctypes
 import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,8 @@ import pytest
 
 from tests.build import wait_until
 from tests.faults.case import Case
-from tests.faults.launch import REPOSITORY, Run, call
+from tests.faults.launch import Run, call
+from tests.faults.other_user import closed
 
 NOBODY = 65534
 
@@ -148,9 +147,9 @@ def another_user(case: Case) -> Mapping[str, Any]:
         for folder in path.parents:
             if folder.stat().st_mode & 0o777 == 0o700:  # as pytest makes its own
                 folder.chmod(0o755)
-    if _closed():
+    if closed():
         skip_unless_allowed("unshare", "--mount", "true")
-    return call("tests.faults.surroundings:become", uid=NOBODY, aside=str(case.folder / "aside"))
+    return call("tests.faults.other_user:become", uid=NOBODY, aside=str(case.folder / "aside"))
 
 
 def give_to_nobody(case: Case) -> Mapping[str, Any]:
@@ -159,49 +158,6 @@ def give_to_nobody(case: Case) -> Mapping[str, Any]:
     for path in (case.folder, case.root, *case.root.rglob("*")):
         os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
     return become_nobody
-
-
-def become(uid: int, aside: str) -> None:
-    """In a run's process, before its command: be this user alone."""
-    if _closed():
-        _open_the_way(Path(aside))
-    for log in (1, 2):
-        os.fchown(log, uid, uid)
-    os.setgroups([])
-    os.setgid(uid)
-    os.setuid(uid)
-
-
-def _closed() -> dict[Path, Path]:
-    """What a run needs of this machine and other users cannot reach: by what lets nobody in."""
-    closed = {}
-    for needed in (Path(sys.base_prefix), REPOSITORY):
-        for folder in reversed((needed, *needed.parents)):
-            if not folder.stat().st_mode & 0o001:
-                closed[needed] = folder
-                break
-    return closed
-
-
-def _open_the_way(aside: Path) -> None:
-    """Show this process and its children an open folder in the place of a closed one."""
-    new_mounts = 0x20000  # CLONE_NEWNS
-    if ctypes.CDLL(None, use_errno=True).unshare(new_mounts) != 0:
-        raise OSError(ctypes.get_errno(), "unshare")
-    _run("mount", "--make-rprivate", "/")
-    closed = _closed()
-    for number, needed in enumerate(closed):
-        (aside / f"needed-{number}").mkdir(exist_ok=True)
-        _run("mount", "--bind", needed, aside / f"needed-{number}")
-    for folder in set(closed.values()):
-        _run("mount", "-t", "tmpfs", "-o", "mode=755", "gdwatch-test", folder)
-    for number, needed in enumerate(closed):
-        needed.mkdir(parents=True, exist_ok=True)
-        _run("mount", "--bind", aside / f"needed-{number}", needed)
-
-
-def _run(*words: str | Path) -> None:
-    subprocess.run(words, check=True)
 
 
 # ------------------------------------------------------------------------- other programs

@@ -3,7 +3,6 @@
 import glob
 import mmap
 import os
-import select
 import signal
 import time
 from collections.abc import Callable
@@ -35,16 +34,6 @@ def faked_clock(case: Case) -> dict[str, str]:
     }  # fmt: skip
 
 
-def jump(clock: str, by: str) -> None:
-    """In a run: the clock says another time from now on."""
-    Path(clock).write_text(by)
-
-
-def sleep_by_select() -> None:
-    """In a run: libfaketime takes the monotonic moment of time.sleep for one of the wall clock."""
-    time.sleep = lambda seconds: select.select([], [], [], seconds)
-
-
 def years_between(one: str, other: str) -> float:
     return abs((datetime.fromisoformat(other) - datetime.fromisoformat(one)).days) / 365
 
@@ -53,7 +42,7 @@ def years_between(one: str, other: str) -> float:
 def test_a_clock_that_jumps_while_a_file_settles_changes_nothing(rounds: list[Case]) -> None:
     for case in rounds:
         by = case.pick(["+365d", "-365d"])
-        jumps = call(f"{__name__}:jump", clock=str(case.folder / "clock"), by=by)
+        jumps = call("tests.faults.acts:jump", clock=str(case.folder / "clock"), by=by)
         case.settings["settle_ms"] = 300
         case.drop_mixture(4)
         case.run("run", "--once", fresh=True, environment=faked_clock(case),
@@ -67,9 +56,9 @@ def test_a_clock_that_jumps_while_a_file_settles_changes_nothing(rounds: list[Ca
 def test_a_clock_that_jumps_during_a_pause_changes_nothing(rounds: list[Case]) -> None:
     for case in rounds:
         by = case.pick(["-365d", "+365d"])
-        jumps = call(f"{__name__}:jump", clock=str(case.folder / "clock"), by=by)
+        jumps = call("tests.faults.acts:jump", clock=str(case.folder / "clock"), by=by)
         run = ready(case, fresh=True, environment=faked_clock(case),
-                    before=[call(f"{__name__}:sleep_by_select")],
+                    before=[call("tests.faults.acts:sleep_by_select")],
                     faults=[Fault("gdwatch.standing:Standing._sleep", do=(jumps,))])  # fmt: skip
         case.inbox.rename(case.root / "away")
         pauses(case, run, "inbox_missing")

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from gdwatch import schema
 from tests.faults.case import Case
 from tests.faults.launch import REPOSITORY, Fault, call
 from tests.faults.surroundings import refused
@@ -42,12 +41,7 @@ def next_gdwatch(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
     folder = tmp_path_factory.mktemp("next") / "migrations"
     shutil.copytree(REPOSITORY / "migrations", folder)
     (folder / "versions" / "0002_add_note.py").write_text(NEXT)
-    return call(f"{__name__}:be_next", migrations=str(folder))
-
-
-def be_next(migrations: str) -> None:
-    """In a run's process, before its command: know these migrations."""
-    schema.MIGRATIONS = Path(migrations)
+    return call("tests.faults.acts:be_next", migrations=str(folder))
 
 
 def book(path: Path) -> dict[str, Any]:
