@@ -11,6 +11,7 @@ A plan is JSON, see `launch.Plan`. The product knows nothing of any of this.
 import ctypes
 import errno
 import functools
+import gc
 import importlib
 import json
 import os
@@ -182,6 +183,9 @@ def serve() -> None:
     """Fork a command for each plan that comes in; say when it began and how it ended."""
     for module in MODULES:
         importlib.import_module(module)
+    # A process that ends looks through all objects for cycles, and so copied every page of these.
+    gc.collect()
+    gc.freeze()
     bell, ring = os.pipe()
     os.set_blocking(ring, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
