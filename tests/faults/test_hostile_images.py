@@ -161,7 +161,7 @@ def test_the_worker_answers_as_decoding_does_and_outlives_the_corpus(
 
 
 PER_ROUND = 100
-IN_LARGE_BATCHES = {"batch_size": 32, "batch_wait_ms": 500}  # a few syncs to disk for many files
+IN_LARGE_BATCHES = {"batch_size": 32, "batch_wait_ms": 100}  # a few syncs to disk for many files
 
 
 @pytest.mark.scenario("T19", quick=2 * PER_ROUND, long=5_000, in_memory=True)
