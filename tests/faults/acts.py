@@ -152,6 +152,11 @@ def sleep_by_select() -> None:
     time.sleep = lambda seconds: select.select([], [], [], seconds)
 
 
+def be_impatient() -> None:
+    """Wait less for a locked ledger before that is trouble."""
+    replace("gdwatch.database:_BUSY_TIMEOUT_S", lambda seconds: seconds / 10)
+
+
 def be_next(migrations: str) -> None:
     """Be the next version, which knows these migrations."""
     replace("gdwatch.schema:MIGRATIONS", lambda _: Path(migrations))

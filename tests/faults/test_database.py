@@ -13,10 +13,11 @@ import pytest
 
 from tests.faults import oracle
 from tests.faults.case import Case
-from tests.faults.launch import Fault
+from tests.faults.launch import Fault, call
 from tests.faults.surroundings import heals, pauses, ready, refused, stop
 
 PAGE = 4096
+IMPATIENT = [call("tests.faults.acts:be_impatient")]
 
 
 def ledger(case: Case) -> Path:
@@ -48,7 +49,7 @@ def test_a_locked_ledger_pauses_and_the_watchdog_is_fed_meanwhile(rounds: list[C
     for case in rounds:
         with systemd(case) as channel:
             heard = {"NOTIFY_SOCKET": str(case.folder / "notify"), "WATCHDOG_USEC": "120000000"}
-            run = ready(case, environment=heard)
+            run = ready(case, environment=heard, before=IMPATIENT)
             with locked(case):
                 case.drop_mixture(20)
                 told = pauses(case, run, "database_busy")
@@ -69,7 +70,7 @@ def test_a_ledger_that_is_locked_at_the_start_is_waited_for(case: Case) -> None:
     case.run("run", "--once")
     case.drop_mixture(8)
     with locked(case, "EXCLUSIVE"):
-        run = case.start("run")
+        run = case.start("run", before=IMPATIENT)
         pauses(case, run, "database_busy")
     heals(case, run)
     case.judge()
@@ -79,7 +80,7 @@ def test_a_signal_ends_the_wait_for_a_locked_ledger(case: Case) -> None:
     case.run("run", "--once")
     case.drop("a.png")
     with locked(case):
-        run = case.start("run")
+        run = case.start("run", before=IMPATIENT)
         pauses(case, run, "database_busy")
         stop(run)
     case.finish()
