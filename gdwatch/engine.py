@@ -1,6 +1,5 @@
 """The engine: photographs in slots in, faces and probabilities out. Only it has torch."""
 
-import copy
 import math
 import os
 import time
@@ -17,7 +16,7 @@ from gdwatch import children, crop, judging, model, model_file
 from gdwatch.crop import Pixels
 from gdwatch.errors import ActionNeeded
 from gdwatch.layout import Layout
-from gdwatch.locator import Found, find, thumbnail
+from gdwatch.locator import Found, find, thumbnails
 from gdwatch.model import Model
 from gdwatch.prominence import MOST_FACES, prominence
 from gdwatch.slots import Slots
@@ -112,7 +111,7 @@ class Engine:
         self.exact = _on(device, model.classifier)
         self.classifier = self.exact
         if self.precision is not torch.float32:
-            self.classifier = _on(device, copy.deepcopy(self.exact).to(self.precision))
+            self.classifier = _on(device, self.exact.in_precision(self.precision))
         self.locator = _on(device, model.locator) if model.locator is not None and locate else None
         if self.locator is not None and self.precision is torch.bfloat16:
             self.locator = self.locator.to(self.precision)
@@ -201,18 +200,16 @@ class Engine:
         splits = 0
         for start in range(0, len(photos), size):
             part = photos[start : start + size]
-            batch = torch.zeros((size, self.thumbnail, self.thumbnail, 3), dtype=torch.uint8)
-            for place, photo in zip(batch, part, strict=False):
-                place.copy_(thumbnail(photo, self.thumbnail))
+            batch = thumbnails(part, self.thumbnail, size)
             answer, more = in_halves(self._answer, batch)
             found += find(answer[: len(part)], self.locator.threshold)
             splits += more
         return found, splits
 
     @torch.inference_mode()
-    def _answer(self, thumbnails: Tensor) -> Tensor:
+    def _answer(self, shown: Tensor) -> Tensor:
         assert self.locator is not None
-        answer: Tensor = self.locator(self._moved(thumbnails)).float().cpu()
+        answer: Tensor = self.locator(self._moved(shown)).float().cpu()
         return answer
 
     def _probabilities(self, batch: Tensor) -> Tensor:

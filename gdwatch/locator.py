@@ -111,22 +111,24 @@ class Locator(nn.Module):
         return answer
 
 
-def thumbnail(photo: Pixels, side: int) -> Tensor:
-    """Show a whole photograph to the locator, in its own shape, in the upper left corner.
+def thumbnails(photos: Sequence[Pixels], side: int, count: int | None = None) -> Tensor:
+    """Show whole photographs to the locator, each in its own shape, in the upper left corner.
 
-    photo: uint8 (H, W, 3), RGB.
+    photos: each uint8 (H, W, 3), RGB.
+    count: how many squares to make, the last of them empty; by default one for each photograph.
 
-    Returns uint8 (side, side, 3), RGB; grey beside the picture.
+    Returns uint8 (count, side, side, 3), RGB; grey beside the pictures.
     """
-    height, width = photo.shape[:2]
-    scale = side / max(height, width)
-    shape = max(1, round(height * scale)), max(1, round(width * scale))
-    square = torch.full((side, side, 3), _BESIDE, dtype=torch.uint8)
-    # In a third of Pillow's time: torch has vector instructions for bytes.
-    pixels = torch.from_numpy(np.require(photo, requirements="W")).permute(2, 0, 1)[None]
-    shown = F.interpolate(pixels, shape, mode="bilinear", antialias=True)
-    square[: shape[0], : shape[1]] = shown[0].permute(1, 2, 0)
-    return square
+    squares = torch.full((count or len(photos), side, side, 3), _BESIDE, dtype=torch.uint8)
+    for square, photo in zip(squares, photos, strict=False):
+        height, width = photo.shape[:2]
+        scale = side / max(height, width)
+        shape = max(1, round(height * scale)), max(1, round(width * scale))
+        # In a third of Pillow's time: torch has vector instructions for bytes.
+        pixels = torch.from_numpy(np.require(photo, requirements="W")).permute(2, 0, 1)[None]
+        shown = F.interpolate(pixels, shape, mode="bilinear", antialias=True)
+        square[: shape[0], : shape[1]] = shown[0].permute(1, 2, 0)
+    return squares
 
 
 def fold(locator: Locator) -> None:

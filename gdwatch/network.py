@@ -3,7 +3,9 @@
 What has just been computed is changed in place: on small networks, new memory costs a tenth.
 """
 
+import copy
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
@@ -16,6 +18,8 @@ class Classifier(nn.Module):
 
     mean, std: of the training pictures, in 0 to 1, RGB.
     """
+
+    precision = torch.float32  # of what it computes in, see `in_precision`
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
@@ -54,7 +58,13 @@ class Classifier(nn.Module):
     def normalised(self, photos: Tensor) -> Tensor:
         """The photographs, about -2 to 2, float (B, 3, H, W), channels last in memory."""
         x = photos.contiguous(memory_format=torch.channels_last).to(self.scale.dtype, copy=True)
-        return x.mul_(self.scale).add_(self.shift)
+        return x.mul_(self.scale).add_(self.shift).to(self.precision)
+
+    def in_precision(self, precision: torch.dtype) -> Self:
+        """A copy that computes in half precision, but for the normalisation."""
+        half = copy.deepcopy(self).to(precision)
+        half.scale, half.shift, half.precision = self.scale, self.shift, precision
+        return half
 
 
 class Residual(nn.Module):

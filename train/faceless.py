@@ -8,7 +8,7 @@ from rich.progress import track
 
 from gdwatch import model, model_file
 from gdwatch.crop import Pixels
-from gdwatch.locator import scores_and_boxes, thumbnail
+from gdwatch.locator import scores_and_boxes, thumbnails
 from train.measures import Floats
 from train.pictures import Prepared
 
@@ -46,4 +46,4 @@ def _stretched(square: Pixels, width: int, height: int, side: int) -> Pixels:
     scale = side / max(width, height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     stretched = Image.fromarray(square).resize(size, Image.Resampling.BILINEAR)
-    return thumbnail(np.array(stretched), side).numpy()
+    return thumbnails([np.array(stretched)], side)[0].numpy()

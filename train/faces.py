@@ -15,7 +15,7 @@ from gdwatch import crop
 from gdwatch.decode import Refused, decode
 from gdwatch.errors import GdwatchError
 from gdwatch.layout import Layout, view
-from gdwatch.locator import Found, Locator, find, thumbnail
+from gdwatch.locator import Found, Locator, find, thumbnails
 from gdwatch.prominence import prominence
 from gdwatch.values import Box
 from train import boxes
@@ -91,9 +91,9 @@ def _seen(
     for start in range(0, len(paths), _BATCH):
         some = paths[start : start + _BATCH]
         looked = [_look(path, places) for path in some]
-        thumbnails = torch.stack([thumbnail(photo, side) for photo, _ in looked])
+        shown = thumbnails([photo for photo, _ in looked], side)
         with torch.inference_mode():
-            answer = locator(thumbnails.to(device).permute(0, 3, 1, 2)).cpu()
+            answer = locator(shown.to(device).permute(0, 3, 1, 2)).cpu()
         for path, (photo, width), faces in zip(some, looked, find(answer, threshold), strict=True):
             yield path, photo, width, _in_photo(faces, max(photo.shape[:2]) / side)
 

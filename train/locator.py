@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from gdwatch import model, model_file
 from gdwatch.errors import GdwatchError, UsageError
-from gdwatch.locator import Locator, find, fold, thumbnail
+from gdwatch.locator import Locator, find, fold, thumbnails
 from gdwatch.model_file import Network
 from gdwatch.prominence import prominence
 from gdwatch.values import Box
@@ -215,9 +215,9 @@ def measure(
     false: dict[float, list[bool]] = {at: [] for at in THRESHOLDS}
     for begin in range(0, len(photographs), _BATCH):
         batch = photographs[begin : begin + _BATCH]
-        thumbnails = torch.stack([thumbnail(np.array(seen.image), side) for _, seen in batch])
+        shown = thumbnails([np.array(seen.image) for _, seen in batch], side)
         with torch.inference_mode():
-            answer = locator(thumbnails.to(device).permute(0, 3, 1, 2)).cpu()
+            answer = locator(shown.to(device).permute(0, 3, 1, 2)).cpu()
         for at in THRESHOLDS:
             for (entry, seen), found in zip(batch, find(answer, at), strict=True):
                 scale = max(seen.image.size) / side

@@ -12,7 +12,7 @@ from gdwatch import model, model_file
 from gdwatch.crop import Pixels
 from gdwatch.engine import Engine
 from gdwatch.layout import layout, view
-from gdwatch.locator import thumbnail
+from gdwatch.locator import thumbnails
 from tests.bench.loop import serve
 
 BATCH = 32
@@ -27,14 +27,14 @@ def main(photographs: Path, name: str, part: int, parts: int) -> None:
     assert engine.locator is not None
     wanted = layout(file.details, "face")
     paths = sorted(photographs.iterdir())[part::parts]
-    thumbnails: list[Tensor] = []
+    shown: list[Tensor] = []
     squares: list[Pixels] = []
     classify = engine.classify
     engine.classify = lambda batch: squares.append(batch) or classify(batch)  # type: ignore
     for start in range(0, len(paths), BATCH):
         photos = [np.array(Image.open(path).convert("RGB")) for path in paths[start:][:BATCH]]
         seen = [view(photo, wanted) for photo in photos]
-        thumbnails.append(torch.stack([thumbnail(photo, engine.thumbnail) for photo in seen]))
+        shown.append(thumbnails(seen, engine.thumbnail))
         engine.judge(seen)
 
     def seen_by(network: torch.nn.Module, batch: Tensor) -> None:
@@ -42,7 +42,7 @@ def main(photographs: Path, name: str, part: int, parts: int) -> None:
 
     def job() -> None:
         with torch.inference_mode():
-            for pictures, faces in zip(thumbnails, squares, strict=True):
+            for pictures, faces in zip(shown, squares, strict=True):
                 for start in range(0, len(pictures), LOCATED):
                     seen_by(engine.locator, pictures[start : start + LOCATED])
                 seen_by(engine.classifier, torch.from_numpy(faces))

@@ -54,13 +54,16 @@ def pool(side: int, data: Path | None) -> Pool:
 
 
 def _from_tar(tar: Path, side: int) -> Iterator[Image.Image]:
-    """The pictures of an archive; again and again, cut a little, where they are few."""
+    """The pictures of an archive in the wanted size; ever again, cut a little, where they are few."""
     with tarfile.open(tar) as members:
         contents = [members.extractfile(member) for member in _files(members, _PICTURES[side])]
         pictures = [Image.open(io.BytesIO(each.read())).convert("RGB") for each in contents if each]
     for cut in range(_PICTURES[side]):
         for picture in pictures:
-            yield picture.crop((cut, cut // 2, picture.width, picture.height))
+            piece = picture.crop((cut, cut // 2, picture.width, picture.height))
+            scale = side / max(piece.size)
+            shape = round(piece.width * scale), round(piece.height * scale)
+            yield piece if shape == piece.size else piece.resize(shape, Image.Resampling.BICUBIC)
 
 
 def _files(members: tarfile.TarFile, count: int) -> Iterator[tarfile.TarInfo]:

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from gdwatch import model, model_file
-from gdwatch.locator import STRIDE, UNIT, Found, Locator, find, fold, scores_and_boxes, thumbnail
+from gdwatch.locator import STRIDE, UNIT, Found, Locator, find, fold, scores_and_boxes, thumbnails
 from gdwatch.values import Box
 from tests import build
 
@@ -95,7 +95,7 @@ def located(photo: Image.Image) -> list[Found]:
     assert loaded.locator is not None
     assert loaded.details.locator is not None
     side = loaded.details.locator.input
-    square = thumbnail(np.asarray(photo), side)[None].permute(0, 3, 1, 2)
+    square = thumbnails([np.asarray(photo)], side).permute(0, 3, 1, 2)
     with torch.inference_mode():
         (found,) = find(loaded.locator(square), loaded.locator.threshold)
     scale = max(photo.size) / side
@@ -125,7 +125,7 @@ def test_in_noise_and_in_nothing_there_is_no_face() -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(400, 300), (300, 400), (64, 64), (1000, 3)])
 def test_a_thumbnail_keeps_its_shape_and_is_grey_beside(width: int, height: int) -> None:
-    square = thumbnail(np.array(Image.new("RGB", (width, height), "red")), 64).numpy()
+    square = thumbnails([np.array(Image.new("RGB", (width, height), "red"))], 64)[0].numpy()
     rows, columns = (
         max(1, round(64 * height / max(width, height))),
         round(64 * width / max(width, height)),
