@@ -54,7 +54,7 @@ def pool(side: int, data: Path | None) -> Pool:
 
 
 def _from_tar(tar: Path, side: int) -> Iterator[Image.Image]:
-    """The pictures of an archive in the wanted size; ever again, cut a little, where they are few."""
+    """The pictures of an archive in the wanted size; ever again, cut a little, where few."""
     with tarfile.open(tar) as members:
         contents = [members.extractfile(member) for member in _files(members, _PICTURES[side])]
         pictures = [Image.open(io.BytesIO(each.read())).convert("RGB") for each in contents if each]
