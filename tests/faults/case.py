@@ -247,13 +247,16 @@ class Case:
         """Ask the oracle for what must hold at every moment, recovered or not."""
         self._require_no(oracle.judge(self.evidence(rest=False)))
 
-    def finish(self, *, again: bool = True, **evidence: Any) -> None:
-        """Let the plain service finish, then again, and ask the oracle for everything."""
+    def finish(self, *, again: bool = True, faults: Sequence[Fault] = (), **evidence: Any) -> None:
+        """Let the service finish, then again, and ask the oracle for everything.
+
+        faults: what stays as it was, as that two folders are on two devices.
+        """
         stays = any(drop.ends == "waiting" for drop in self.dropped)
-        self.run("run", "--once", allowed=(0, 1) if stays else (0,))
+        self.run("run", "--once", faults=faults, allowed=(0, 1) if stays else (0,))
         after = self.look()
         if again:
-            self.run("run", "--once", allowed=(0, 1) if stays else (0,))
+            self.run("run", "--once", faults=faults, allowed=(0, 1) if stays else (0,))
             evidence = {"again": self.look(), "rows_again": self.rows(), **evidence}
         self.judge(after=after, **evidence)
 

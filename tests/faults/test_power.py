@@ -47,7 +47,8 @@ def test_a_power_cut_at_any_step_loses_nothing(rounds: Iterator[Case], tmp_path:
     for case in rounds:
         if not left:
             source = case.another(tmp_path / f"source-{case.number}")
-            left, contents = possible(source, next(ways), at_most=20 if not case.long else None)
+            way = next(ways)
+            left, contents = possible(source, way, at_most=14 if not case.long else None)
         cut = left.pop()
         power.rebuild(cut, contents, source.root, case.root)
         here = os.fsencode(source.folder), os.fsencode(case.folder)
@@ -56,7 +57,7 @@ def test_a_power_cut_at_any_step_loses_nothing(rounds: Iterator[Case], tmp_path:
         case.before = {path: thing for path, thing in case.look().items() if path in there_before}
         case.count.dropped += len(source.dropped)
         case.count.faults += 1
-        case.finish(again=case.long or case.number % 4 == 0)
+        case.finish(again=case.long or case.number % 4 == 0, faults=_WAYS[way])
 
 
 def possible(
