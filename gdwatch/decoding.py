@@ -97,10 +97,10 @@ class Decoding:
         """Give queued files to workers, as far as slots are free."""
         for worker in list(self.workers):
             # A worker that turns out to be dead is replaced; the next call feeds the new one.
-            while self._queued and self._free and worker in self.workers:
+            while len(worker.tasks) < DEPTH and self._queued and self._free:
                 # A file that has killed a worker is tried alone: its neighbours are spared.
                 alone = self._queued[0].deaths > 0 or any(task.deaths for task in worker.tasks)
-                if len(worker.tasks) >= (1 if alone else DEPTH):
+                if worker not in self.workers or (alone and worker.tasks):
                     break
                 self._give(worker, self._queued.popleft())
 

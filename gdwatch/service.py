@@ -8,6 +8,7 @@ pause and try again; what needs a person ends it.
 """
 
 import contextlib
+import gc
 import os
 import resource
 import shutil
@@ -63,6 +64,10 @@ def run(settings: Settings, *, once: bool = False) -> int:
         if book is None:
             return 0
         with _closing(book), contextlib.closing(Pipeline(settings)) as pipeline:
+            # What has been loaded stays, and need not be looked through for garbage each time;
+            # hardly anything that a photograph leaves behind is a circle.
+            gc.freeze()
+            gc.set_threshold(10_000)
             return _Service(settings, folders, book, pipeline, watch, standing).serve()
 
 
