@@ -114,14 +114,17 @@ class Case:
         aside.write_bytes(content)
         if mtime_ns is not None:
             os.utime(aside, ns=(mtime_ns, mtime_ns))
-        aside.rename(target)
-        self.note(target, answer or toy.answer_of(content), ends=ends)
-        return target
+        # Before it is there: a service may file it at once.
+        self.note(target, answer or toy.answer_of(content), lies=aside, ends=ends)
+        return aside.rename(target)
 
-    def note(self, path: Path, answer: Answer | None, *, ends: str = "filed") -> Dropped:
-        """Note a file that lies in the inbox as dropped, as it is now."""
-        status = path.stat()
-        drop = Dropped(os.fsencode(path), _sha256(path.read_bytes()), status.st_size,
+    def note(
+        self, path: Path, answer: Answer | None, *, lies: Path | None = None, ends: str = "filed"
+    ) -> Dropped:
+        """Note a file as dropped, as it is now. lies: where, if it has yet to come there."""
+        lies = lies or path
+        status = lies.stat()
+        drop = Dropped(os.fsencode(path), _sha256(lies.read_bytes()), status.st_size,
                        status.st_mtime_ns, answer, ends)  # fmt: skip
         self.dropped.append(drop)
         self.count.dropped += 1

@@ -188,7 +188,8 @@ def put(case: Case, name: str, content: bytes, answer: Answer | None) -> None:
     """Drop what no test should try to decode; None: the answer may be any."""
     aside = case.folder / "on its way"
     aside.write_bytes(content)
-    case.note(aside.rename(case.inbox / name), answer)
+    case.note(case.inbox / name, answer, lies=aside)
+    aside.rename(case.inbox / name)
 
 
 def rejected(reason: str) -> Answer | None:

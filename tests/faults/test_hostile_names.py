@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import signal
 import socket
 import stat
 import string
@@ -490,11 +491,15 @@ def test_a_folder_swapped_for_a_link_leads_nowhere(rounds: list[Case]) -> None:
             build.wait_until(partial(has_met_it, case, service, what), f"{what} {at}", 300)
             assert watcher.seen() == [], (what, at, when)
             assert oracle.look(far) == before
+            if service.status is None:  # it must not file what comes back before it is noted
+                service.send(signal.SIGSTOP)
+                service.wait_until_stopped()
             path.unlink()
             aside.rename(path)
         case.count.faults += 1
         if service.status is None:
             drop_again_what_went_missing(case)
+            service.send(signal.SIGCONT)
             case.wait_until_filed(service)
             service.send(15)
             service.wait()
