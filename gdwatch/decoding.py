@@ -89,6 +89,11 @@ class Decoding:
         """What is being decoded."""
         return [task for worker in self.workers for task in worker.tasks]
 
+    @property
+    def outstanding(self) -> int:
+        """How many photographs workers have."""
+        return sum(len(worker.tasks) for worker in self.workers)
+
     def next_deadline(self) -> float:
         """When the first worker is late, monotonic."""
         return min(worker.deadline for worker in self.workers)

@@ -69,7 +69,8 @@ class Pipeline:
     @property
     def outstanding(self) -> int:
         """How many photographs are on their way."""
-        return len(self._tasks())
+        judged = sum(len(asked.tasks) for engine in self._engines for asked in engine.batches)
+        return len(self._queued) + self._decoding.outstanding + len(self._decoded) + judged
 
     @property
     def room(self) -> int:
