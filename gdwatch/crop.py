@@ -87,23 +87,34 @@ def _square(photo: Pixels, x: float, y: float, length: float, side: int) -> Pixe
     inside = part.resize((columns.count, rows.count), _BILINEAR, box, reducing_gap=2.0)
     if columns.count == rows.count == side:
         return np.asarray(inside)
-    return np.asarray(inside)[rows.repeated(side)[:, None], columns.repeated(side)]
+    square = np.empty((side, side, 3), np.uint8)
+    across, down = columns.within, rows.within
+    square[down, across] = np.asarray(inside)
+    square[down, : across.start] = square[down, across.start, None]
+    square[down, across.stop :] = square[down, across.stop - 1, None]
+    square[: down.start] = square[down.start]
+    square[down.stop :] = square[down.stop - 1]
+    return square
 
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
     """One direction of a square that is cut out, where it lies in the photograph.
 
-    first, count: of the square's pixels, those that lie in the photograph whole; at least one.
+    within: of the square's pixels, those that lie in the photograph whole; at least one.
     seen: the photograph's pixels under these, and one beside.
     start, stop: where these begin and end, in pixels of what is seen.
     """
 
-    first: int
-    count: int
+    within: slice
     seen: slice
     start: float
     stop: float
+
+    @property
+    def count(self) -> int:
+        """How many pixels of the square lie in the photograph."""
+        return int(self.within.stop - self.within.start)
 
     @classmethod
     def of(cls, start: float, length: float, side: int, limit: int) -> "_Axis":
@@ -115,8 +126,4 @@ class _Axis:
         begin = min(max(start + first * step, 0.0), limit - 1.0)
         end = min(max(start + last * step, begin + 1.0), float(limit))
         seen = slice(max(math.floor(begin) - 1, 0), min(math.ceil(end) + 1, limit))
-        return cls(first, last - first, seen, begin - seen.start, end - seen.start)
-
-    def repeated(self, side: int) -> NDArray[np.intp]:
-        """For each pixel of the square, which of those in the photograph it shows: the nearest."""
-        return (np.arange(side) - self.first).clip(0, self.count - 1)
+        return cls(slice(first, last), seen, begin - seen.start, end - seen.start)

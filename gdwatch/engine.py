@@ -24,10 +24,12 @@ from gdwatch.values import Box, Face, Scores
 
 Network = TypeVar("Network", bound=nn.Module)
 
-# Half precision moves a probability by less than this (measured as the largest of a thousand
-# photographs, with room); whatever lies nearer to a decision is judged again in float32.
-_DOUBT = {torch.float16: 0.02, torch.bfloat16: 0.025}
-# What a processor must know to multiply bfloat16; without, it takes ten times as long as float32.
+# On a card, half precision moves a probability by less than this (measured as the largest of a
+# thousand photographs, with room); whatever lies nearer to a decision is judged again in float32,
+# so that a card answers what a processor does.
+_DOUBT = 0.02
+# What a processor must know to multiply bfloat16, which moves a probability by as much; without,
+# it takes ten times as long as float32.
 _BFLOAT16 = {"avx512_bf16", "amx_bf16"}
 _CPUINFO = Path("/proc/cpuinfo")
 _LOCATED, _LOCATED_ON_CARD = 16, 64  # thumbnails at once, see `Engine._locate`
@@ -93,8 +95,8 @@ class Engine:
     borders: probabilities at which a decision changes.
     locate: look for faces, if the model has a locator; else the photographs are the squares that
     the classifier sees.
-    precision: by default the one in which the device is fastest. What half precision leaves near
-    a border is judged again in float32; in bfloat16, faces are located, too.
+    precision: by default the one in which the device is fastest. What float16 leaves near a border
+    is judged again in float32; bfloat16 is good enough for that, and for locating faces.
     """
 
     def __init__(
@@ -164,8 +166,8 @@ class Engine:
         """
         batch = torch.from_numpy(np.ascontiguousarray(squares))
         p_male, splits = in_halves(self._probabilities, batch)
-        if self.precision in _DOUBT:
-            near = (p_male[:, None] - self.borders).abs().amin(1) < _DOUBT[self.precision]
+        if self.precision is torch.float16:
+            near = (p_male[:, None] - self.borders).abs().amin(1) < _DOUBT
             if bool(near.any()):
                 p_male = p_male.clone()  # what inference mode has made cannot be written to
                 p_male[near], more = in_halves(self._exact, batch[near])
