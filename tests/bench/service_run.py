@@ -12,6 +12,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from gdwatch import decoding, judging
+from gdwatch.pipeline import engines_of
+from gdwatch.settings import Settings
+
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _BATCH = 32  # as on a CPU
 
@@ -146,7 +150,9 @@ def measured(service: Service, samples: Sequence[Sample]) -> Run:
     batches = [each for each in service.events("batch.filed") if "decode_ms" in each]
     workers = len(os.sched_getaffinity(0))
     filed = sum(each["files"] for each in batches)
-    head_start_s = ahead_ms(batches, 3 * _BATCH + 2 * workers) / workers / 1000
+    engines = engines_of(Settings(workers=workers, device="cpu"))
+    places = _BATCH * (engines * judging.DEPTH + 1) + workers * decoding.DEPTH
+    head_start_s = ahead_ms(batches, places) / workers / 1000
     before = [each for each in samples if each.at <= ready_at][-1]
     cpu_ms = {
         kind: (max(each.cpu_s.get(kind, spent) for each in samples) - spent) * 1000 / filed
