@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from gdwatch.errors import GdwatchError
-from gdwatch.pipeline import Pipeline, batch_size_of, workers_of
+from gdwatch.pipeline import Pipeline, batch_size_of, engines_of, workers_of
 from gdwatch.read import identity_of
 from gdwatch.settings import Settings
 from gdwatch.values import Batch, Drop, Opened
@@ -34,7 +34,7 @@ _BUSY = 0.85
 class Speed:
     """What was measured with photographs of one size.
 
-    side: pixels. decoding, judging: the share of the time in which the workers and the engine had
+    side: pixels. decoding, judging: the share of the time in which the workers and the engines had
     something to do.
     """
 
@@ -51,6 +51,7 @@ class Bench:
 
     device: str
     workers: int
+    engines: int
     batch_size: int
     speeds: tuple[Speed, ...]
 
@@ -63,24 +64,25 @@ def bench(settings: Settings) -> Bench:
             if time.monotonic() > end:
                 raise GdwatchError("the engine does not start", "try `gdwatch model verify`")
             pipeline.turn(timeout_s=1.0)
-        speeds = tuple(_speed(pipeline, side, workers_of(settings)) for side in SIDES)
-        return Bench(str(pipeline.device), workers_of(settings), batch_size_of(settings), speeds)
+        workers, engines = workers_of(settings), engines_of(settings)
+        speeds = tuple(_speed(pipeline, side, workers, engines) for side in SIDES)
+        return Bench(str(pipeline.device), workers, engines, batch_size_of(settings), speeds)
 
 
 def bound(decoding: float, judging: float) -> str:
     """What more of would help, by the shares of `Speed`."""
     match decoding >= _BUSY, judging >= _BUSY:
         case True, True:
-            return "the processor: workers and engine share its cores"
+            return "the processor: workers and engines share its cores"
         case True, False:
             return "decoding, in the workers"
         case False, True:
-            return "the networks, in the engine"
+            return "the networks, in the engines"
         case _:
             return "neither: other programs, or handing over"
 
 
-def _speed(pipeline: Pipeline, side: int, workers: int) -> Speed:
+def _speed(pipeline: Pipeline, side: int, workers: int, engines: int) -> Speed:
     with ExitStack() as stack:
         drops = []
         for picture in pictures(side, _PICTURES):
@@ -95,7 +97,7 @@ def _speed(pipeline: Pipeline, side: int, workers: int) -> Speed:
             _let_go(pipeline.turn(timeout_s=1.0))
     decode_s = sum(each.decoded.decode_ms for batch in batches for each in batch.judged) / 1000
     judge_s = sum(batch.infer_ms for batch in batches) / 1000
-    decoding, judging = decode_s / seconds / workers, judge_s / seconds
+    decoding, judging = decode_s / seconds / workers, judge_s / seconds / engines
     count = sum(len(batch.judged) for batch in batches)
     return Speed(side, count / seconds, decoding, judging, bound(decoding, judging))
 

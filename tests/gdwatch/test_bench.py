@@ -38,6 +38,7 @@ def test_doctor_measures_with_the_settings_in_force(
     asked(settings)
     found = json.loads(capsys.readouterr().out)["bench"]
     assert (found["device"], found["workers"], found["batch_size"]) == ("cpu", 1, 4)
+    assert found["engines"] == 1
     assert [each["side"] for each in found["speeds"]] == [200, 1280]
     for each in found["speeds"]:
         assert each["photographs_a_second"] > 0
