@@ -22,7 +22,8 @@ _TALLY = pytest.StashKey[Tally]()
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "scenario(T, quick, long): one of the fault scenarios, and this test's runs of it",
+        "scenario(T, quick, long): one of the fault scenarios, and this test's runs of it; "
+        "on_disk: on a disk that is none in memory",
     )
     long = config.getoption("--long")
     file = Path(config.getoption("--faults-file")) if long else None
@@ -61,12 +62,12 @@ def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def case(request: pytest.FixtureRequest, tmp_path: Path, launcher: Launcher,
-         toy_model: Path) -> Iterator[Case]:  # fmt: skip
+def case(tmp_path: Path, launcher: Launcher, toy_model: Path) -> Iterator[Case]:
     """One case that is no run of a scenario: nothing is counted."""
-    made = Case(tmp_path / "case", launcher, toy_model, (0, 1), long=False, dice=random.Random(0))
-    with made.ending() as case:
-        yield case
+    with _folder(tmp_path, on_disk=False) as folder:
+        made = Case(folder / "case", launcher, toy_model, (0, 1), long=False, dice=random.Random(0))
+        with made.ending() as case:
+            yield case
 
 
 @pytest.fixture
@@ -86,15 +87,16 @@ def rounds(
     tally = request.config.stash[_TALLY]
     test = request.node.nodeid.rpartition("/")[2]
     make = functools.partial(Case, launcher=launcher, model=toy_model, long=long)
-    with _folder(tmp_path, in_memory=marker.kwargs.get("in_memory", False)) as folder:
+    with _folder(tmp_path, on_disk=marker.kwargs.get("on_disk", False)) as folder:
         cases = rounds_of(tally, (scenario, test), wanted, folder, make)
         with contextlib.closing(cases):
             yield cases
 
 
 @contextlib.contextmanager
-def _folder(tmp_path: Path, *, in_memory: bool) -> Iterator[Path]:
-    if not in_memory or not os.access("/dev/shm", os.W_OK):
+def _folder(tmp_path: Path, *, on_disk: bool) -> Iterator[Path]:
+    """Where cases are at home: in memory, since a disk takes milliseconds for each sync."""
+    if on_disk or not os.access("/dev/shm", os.W_OK):
         yield tmp_path
         return
     with tempfile.TemporaryDirectory(prefix="gdwatch-", dir="/dev/shm") as folder:

@@ -49,7 +49,7 @@ def expect_contrary(case: Case, contrary: Path) -> None:
     ]
 
 
-@pytest.mark.scenario("T33", quick=2, long=70, in_memory=True)
+@pytest.mark.scenario("T33", quick=2, long=70)
 def test_a_judging_command_killed_anywhere_can_be_repeated(
     rounds: Iterator[Case], contrary: Path
 ) -> None:
@@ -69,7 +69,7 @@ def test_a_judging_command_killed_anywhere_can_be_repeated(
         assert results(case) == 12
 
 
-@pytest.mark.scenario("T33", quick=1, long=40, in_memory=True)
+@pytest.mark.scenario("T33", quick=1, long=40)
 def test_a_judging_command_beside_a_service_that_is_killed_gets_its_wish(
     rounds: Iterator[Case], contrary: Path
 ) -> None:
@@ -89,7 +89,7 @@ def test_a_judging_command_beside_a_service_that_is_killed_gets_its_wish(
         assert results(case) == 12
 
 
-@pytest.mark.scenario("T33", quick=2, long=60, in_memory=True)
+@pytest.mark.scenario("T33", quick=2, long=60)
 def test_a_correction_killed_anywhere_is_made_once_or_not_at_all(rounds: Iterator[Case]) -> None:
     sweep = list(product((*_POINTS, "W.correct", "W.wish"), ("before", "after"), (1, 2)))
     for case in rounds:
@@ -107,7 +107,7 @@ def test_a_correction_killed_anywhere_is_made_once_or_not_at_all(rounds: Iterato
         assert corrections(case) == 1
 
 
-@pytest.mark.scenario("T33", quick=1, long=30, in_memory=True)
+@pytest.mark.scenario("T33", quick=1, long=30)
 def test_a_correction_beside_a_service_that_is_killed_is_made_once(
     rounds: Iterator[Case],
 ) -> None:

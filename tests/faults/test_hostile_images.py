@@ -164,7 +164,7 @@ PER_ROUND = 100
 IN_LARGE_BATCHES = {"batch_size": 32, "batch_wait_ms": 100}  # a few syncs to disk for many files
 
 
-@pytest.mark.scenario("T19", quick=2 * PER_ROUND, long=5_000, in_memory=True)
+@pytest.mark.scenario("T19", quick=2 * PER_ROUND, long=5_000)
 def test_the_service_files_every_broken_image_once_with_its_bytes(
     rounds: list[Case], answers: dict[str, str]
 ) -> None:
@@ -261,7 +261,7 @@ def peak_kb(run: Run) -> int:
     return int(found[1])
 
 
-@pytest.mark.scenario("T18", quick=5, long=60, in_memory=True)
+@pytest.mark.scenario("T18", quick=5, long=60)
 def test_bombs_are_rejected_or_classified_and_the_service_stays_small(rounds: list[Case]) -> None:
     everything = bombs()
     for case in rounds:

@@ -76,7 +76,7 @@ def name_for(case: Case) -> bytes:
     return b"n" + name[:254]  # not ignored, as names are that begin with a dot or a tilde
 
 
-@pytest.mark.scenario("T16", quick=12, long=300, in_memory=True)
+@pytest.mark.scenario("T16", quick=12, long=300)
 def test_a_hostile_name_is_kept_and_forges_no_line(rounds: list[Case]) -> None:
     for case in rounds:
         name = name_for(case)
@@ -358,7 +358,7 @@ def set_up_far(case: Case, watcher: Watcher) -> Path:
     return far
 
 
-@pytest.mark.scenario("T17", quick=4, long=20, in_memory=True)
+@pytest.mark.scenario("T17", quick=4, long=20)
 def test_what_is_no_regular_file_stays_unopened_and_is_named_once(rounds: list[Case]) -> None:
     for case in rounds:
         make = case.pick(list(REASONS))
@@ -411,7 +411,7 @@ def fifo_at_the_target(case: Case, far: Path) -> None:
 IN_THE_WAY = [link_at_the_target, link_on_the_way, folder_at_the_target, fifo_at_the_target]
 
 
-@pytest.mark.scenario("T17", quick=2, long=8, in_memory=True)
+@pytest.mark.scenario("T17", quick=2, long=8)
 def test_what_lies_in_the_way_is_neither_followed_nor_overwritten(rounds: list[Case]) -> None:
     for case in rounds:
         with watching() as watcher:
@@ -427,7 +427,7 @@ def test_what_lies_in_the_way_is_neither_followed_nor_overwritten(rounds: list[C
         case.judge()
 
 
-@pytest.mark.scenario("T17", quick=1, long=2, in_memory=True)
+@pytest.mark.scenario("T17", quick=1, long=2)
 def test_a_hard_link_is_filed_and_its_other_name_stays(rounds: list[Case]) -> None:
     for case in rounds:
         outside = case.beside / "photo.png"
@@ -466,7 +466,7 @@ MOMENTS = [
 ]  # fmt: skip
 
 
-@pytest.mark.scenario("T30", quick=6, long=60, in_memory=True)
+@pytest.mark.scenario("T30", quick=6, long=60)
 def test_a_folder_swapped_for_a_link_leads_nowhere(rounds: list[Case]) -> None:
     for case in rounds:
         what, (at, when) = case.pick(list(product(SWAPPED, MOMENTS)))

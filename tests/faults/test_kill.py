@@ -62,7 +62,7 @@ def killed_at(case: Case, cell: Cell, *others: Fault) -> None:
     case.look_after_fault()
 
 
-@pytest.mark.scenario("T1", quick=19, long=1600, in_memory=True)
+@pytest.mark.scenario("T1", quick=19, long=1600)
 def test_a_kill_at_any_step_loses_nothing(rounds: Iterator[Case]) -> None:
     for case in rounds:
         cell = case.pick(SWEEP)
@@ -71,7 +71,7 @@ def test_a_kill_at_any_step_loses_nothing(rounds: Iterator[Case]) -> None:
         case.finish()
 
 
-@pytest.mark.scenario("T1", quick=6, long=300, in_memory=True)
+@pytest.mark.scenario("T1", quick=6, long=300)
 def test_a_kill_of_the_recovery_and_of_that_ones_recovery_loses_nothing(
     rounds: Iterator[Case],
 ) -> None:
@@ -88,7 +88,7 @@ def test_a_kill_of_the_recovery_and_of_that_ones_recovery_loses_nothing(
         case.finish()
 
 
-@pytest.mark.scenario("T1", quick=2, long=100, in_memory=True)
+@pytest.mark.scenario("T1", quick=2, long=100)
 def test_a_kill_loses_nothing_with_the_real_engine(rounds: Iterator[Case]) -> None:
     levels = {
         build.BRIGHT: Answer("male", None, "male"),
@@ -119,7 +119,7 @@ def put_on_two_devices(case: Case, tmp_path: Path) -> None:
     case.put_inbox_on(tmp_path)
 
 
-@pytest.mark.scenario("T7", quick=8, long=280, in_memory=True)
+@pytest.mark.scenario("T7", quick=8, long=280)
 def test_a_kill_between_two_devices_loses_nothing(rounds: Iterator[Case], tmp_path: Path) -> None:
     for case in rounds:
         put_on_two_devices(case, tmp_path)
@@ -129,7 +129,7 @@ def test_a_kill_between_two_devices_loses_nothing(rounds: Iterator[Case], tmp_pa
         case.finish()
 
 
-@pytest.mark.scenario("T7", quick=1, long=20, in_memory=True)
+@pytest.mark.scenario("T7", quick=1, long=20)
 def test_a_kill_of_the_recovery_between_two_devices_loses_nothing(
     rounds: Iterator[Case], tmp_path: Path
 ) -> None:
@@ -147,7 +147,7 @@ def test_a_kill_of_the_recovery_between_two_devices_loses_nothing(
 # ------------------------------------------------------------------------- at any time
 
 
-@pytest.mark.scenario("T2", quick=6, long=700, in_memory=True)
+@pytest.mark.scenario("T2", quick=6, long=700)
 def test_a_kill_at_any_time_loses_nothing(rounds: Iterator[Case]) -> None:
     longest_s = 0.5
     for case in rounds:
@@ -167,7 +167,7 @@ def test_a_kill_at_any_time_loses_nothing(rounds: Iterator[Case]) -> None:
         case.finish()
 
 
-@pytest.mark.scenario("T2", quick=4, long=300, in_memory=True)
+@pytest.mark.scenario("T2", quick=4, long=300)
 def test_a_service_killed_again_and_again_while_files_come_loses_nothing(
     rounds: Iterator[Case],
 ) -> None:

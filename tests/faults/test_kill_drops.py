@@ -16,7 +16,7 @@ _CHANGED_LATE = Answer("unsure", "changed_late")
 # ------------------------------------------------------------------------- T13
 
 
-@pytest.mark.scenario("T13", quick=3, long=70, in_memory=True)
+@pytest.mark.scenario("T13", quick=3, long=70)
 def test_a_file_changed_after_it_was_read_goes_to_unsure(rounds: Iterator[Case]) -> None:
     points = [
         (at, when, how)
@@ -48,7 +48,7 @@ def _folder(case: Case) -> str:
     return str(case.dropped[-1].answer.outcome)
 
 
-@pytest.mark.scenario("T13", quick=1, long=30, in_memory=True)
+@pytest.mark.scenario("T13", quick=1, long=30)
 def test_a_file_changed_while_nobody_looked_is_a_new_drop(rounds: Iterator[Case]) -> None:
     for case in rounds:
         path = case.drop("changed.png")
@@ -63,7 +63,7 @@ def test_a_file_changed_while_nobody_looked_is_a_new_drop(rounds: Iterator[Case]
 # ------------------------------------------------------------------------- T14
 
 
-@pytest.mark.scenario("T14", quick=1, long=25, in_memory=True)
+@pytest.mark.scenario("T14", quick=1, long=25)
 def test_a_name_dropped_again_while_its_first_file_is_under_way(rounds: Iterator[Case]) -> None:
     points = [
         ("C7.move", "after"),
@@ -86,7 +86,7 @@ def test_a_name_dropped_again_while_its_first_file_is_under_way(rounds: Iterator
         assert [row["path"] for row in case.rows()] == ["male/same.png", "male/same~2.png"]
 
 
-@pytest.mark.scenario("T14", quick=1, long=25, in_memory=True)
+@pytest.mark.scenario("T14", quick=1, long=25)
 def test_a_dropper_who_overwrites_his_own_file_under_way_loses_only_that(
     rounds: Iterator[Case],
 ) -> None:
@@ -106,7 +106,7 @@ def test_a_dropper_who_overwrites_his_own_file_under_way_loses_only_that(
         case.finish()
 
 
-@pytest.mark.scenario("T14", quick=2, long=50, in_memory=True)
+@pytest.mark.scenario("T14", quick=2, long=50)
 def test_a_name_that_a_person_takes_is_left_to_them(rounds: Iterator[Case]) -> None:
     points = [("C5.choose", "before"), ("C6.record", "after"), ("C7.move", "before"),
               ("C7.rename", "before")]  # fmt: skip
@@ -128,7 +128,7 @@ def test_a_name_that_a_person_takes_is_left_to_them(rounds: Iterator[Case]) -> N
 # ------------------------------------------------------------------------- T15
 
 
-@pytest.mark.scenario("T15", quick=3, long=50, in_memory=True)
+@pytest.mark.scenario("T15", quick=3, long=50)
 def test_the_same_content_twice_is_two_rows_and_the_second_names_the_first(
     rounds: Iterator[Case],
 ) -> None:

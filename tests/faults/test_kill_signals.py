@@ -22,7 +22,7 @@ SWEEP = [
 _STOP_S = 30.0
 
 
-@pytest.mark.scenario("T3", quick=16, long=160, in_memory=True)
+@pytest.mark.scenario("T3", quick=16, long=160)
 def test_a_signal_at_any_step_ends_it_with_nothing_half_done(rounds: Iterator[Case]) -> None:
     for case in rounds:
         at, when, signals, nth = case.pick(SWEEP)
@@ -44,7 +44,7 @@ def test_a_signal_at_any_step_ends_it_with_nothing_half_done(rounds: Iterator[Ca
         case.finish()
 
 
-@pytest.mark.scenario("T3", quick=2, long=40, in_memory=True)
+@pytest.mark.scenario("T3", quick=2, long=40)
 def test_a_stopped_service_ends_in_time_and_its_files_are_filed_or_untouched(
     rounds: Iterator[Case],
 ) -> None:

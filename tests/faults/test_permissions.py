@@ -36,7 +36,7 @@ def drop_one_of_each(case: Case) -> None:
 # ------------------------------------------------------------------------- a folder of ours
 
 
-@pytest.mark.scenario("T8", quick=3, long=40)
+@pytest.mark.scenario("T8", quick=3, long=40, on_disk=True)
 def test_a_folder_that_can_no_longer_be_written_pauses_and_nothing_is_rejected(
     rounds: list[Case],
 ) -> None:
@@ -55,7 +55,7 @@ def test_a_folder_that_can_no_longer_be_written_pauses_and_nothing_is_rejected(
         case.judge()
 
 
-@pytest.mark.scenario("T8", quick=3, long=20)
+@pytest.mark.scenario("T8", quick=3, long=20, on_disk=True)
 def test_what_cannot_be_written_at_the_start_stops_it(rounds: list[Case]) -> None:
     places = ("results.db", "inbox", ".gdwatch", "male", ".", "unsure")
     for case in rounds:

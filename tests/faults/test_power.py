@@ -40,7 +40,7 @@ def test_every_step_comes_in_its_order(case: Case, way: str) -> None:
     case.finish(trace=trace)
 
 
-@pytest.mark.scenario("T4", quick=40, long=5000, in_memory=True)
+@pytest.mark.scenario("T4", quick=40, long=5000)
 def test_a_power_cut_at_any_step_loses_nothing(rounds: Iterator[Case], tmp_path: Path) -> None:
     ways = itertools.cycle(_WAYS)
     left: list[power.Cut] = []

@@ -44,7 +44,7 @@ def deaths(run: Run) -> int:
     return len(run.events("worker.died")) + len(run.events("worker.timeout"))
 
 
-@pytest.mark.scenario("T24", quick=4, long=140, in_memory=True)
+@pytest.mark.scenario("T24", quick=4, long=140)
 def test_a_poison_file_is_rejected_at_the_second_death_and_its_neighbours_go_on(
     rounds: list[Case],
 ) -> None:
@@ -63,7 +63,7 @@ def test_a_poison_file_is_rejected_at_the_second_death_and_its_neighbours_go_on(
         assert (told["name"].rpartition("/")[2], told["reason"]) == ("poison.png", DEEDS[deed])
 
 
-@pytest.mark.scenario("T24", quick=1, long=30, in_memory=True)
+@pytest.mark.scenario("T24", quick=1, long=30)
 def test_a_file_whose_worker_died_once_is_judged_like_any_other(rounds: list[Case]) -> None:
     for case in rounds:
         deed, place = case.pick(list(product(DEEDS, PLACES)))
@@ -76,7 +76,7 @@ def test_a_file_whose_worker_died_once_is_judged_like_any_other(rounds: list[Cas
         assert not run.events("file.rejected")
 
 
-@pytest.mark.scenario("T24", quick=1, long=30, in_memory=True)
+@pytest.mark.scenario("T24", quick=1, long=30)
 def test_a_main_process_killed_five_times_over_a_poison_file_rejects_nothing(
     rounds: list[Case],
 ) -> None:
