@@ -31,7 +31,7 @@ class Sizes:
     def of(cls, rounds: int, times: float) -> "Sizes":
         """times: as a multiple of what a whole run takes."""
         whole = {
-            FAST: (1500, 500), ACCURATE: (600, 300), OLD: (200, 80), TODAY: (100, 25),
+            FAST: (3000, 1000), ACCURATE: (900, 500), OLD: (200, 80), TODAY: (100, 25),
             DECODE: (1500, 300), FORWARD: (640, 320), FILES: (1500, 320),
         }  # fmt: skip
         counts = {

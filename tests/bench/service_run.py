@@ -143,8 +143,8 @@ def run_once(root: Path, *, memory_every_s: float = float("inf"), **settings: ob
 def measured(service: Service, samples: Sequence[Sample]) -> Run:
     """What a run took once it was ready, start-up left out.
 
-    While the engine starts, the workers decode as much ahead as there are places for; the time
-    that this took them is added.
+    While the engines start, the workers decode as much ahead as there are places for; the time
+    that this takes them is added: processor time, since then the engines need the cores as well.
     """
     ready_at = float(service.events("service.ready")[0]["at"])
     batches = [each for each in service.events("batch.filed") if "decode_ms" in each]
@@ -152,7 +152,6 @@ def measured(service: Service, samples: Sequence[Sample]) -> Run:
     filed = sum(each["files"] for each in batches)
     engines = engines_of(Settings(workers=workers, device="cpu"))
     places = _BATCH * (engines * judging.DEPTH + 1) + workers * decoding.DEPTH
-    head_start_s = ahead_ms(batches, places) / workers / 1000
     before = [each for each in samples if each.at <= ready_at][-1]
     cpu_ms = {
         kind: (max(each.cpu_s.get(kind, spent) for each in samples) - spent) * 1000 / filed
@@ -163,17 +162,16 @@ def measured(service: Service, samples: Sequence[Sample]) -> Run:
         len(batches),
         service.started_at,
         ready_at - service.started_at,
-        batches[-1]["at"] - ready_at + head_start_s,
+        batches[-1]["at"] - ready_at + head_start_s(cpu_ms["worker"], filed, places) / workers,
         cpu_ms,
         [each.pss_mb for each in samples if each.pss_mb],
     )
 
 
-def ahead_ms(batches: Sequence[Mapping[str, Any]], count: int) -> float:
-    """What decoding the first `count` files took, by the batches that they were filed in."""
-    total_ms = 0.0
-    for batch in batches:
-        share = min(count, batch["files"]) / batch["files"]
-        total_ms += share * batch["decode_ms"]
-        count -= min(count, batch["files"])
-    return total_ms
+def head_start_s(worker_ms: float, files: int, places: int) -> float:
+    """What decoding took of the files that were decoded before it was ready, as many as `places`.
+
+    worker_ms: what decoding the others has taken, as if it had been for all `files`.
+    """
+    ahead = min(places, files - 1)
+    return ahead * worker_ms * files / (files - ahead) / 1000

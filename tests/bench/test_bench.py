@@ -11,7 +11,7 @@ from tests.bench.bars import NOT_MEASURED, at_least, at_most
 from tests.bench.comparison import DECODE, FAST, FILES, FORWARD, OLD, Found, Sizes, cores
 from tests.bench.photographs import CROP, PORTRAIT, Pool, numbered, pool
 from tests.bench.report import verdicts
-from tests.bench.service_run import Run, ahead_ms, run_once
+from tests.bench.service_run import Run, head_start_s, run_once
 
 
 @pytest.mark.parametrize(
@@ -55,11 +55,11 @@ def test_a_number_changes_no_pixel() -> None:
     assert plain.tobytes() == marked.tobytes()
 
 
-def test_decoding_ahead_counts_as_many_files_as_were_ahead() -> None:
-    batches = [{"files": 4, "decode_ms": 8.0}, {"files": 4, "decode_ms": 40.0}]
-    assert ahead_ms(batches, 6) == 8.0 + 20.0
-    assert ahead_ms(batches, 100) == 48.0
-    assert ahead_ms(batches, 0) == 0.0
+def test_what_was_decoded_before_the_start_is_added() -> None:
+    # 200 of 300 files took two seconds: 10 ms each, and so a second for the other hundred.
+    assert head_start_s(2000 / 300, files=300, places=100) == pytest.approx(1.0)
+    assert head_start_s(2.0, files=40, places=0) == 0.0
+    assert head_start_s(1.0, files=40, places=164) > 0
 
 
 def test_the_limit_is_the_sum_of_the_parts_over_all_cores() -> None:
