@@ -84,7 +84,7 @@ def test_every_bar_has_a_verdict_from_what_was_measured() -> None:
 
 
 def test_sizes_are_multiples_and_never_nothing() -> None:
-    assert Sizes.of(5, 1.0).counts[FAST] == {CROP: 1500, PORTRAIT: 500}
+    assert Sizes.of(5, 1.0).counts[FAST] == {CROP: 3000, PORTRAIT: 1000}
     assert min(min(each.values()) for each in Sizes.of(1, 0.0).counts.values()) == 10
 
 
