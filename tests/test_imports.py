@@ -49,6 +49,10 @@ def test_the_service_loads_neither_torch_nor_decoders() -> None:
     assert not loaded_by("gdwatch.service") & {"torch", "torchvision", "simplejpeg"}
 
 
+def test_the_engine_loads_no_more_of_torch_than_it_needs() -> None:
+    assert not loaded_by("gdwatch.engine") & {"torchvision", "triton", "sqlalchemy", "watchdog"}
+
+
 def test_a_worker_loads_neither_torch_nor_the_ledger_nor_what_reads_models() -> None:
     assert not loaded_by("gdwatch.worker") & {
         "torch", "sqlalchemy", "alembic", "pydantic", "safetensors"

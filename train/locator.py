@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from gdwatch import model, model_file
 from gdwatch.errors import GdwatchError, UsageError
-from gdwatch.locator import Locator, find, fold, thumbnails
+from gdwatch.locator import Locator, find, fold, overlap, thumbnails
 from gdwatch.model_file import Network
 from gdwatch.prominence import prominence
 from gdwatch.values import Box
@@ -231,10 +231,10 @@ def measure(
                     continue
                 first = _most_prominent(boxes, seen.image.size)
                 recall[at].setdefault(entry.source, []).append(
-                    any(_iou(box, wanted) > _SAME for box in boxes)
+                    any(overlap(box, wanted) > _SAME for box in boxes)
                 )
                 prominent[at].setdefault(entry.source, []).append(
-                    first is not None and _iou(first, wanted) > _SAME
+                    first is not None and overlap(first, wanted) > _SAME
                 )
     return [
         Measured(
@@ -260,14 +260,6 @@ def _sure(seen: Photograph) -> list[Box]:
 
 def _most_prominent(boxes: Sequence[Box], size: tuple[int, int]) -> Box | None:
     return max(boxes, key=lambda box: prominence(box, *size), default=None)
-
-
-def _iou(one: Box, other: Box) -> float:
-    """Intersection over union."""
-    across = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
-    down = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
-    both = max(0.0, across) * max(0.0, down)
-    return both / (one.width * one.height + other.width * other.height - both)
 
 
 def _learn(

@@ -1,12 +1,27 @@
 import io
+from dataclasses import astuple
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
+from torchvision.ops import nms
 
 from gdwatch import model, model_file
-from gdwatch.locator import STRIDE, UNIT, Found, Locator, find, fold, scores_and_boxes, thumbnails
+from gdwatch.locator import (
+    STRIDE,
+    UNIT,
+    Found,
+    Locator,
+    _distinct,
+    _holds,
+    find,
+    fold,
+    scores_and_boxes,
+    thumbnails,
+)
 from gdwatch.values import Box
 from tests import build
 
@@ -133,3 +148,28 @@ def test_a_thumbnail_keeps_its_shape_and_is_grey_beside(width: int, height: int)
     assert (square[:rows, :columns] == (255, 0, 0)).all()
     assert (square[rows:] == 128).all()
     assert (square[:, columns:] == 128).all()
+
+
+CORNER = st.floats(0, 100)
+BOXES = st.lists(st.builds(Box, CORNER, CORNER, st.floats(1, 60), st.floats(1, 60)), max_size=12)
+
+
+@given(BOXES)
+def test_a_face_is_kept_where_torchvision_keeps_it(boxes: list[Box]) -> None:
+    corners = [[box.x, box.y, box.x + box.width, box.y + box.height] for box in boxes]
+    scores = [1 - number / 100 for number in range(len(boxes))]
+    kept = nms(
+        torch.tensor(corners).view(-1, 4).double(), torch.tensor(scores).double(), 0.4
+    ).tolist()
+    found = [boxes.index(min(boxes, key=lambda box: _distance(box, face.box)))
+             for face in _distinct(corners, scores)]  # fmt: skip
+    assert set(found) <= set(kept)
+    # What torchvision keeps beyond that has its middle in a face that is surer.
+    for number in set(kept) - set(found):
+        box = boxes[number]
+        middle = box.x + box.width / 2, box.y + box.height / 2
+        assert any(_holds(boxes[other], *middle) for other in found if other < number)
+
+
+def _distance(one: Box, other: Box) -> float:
+    return sum(abs(a - b) for a, b in zip(astuple(one), astuple(other), strict=True))
