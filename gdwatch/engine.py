@@ -170,7 +170,7 @@ class Engine:
             near = (p_male[:, None] - self.borders).abs().amin(1) < _DOUBT
             if bool(near.any()):
                 p_male = p_male.clone()  # what inference mode has made cannot be written to
-                p_male[near], more = in_halves(self._exact, batch[near])
+                p_male[near], more = in_halves(self._in_full, batch[near])
                 splits += more
         return p_male.tolist(), splits
 
@@ -217,7 +217,7 @@ class Engine:
     def _probabilities(self, batch: Tensor) -> Tensor:
         return self._judged_by(self.classifier, batch)
 
-    def _exact(self, batch: Tensor) -> Tensor:
+    def _in_full(self, batch: Tensor) -> Tensor:
         return self._judged_by(self.exact, batch)
 
     @torch.inference_mode()

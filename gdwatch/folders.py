@@ -118,14 +118,15 @@ def open_folder(path: bytes, *, make: bool) -> int:
 def mount_of(descriptor: int) -> int:
     """The id of the mount that a folder or file was opened through (proc(5), fdinfo).
 
-    Where two mounts are of one device, as bind mounts are, nothing else tells them apart.
+    Where two mounts are of one device, as bind mounts are, nothing else tells them apart. Where
+    the kernel does not tell it: the device.
     """
     told = os.open(b"/proc/self/fdinfo/%d" % descriptor, os.O_RDONLY | os.O_CLOEXEC)
     try:
         _, _, rest = os.read(told, 1024).partition(b"mnt_id:")
     finally:
         os.close(told)
-    return int(rest.split(None, 1)[0])
+    return int(rest.split(None, 1)[0]) if rest else os.fstat(descriptor).st_dev
 
 
 def is_mount_point(folder: int) -> bool:

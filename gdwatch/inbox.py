@@ -199,7 +199,7 @@ class Inbox:
 
     def next_look_s(self, now_s: float) -> float:
         """How long nothing will become ready by waiting alone."""
-        if self._arrived or self._rescan or (self._walk and self._has_window()):
+        if self._arrived or ((self._rescan or self._walk) and self._has_window()):
             return 0.0
         due_s = now_s + 60.0
         for look in islice(self._looks.values(), 1):

@@ -63,7 +63,9 @@ class Classifier(nn.Module):
     def in_precision(self, precision: torch.dtype) -> Self:
         """A copy that computes in half precision, but for the normalisation."""
         half = copy.deepcopy(self).to(precision)
-        half.scale, half.shift, half.precision = self.scale, self.shift, precision
+        for full, each in zip(self.modules(), half.modules(), strict=True):  # members, too
+            if isinstance(full, Classifier) and isinstance(each, Classifier):
+                each.scale, each.shift, each.precision = full.scale, full.shift, precision
         return half
 
 

@@ -33,6 +33,7 @@ log = structlog.get_logger()
 
 _ENGINE_DEATHS = 3  # in a row, before the service gives up and is started anew
 _SLOTS_BYTES = 1 << 30  # of decoded photographs, if all were as large as they can be
+_MOST_ENGINES = 6  # judge as much as one service can file; each takes a third of a gigabyte
 
 
 class Pipeline:
@@ -67,6 +68,11 @@ class Pipeline:
         return next((engine.device for engine in self._engines if engine.device), None)
 
     @property
+    def complete(self) -> bool:
+        """Whether it is ready, and no engine is still starting."""
+        return self.ready and all(engine.device for engine in self._engines)
+
+    @property
     def outstanding(self) -> int:
         """How many photographs are on their way."""
         judged = sum(len(asked.tasks) for engine in self._engines for asked in engine.batches)
@@ -75,7 +81,7 @@ class Pipeline:
     @property
     def room(self) -> int:
         """How many more may be offered now."""
-        return self._slots.count - self.outstanding
+        return max(0, self._slots.count - self.outstanding)  # another model may have fewer places
 
     def wake_by(self, descriptor: int) -> None:
         """Let `turn` end its wait when this descriptor becomes readable."""
@@ -152,9 +158,11 @@ class Pipeline:
         layout = self._layout(file)
         count = max(least, min(wanted, _SLOTS_BYTES // layout.most_bytes))
         self._slots = Slots(count, layout)
-        self._engines = [
-            Judging(self._settings, file, self._slots, self._selector) for _ in range(engines)
-        ]
+        places = (count - workers * decoding.DEPTH) // (engines * judging.DEPTH)
+        self._full = max(1, min(self._batch_size, places))
+        # The others follow when it has told where it runs: a card has room for one.
+        self._more_engines = engines - 1
+        self._engines = [Judging(self._settings, file, self._slots, self._selector)]
         self.model = _serving(self._engines[0], self._settings)
         self._decoding = Decoding(
             self._settings, self._slots, self._selector, self._queued, self._decoded.append
@@ -186,7 +194,8 @@ class Pipeline:
     def _company_s(self) -> float:
         """How long a photograph may wait for company: while an engine is busy, for a full batch.
 
-        With one engine it would only wait there, and larger batches cost less of everything.
+        No longer than with one engine, where it would wait for the batch before its own; and
+        larger batches cost less of everything.
         """
         is_busy = any(engine.batches for engine in self._engines)
         return float("inf") if is_busy else self._settings.batch_wait_ms / 1000
@@ -208,7 +217,7 @@ class Pipeline:
         batches = []
         while (engine := self._idlest()) is not None:
             arrivals = [task.decoded_at for task in self._decoded]
-            count = next_batch(arrivals, time.monotonic(), self._batch_size, self._company_s())
+            count = next_batch(arrivals, time.monotonic(), self._full, self._company_s())
             if not count:
                 break
             tasks = [self._decoded.popleft() for _ in range(count)]
@@ -223,7 +232,7 @@ class Pipeline:
 
     def _listen_to(self, engine: Judging) -> list[Batch]:
         batches = []
-        was_gone = self._is_gone()
+        was_gone, was_ready = self._is_gone(), self.ready
         try:
             for answered in engine.listen():
                 self._engine_deaths = 0
@@ -240,7 +249,16 @@ class Pipeline:
         if self.ready:
             self._served = True
             self._engine_deaths = 0 if was_gone else self._engine_deaths
+            if not was_ready:
+                self._start_more()
         return batches
+
+    def _start_more(self) -> None:
+        """Start the other engines, now that the first has told where it runs."""
+        while self._more_engines and self.device == "cpu":
+            self._more_engines -= 1
+            file = self._engines[0].file
+            self._engines.append(Judging(self._settings, file, self._slots, self._selector))
 
     def _batch(self, tasks: Sequence[Task], engine: Judging, answered: Answered | None) -> Batch:
         """Decide for each task; `answered` is None where no network saw any of them."""
@@ -274,29 +292,36 @@ class Pipeline:
         self._decoded.extendleft(reversed(tasks))
         if not was_ready and self.ready:
             # Perhaps there is too little memory for one more: the others work.
-            log.error("engine.lost", status=status)
+            log.error("engine.lost", status=status, reason=why, left=len(self._engines))
             return
         self._engines.append(Judging(self._settings, engine.file, self._slots, self._selector))
         self._engine_deaths += 1
         for task in tasks:
             task.engine_deaths += 1
         # Other engines' answers say nothing of what this one died of.
-        deaths = max(self._engine_deaths, *(task.engine_deaths for task in tasks), 0)
-        if deaths < _ENGINE_DEATHS:
+        poisonous = any(task.engine_deaths >= _ENGINE_DEATHS for task in tasks)
+        if self._engine_deaths < self._deaths_allowed() and not poisonous:
             log.error("engine.restarted", status=status)
         elif self._served and not was_ready:
             self._why_gone = why or f"its engine ended with status {status} before it was ready"
             raise self._gone()
         else:
             raise GdwatchError(
-                f"the engine on device {self._settings.device} ended {_ENGINE_DEATHS} times "
-                f"in a row, last with status {status}",
+                f"the engine on device {self._settings.device} ended {self._engine_deaths} times "
+                f"in a row, last with status {status}"
+                if not poisonous
+                else f"an engine on device {self._settings.device} ended {_ENGINE_DEATHS} times in "
+                f"a row at the same photographs, last with status {status}",
                 "its own message stands above; `gdwatch doctor` tries the device",
             )
 
+    def _deaths_allowed(self) -> int:
+        """How many engines may end in a row, each as often as one alone."""
+        return _ENGINE_DEATHS * len(self._engines)
+
     def _is_gone(self) -> bool:
         """Whether the device that has served does not come back."""
-        return self._served and not self.ready and self._engine_deaths >= _ENGINE_DEATHS
+        return self._served and not self.ready and self._engine_deaths >= self._deaths_allowed()
 
     def _gone(self) -> Trouble:
         return Trouble(
@@ -381,7 +406,7 @@ def workers_of(settings: Settings) -> int:
 def engines_of(settings: Settings) -> int:
     """How many engines there are: one on a card; else, each with one thread, most of the cores."""
     workers = workers_of(settings)
-    return 1 if _on_card(settings) else workers - workers // 4
+    return 1 if _on_card(settings) else min(_MOST_ENGINES, workers - workers // 4)
 
 
 def batch_size_of(settings: Settings) -> int:
@@ -393,5 +418,5 @@ def batch_size_of(settings: Settings) -> int:
 
 def _on_card(settings: Settings) -> bool:
     # Only the engine can ask torch for a GPU; the driver's device file needs no torch.
-    has_card = Path("/dev/nvidia0").exists() and settings.device == "auto"
+    has_card = any(Path("/dev").glob("nvidia[0-9]*")) and settings.device == "auto"
     return has_card or settings.device.startswith("cuda")

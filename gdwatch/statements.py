@@ -113,7 +113,8 @@ def _insert_results(dialect: str) -> sa.Executable:
 def _new_ids(dialect: str) -> sa.Executable:
     """SQLite has one writer at a time, whose ids follow the last one; a server hands them out."""
     if dialect == "sqlite":
-        last = "(SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'files')"
+        given = "(SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'files')"
+        last = f"max({given}, (SELECT coalesce(max(id), 0) FROM files))"
         counted = f"SELECT {last} + 1 UNION ALL SELECT id + 1 FROM new WHERE id < {last} + :count"
         return sa.text(f"WITH RECURSIVE new (id) AS ({counted}) SELECT id FROM new")
     given = "nextval(pg_get_serial_sequence('files', 'id'))"

@@ -14,7 +14,7 @@ from gdwatch.locator import STRIDE, UNIT
 Floats = NDArray[np.float32]
 
 LONGEST = 288  # pixels of a kept photograph's longer side: a thumbnail may show half of it
-_BESIDE = 128  # as in `crop.thumbnail`
+_BESIDE = 128  # as in `locator.thumbnails`
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _BILINEAR, _BICUBIC = Image.Resampling.BILINEAR, Image.Resampling.BICUBIC
 _SURE = 0.45  # of the teacher's score: below it a face is neither taught nor denied

@@ -92,11 +92,17 @@ def test_a_hostile_name_is_kept_and_forges_no_line(rounds: list[Case]) -> None:
         says_what_it_is(case.run("show", good).answer())
 
 
+STEERING = {"Cc", "Cs", "Zl", "Zp"}
+TURNING = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
 def says_what_it_is(shown: str) -> None:
     """Each line of `show` begins with its own word: no name has begun one."""
     lines = shown.splitlines()
     assert lines == shown.removesuffix("\n").split("\n")
-    assert shown.replace("\n", "").isprintable()
+    # Nothing steers a terminal; a joiner, a private letter or a new one only looks odd.
+    assert not {unicodedata.category(each) for each in shown if each != "\n"} & STEERING
+    assert not set(shown) & TURNING
     words = [line.partition(" ")[0] for line in lines]
     assert words[0] == "id"
     assert set(words) <= {

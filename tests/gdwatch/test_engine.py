@@ -13,11 +13,19 @@ from gdwatch import crop, model, model_file
 from gdwatch.engine import Engine, choose_device, fastest, in_halves, sharpness
 from gdwatch.errors import ActionNeeded
 from gdwatch.model import Model
-from gdwatch.network import Classifier
+from gdwatch.network import ARCHITECTURES, Classifier
 from gdwatch.values import Scores
 from tests import build
 
 CPU = torch.device("cpu")
+
+
+ARGUMENTS: dict[str, dict[str, object]] = {
+    "residual": {"stem": 4, "widths": [8], "blocks": [1]},
+    "ensemble": {"members": 2, "stem": 4, "widths": [8], "blocks": [1], "folded": True},
+    "pooled": {"widths": [8, 16], "blocks": [1, 1]},
+    "seed": {"input": build.SIDE, "stages": [[4]], "grey": True},
+}
 
 
 def photos(count: int = 24) -> np.ndarray:
@@ -139,6 +147,16 @@ def test_what_lies_near_a_border_is_judged_in_full() -> None:
     exact, _ = engine_of(network, precision=torch.float32).classify(photos())
     half, _ = engine_of(network, precision=torch.float16).classify(photos())
     assert half == exact
+
+
+@pytest.mark.parametrize("kind", ARGUMENTS)
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+def test_every_architecture_judges_in_half_precision(kind: str, precision: torch.dtype) -> None:
+    torch.manual_seed(0)
+    network = ARCHITECTURES[kind](mean=(0.5,) * 3, std=(0.25,) * 3, **ARGUMENTS[kind]).eval()
+    exact, _ = engine_of(network, precision=torch.float32).classify(photos())
+    half, _ = engine_of(network, precision=precision).classify(photos())
+    assert half == pytest.approx(exact, abs=0.02)
 
 
 def test_bfloat16_moves_a_probability_by_little(shipped: Engine) -> None:

@@ -339,7 +339,7 @@ def test_another_model_that_does_not_start_in_time_is_given_up(
 
 
 def several(pipeline: Pipeline) -> Pipeline:
-    turn_until(pipeline, lambda: all(engine.device for engine in pipeline._engines))
+    turn_until(pipeline, lambda: pipeline.complete)
     assert len(pipeline._engines) == 2
     return pipeline
 
@@ -384,9 +384,8 @@ def test_what_ends_every_engine_is_an_error_though_others_answer(
 def test_one_engine_less_is_no_reason_to_end(model: Path, tmp_path: Path, dropped: Dropped) -> None:
     contents = some(4)
     with Closing(start(model, tmp_path, workers=2)) as pipeline:
+        turn_until(pipeline, lambda: len(pipeline._engines) == 2)
         late = pipeline._engines[1]
-        os.kill(late.child.process.pid, signal.SIGSTOP)
-        ready(pipeline)
         os.kill(late.child.process.pid, signal.SIGKILL)  # as where memory is short
         turn_until(pipeline, lambda: late not in pipeline._engines)
         assert len(pipeline._engines) == 1
@@ -403,11 +402,28 @@ def test_photographs_that_may_be_large_get_fewer_places(
     with Closing(start(model, tmp_path)) as pipeline:
         assert pipeline.room == room - 1
     monkeypatch.setattr("gdwatch.pipeline._SLOTS_BYTES", 0)
-    with Closing(start(model, tmp_path)) as pipeline:
+    with Closing(ready(start(model, tmp_path))) as pipeline:
         assert pipeline.room >= 4  # a batch
+        pipeline._slots.count = 0  # as if another model had taken over that has fewer
+        assert pipeline.room == 0
 
 
-@pytest.mark.parametrize(("workers", "engines"), [(1, 1), (2, 2), (4, 3), (16, 12)])
+def test_where_places_are_few_batches_are_smaller_and_all_engines_work(
+    model: Path, tmp_path: Path, dropped: Dropped, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Closing(start(model, tmp_path, workers=2)) as pipeline:
+        most = pipeline._slots.layout.most_bytes
+    monkeypatch.setattr("gdwatch.pipeline._SLOTS_BYTES", 12 * most)  # of 24
+    with Closing(several(start(model, tmp_path, workers=2))) as pipeline:
+        pids = stopped(pipeline)
+        offer(pipeline, dropped(some(4)))
+        turn_until(pipeline, lambda: all(each.batches for each in pipeline._engines))
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        assert answers(finish(pipeline)) == as_named(some(4))
+
+
+@pytest.mark.parametrize(("workers", "engines"), [(1, 1), (2, 2), (4, 3), (8, 6), (16, 6)])
 def test_most_cores_get_an_engine(tmp_path: Path, workers: int, engines: int) -> None:
     settings = build.make_settings(tmp_path, workers=workers, device="cpu")
     assert engines_of(settings) == engines
