@@ -19,7 +19,7 @@ Pixels = NDArray[np.uint8]
 Picture = Image.Image | Pixels
 
 _BILINEAR = Image.Resampling.BILINEAR
-_EVEN = 1e-6  # of a pixel; sums of fractions miss a border by less
+_EVEN = 1e-4  # of a pixel; sums of fractions miss a border by less
 
 
 def image(photo: Picture) -> Image.Image:

@@ -110,6 +110,8 @@ class Engine:
     ) -> None:
         self.device = device
         self.precision = precision or fastest(device)
+        if not model.classifier.may_be_halved:
+            self.precision = torch.float32
         self.exact = _on(device, model.classifier)
         self.classifier = self.exact
         if self.precision is not torch.float32:

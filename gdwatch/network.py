@@ -20,6 +20,7 @@ class Classifier(nn.Module):
     """
 
     precision = torch.float32  # of what it computes in, see `in_precision`
+    may_be_halved = True
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
@@ -214,6 +215,8 @@ class SeedClassifier(Classifier):
     stages: channels of each convolution; each stage ends with a pooling.
     grey: sees the luma (ITU-R BT.601) alone.
     """
+
+    may_be_halved = False  # it is there to answer as that program did
 
     def __init__(
         self,
