@@ -6,6 +6,7 @@ Used alike by the service, `classify` and `reprocess`. One thread; nothing here 
 except `turn`, and that no longer than it is told. What is on its way is bounded by the slots.
 """
 
+import itertools
 import os
 import time
 from collections import deque
@@ -160,9 +161,9 @@ class Pipeline:
         self._slots = Slots(count, layout)
         places = (count - workers * decoding.DEPTH) // (engines * judging.DEPTH)
         self._full = max(1, min(self._batch_size, places))
-        # The others follow when it has told where it runs: a card has room for one.
-        self._more_engines = engines - 1
-        self._engines = [Judging(self._settings, file, self._slots, self._selector)]
+        self._engines = [
+            Judging(self._settings, file, self._slots, self._selector) for _ in range(engines)
+        ]
         self.model = _serving(self._engines[0], self._settings)
         self._decoding = Decoding(
             self._settings, self._slots, self._selector, self._queued, self._decoded.append
@@ -232,7 +233,7 @@ class Pipeline:
 
     def _listen_to(self, engine: Judging) -> list[Batch]:
         batches = []
-        was_gone, was_ready = self._is_gone(), self.ready
+        was_gone = self._is_gone()
         try:
             for answered in engine.listen():
                 self._engine_deaths = 0
@@ -249,16 +250,7 @@ class Pipeline:
         if self.ready:
             self._served = True
             self._engine_deaths = 0 if was_gone else self._engine_deaths
-            if not was_ready:
-                self._start_more()
         return batches
-
-    def _start_more(self) -> None:
-        """Start the other engines, now that the first has told where it runs."""
-        while self._more_engines and self.device == "cpu":
-            self._more_engines -= 1
-            file = self._engines[0].file
-            self._engines.append(Judging(self._settings, file, self._slots, self._selector))
 
     def _batch(self, tasks: Sequence[Task], engine: Judging, answered: Answered | None) -> Batch:
         """Decide for each task; `answered` is None where no network saw any of them."""
@@ -417,6 +409,7 @@ def batch_size_of(settings: Settings) -> int:
 
 
 def _on_card(settings: Settings) -> bool:
-    # Only the engine can ask torch for a GPU; the driver's device file needs no torch.
-    has_card = any(Path("/dev").glob("nvidia[0-9]*")) and settings.device == "auto"
+    # Only the engine can ask torch for a GPU; the drivers' device files need no torch.
+    files = itertools.chain.from_iterable(map(Path("/dev").glob, ("nvidia[0-9]*", "dxg", "kfd")))
+    has_card = settings.device == "auto" and any(files)
     return has_card or settings.device.startswith("cuda")

@@ -384,8 +384,9 @@ def test_what_ends_every_engine_is_an_error_though_others_answer(
 def test_one_engine_less_is_no_reason_to_end(model: Path, tmp_path: Path, dropped: Dropped) -> None:
     contents = some(4)
     with Closing(start(model, tmp_path, workers=2)) as pipeline:
-        turn_until(pipeline, lambda: len(pipeline._engines) == 2)
         late = pipeline._engines[1]
+        os.kill(late.child.process.pid, signal.SIGSTOP)
+        ready(pipeline)
         os.kill(late.child.process.pid, signal.SIGKILL)  # as where memory is short
         turn_until(pipeline, lambda: late not in pipeline._engines)
         assert len(pipeline._engines) == 1
