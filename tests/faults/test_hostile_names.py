@@ -521,4 +521,4 @@ def has_met_it(case: Case, service: Run, what: str) -> bool:
     if service.events("service.paused") or service.status is not None:
         return True
     filed = [row for row in case.rows() if row["state"] == "filed"]
-    return len(filed) == (1 if what == "folder in the inbox" else 3)
+    return len(filed) >= (1 if what == "folder in the inbox" else 3)
