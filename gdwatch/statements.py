@@ -64,6 +64,7 @@ class Prepared:
         return self._compiled[dialect.name]
 
     def _compile(self, dialect: Dialect) -> _Compiled:
+        # Every statement can be compiled; the type that names what can be executed does not say so.
         found: Any = self._make(dialect.name).compile(  # type: ignore[attr-defined]
             dialect=dialect, column_keys=self._columns or None
         )

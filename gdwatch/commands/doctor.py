@@ -108,7 +108,7 @@ def _print_bench(measured: Bench) -> None:
     console = Console()
     console.print(table)
     console.print(
-        f"on {measured.device}, with workers = {measured.workers}, {measured.engines} engines and "
+        f"on {measured.device}, with workers = {measured.workers}, engines = {measured.engines}, "
         f"batch_size = {measured.batch_size}; recording and moving come on top"
     )
 

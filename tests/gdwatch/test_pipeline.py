@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from structlog.testing import capture_logs
 
 from gdwatch import judging
 from gdwatch.decoding import Task
@@ -388,7 +389,9 @@ def test_one_engine_less_is_no_reason_to_end(model: Path, tmp_path: Path, droppe
         os.kill(late.child.process.pid, signal.SIGSTOP)
         ready(pipeline)
         os.kill(late.child.process.pid, signal.SIGKILL)  # as where memory is short
-        turn_until(pipeline, lambda: late not in pipeline._engines)
+        with capture_logs() as told:
+            turn_until(pipeline, lambda: late not in pipeline._engines)
+        assert [(each["event"], each["left"]) for each in told] == [("engine.lost", 1)]
         assert len(pipeline._engines) == 1
         offer(pipeline, dropped(contents))
         assert answers(finish(pipeline)) == as_named(contents)
