@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gdwatch.crop import Crop
 from gdwatch.prominence import prominence
-from gdwatch.values import Box, Decision, Face, Header, Label, Reason, Refusal, Scores
+from gdwatch.values import Box, Crop, Decision, Face, Header, Label, Reason, Refusal, Scores
 
 SeveralFaces = Literal["dominant", "agree", "unsure"]
 

@@ -17,9 +17,9 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError, features
 
-from gdwatch import crop
-from gdwatch.crop import Picture, Pixels
+from gdwatch import shrink
 from gdwatch.ending import ends_early
+from gdwatch.shrink import Picture, Pixels
 from gdwatch.values import Header, RejectedReason
 
 try:
@@ -102,7 +102,7 @@ def decode(
             width, height = image.size if orientation < 5 else image.size[::-1]
             header = Header(width, height, header.format)
             turn = _TURNS.get(orientation)
-            return header, look(photo if turn is None else crop.image(photo).transpose(turn))
+            return header, look(photo if turn is None else shrink.image(photo).transpose(turn))
     except Refused:
         raise
     except MemoryError as error:

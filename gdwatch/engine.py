@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from gdwatch import children, crop, judging, model, model_file
-from gdwatch.crop import Pixels
 from gdwatch.errors import ActionNeeded
 from gdwatch.layout import Layout
 from gdwatch.locator import Found, find, thumbnails
 from gdwatch.model import Model
 from gdwatch.prominence import MOST_FACES, prominence
+from gdwatch.shrink import Pixels
 from gdwatch.slots import Slots
 from gdwatch.values import Box, Face, Scores
 

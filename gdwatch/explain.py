@@ -9,7 +9,7 @@ from captum.attr import LayerAttribution, LayerGradCam
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from gdwatch import crop, model, model_file, names
+from gdwatch import crop, model, model_file, names, shrink
 from gdwatch.decode import Limits, decode
 from gdwatch.errors import GdwatchError
 from gdwatch.layout import layout, view
@@ -54,7 +54,7 @@ class Explainer:
         if isinstance(judged.decoded, Refusal):
             return None
         content = read_whole(judged.opened.descriptor)
-        _, photo = decode(content, self._limits, crop.image)
+        _, photo = decode(content, self._limits, shrink.image)
         square = self._seen(photo, judged.decision.box)
         panel = _side_by_side(
             [
@@ -72,7 +72,7 @@ class Explainer:
             raise GdwatchError(f"{path}: {error.strerror}", "make room") from error
         return path
 
-    def evidence(self, square: crop.Pixels) -> NDArray[np.float32]:
+    def evidence(self, square: shrink.Pixels) -> NDArray[np.float32]:
         """Where the network saw what spoke for its answer (Grad-CAM, Selvaraju et al. 2017).
 
         square: uint8 (side, side, 3), RGB, as the classifier sees it.
@@ -87,7 +87,7 @@ class Explainer:
         found: NDArray[np.float32] = heat[0, 0].clamp(min=0).detach().numpy()
         return found / found.max() if found.max() > 0 else found
 
-    def _seen(self, photo: Image.Image, box: Box | None) -> crop.Pixels:
+    def _seen(self, photo: Image.Image, box: Box | None) -> shrink.Pixels:
         """The classifier's square, made as in the service."""
         pixels = view(photo, self._layout)
         if self._layout.whole:
@@ -108,7 +108,7 @@ def _outlined(photo: Image.Image, box: Box | None) -> Image.Image:
     return shown
 
 
-def _heated(square: crop.Pixels, heat: NDArray[np.float32]) -> Image.Image:
+def _heated(square: shrink.Pixels, heat: NDArray[np.float32]) -> Image.Image:
     """The crop in grey, and in red what spoke for the answer."""
     grey = np.asarray(Image.fromarray(square).convert("L"), np.float32)[:, :, None] * 0.6
     red = np.array([255.0, 48.0, 0.0], np.float32)

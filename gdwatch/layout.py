@@ -4,8 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gdwatch import crop
-from gdwatch.crop import Crop, Picture, Pixels
+from gdwatch import shrink
+from gdwatch.shrink import Picture, Pixels
+from gdwatch.values import Crop
 
 if TYPE_CHECKING:  # a decode worker has no use for what checks a model file
     from gdwatch.model_file import Details
@@ -59,5 +60,5 @@ def layout(details: "Details", crop: Crop) -> Layout:
 def view(photo: Picture, wanted: Layout) -> Pixels:
     """Make what the engine gets of a photograph: uint8 (H, W, 3), RGB."""
     if wanted.whole:
-        return crop.whole(photo, wanted.photo)
-    return crop.reduced(photo, wanted.photo)
+        return shrink.whole(photo, wanted.photo)
+    return shrink.reduced(photo, wanted.photo)

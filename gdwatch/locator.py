@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from gdwatch.crop import Pixels
+from gdwatch.resample import resized
+from gdwatch.shrink import Pixels
 from gdwatch.values import Box
 
 STRIDE = 8  # pixels of the thumbnail to one cell of the answer
@@ -123,10 +123,7 @@ def thumbnails(photos: Sequence[Pixels], side: int, count: int | None = None) ->
         height, width = photo.shape[:2]
         scale = side / max(height, width)
         shape = max(1, round(height * scale)), max(1, round(width * scale))
-        # In a third of Pillow's time: torch has vector instructions for bytes.
-        pixels = torch.from_numpy(np.require(photo, requirements="W")).permute(2, 0, 1)[None]
-        shown = F.interpolate(pixels, shape, mode="bilinear", antialias=True)
-        square[: shape[0], : shape[1]] = shown[0].permute(1, 2, 0)
+        square[: shape[0], : shape[1]] = resized(photo, *shape)
     return squares
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gdwatch.crop import Pixels
 from gdwatch.layout import Layout
+from gdwatch.shrink import Pixels
 
 
 class Slots:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 Label = Literal["female", "male"]
+Crop = Literal["face", "whole"]  # what of a photograph the classifier sees
 Outcome = Literal["female", "male", "unsure", "rejected"]
 OUTCOMES: tuple[Outcome, ...] = ("female", "male", "unsure", "rejected")
 UnsureReason = Literal[

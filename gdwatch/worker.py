@@ -11,9 +11,9 @@ import time
 from dataclasses import asdict
 
 from gdwatch import children
-from gdwatch.crop import Picture
 from gdwatch.decode import Limits, Refused, decode
 from gdwatch.layout import Layout, view
+from gdwatch.shrink import Picture
 from gdwatch.slots import Slots
 from gdwatch.values import Photo, Refusal
 

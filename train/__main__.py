@@ -14,8 +14,8 @@ import typer
 from gdwatch.errors import GdwatchError
 
 if TYPE_CHECKING:
-    from gdwatch.crop import Crop
     from gdwatch.model import Model
+    from gdwatch.values import Crop
     from train.pictures import Prepared
 
 _TEACHERS = ("onnx", "onnxruntime")  # packages of the extra `teachers`

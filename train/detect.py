@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.progress import track
 from torchvision.ops import nms
 
-from gdwatch import crop
-from gdwatch.crop import Pixels
+from gdwatch import shrink
 from gdwatch.decode import Refused, decode
+from gdwatch.shrink import Pixels
 from gdwatch.values import Box
 from train import boxes
 from train.boxes import Face
@@ -145,7 +145,7 @@ def look(entry: Entry) -> tuple[Pixels, float] | None:
         return None
     try:
         header, photo = decode(
-            entry.place.read(), LIMITS, partial(crop.reduced, least=LONGEST), LONGEST
+            entry.place.read(), LIMITS, partial(shrink.reduced, least=LONGEST), LONGEST
         )
     except (Refused, OSError):
         return None

@@ -14,7 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.neighbors import NearestNeighbors
 
-from gdwatch.crop import Pixels
+from gdwatch.shrink import Pixels
 
 Hashes = NDArray[np.bool_]
 

@@ -15,9 +15,9 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from gdwatch.crop import Pixels
 from gdwatch.network import PooledClassifier
 from gdwatch.prominence import prominence
+from gdwatch.shrink import Pixels
 from train.boxes import Face
 from train.detect import look
 from train.dlib import MEAN, STD, begin_with, digest

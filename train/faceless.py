@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.progress import track
 
 from gdwatch import model, model_file
-from gdwatch.crop import Pixels
 from gdwatch.locator import scores_and_boxes, thumbnails
+from gdwatch.shrink import Pixels
 from train.measures import Floats
 from train.pictures import Prepared
 

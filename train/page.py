@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
-from gdwatch.crop import Pixels
+from gdwatch.shrink import Pixels
 from train.publish import publish
 
 _TEMPLATES = Path(__file__).parent / "pages"

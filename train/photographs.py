@@ -21,13 +21,13 @@ from rich.progress import track
 from rich.table import Table
 
 from gdwatch import model, model_file
-from gdwatch.crop import Pixels
 from gdwatch.decide import Rules, decide
 from gdwatch.decode import Refused, decode
 from gdwatch.engine import Engine, choose_device
 from gdwatch.layout import Layout, layout, view
 from gdwatch.model import Model
 from gdwatch.settings import load as load_settings
+from gdwatch.shrink import Pixels
 from gdwatch.values import Decision, Header, Scores
 from train.evaluate import age_band
 from train.measures import Floats, balanced_accuracy, expected_calibration_error

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gdwatch.crop import Crop
 from gdwatch.errors import GdwatchError
+from gdwatch.values import Crop
 from train.sources import MANIFEST
 
 SIDE = 128  # of a prepared picture, in pixels: the largest input of a recipe

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from gdwatch import crop
+from gdwatch import shrink
 from gdwatch.decode import Limits, Refused, decode
 from gdwatch.errors import GdwatchError, UsageError
 from gdwatch.values import Header
@@ -120,7 +120,7 @@ def _decode_all(listed: Sequence[Entry], out: Path) -> tuple[list[Row], list[Unr
         for entry in shown:
             try:
                 content = _read(entry)
-                header, square = decode(content, LIMITS, partial(crop.whole, side=SIDE))
+                header, square = decode(content, LIMITS, partial(shrink.whole, side=SIDE))
             except (Refused, _NotRead) as error:
                 unreadable.append(Unreadable(entry.path, str(error)))
                 continue

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from gdwatch.crop import Crop
 from gdwatch.errors import GdwatchError, UsageError
+from gdwatch.values import Crop
 from train.pictures import SIDE
 
 PACKAGED = Path(__file__).parent / "recipes"

@@ -8,9 +8,9 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from gdwatch import crop
-from gdwatch.crop import Picture
+from gdwatch import shrink
 from gdwatch.decode import Refused, decode
+from gdwatch.shrink import Picture
 from train.boxes import Face
 from train.prepare import LIMITS
 from train.scenes import LONGEST, Photograph, Stock
@@ -77,7 +77,7 @@ def read(entry: Entry, found: Sequence[Face]) -> Photograph | None:
 
 
 def _shrunk(picture: Picture) -> Image.Image:
-    photo = crop.image(picture)
+    photo = shrink.image(picture)
     scale = LONGEST / max(photo.size)
     if scale >= 1:
         return photo.copy()

@@ -22,8 +22,8 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from gdwatch.crop import Pixels
 from gdwatch.errors import GdwatchError
+from gdwatch.shrink import Pixels
 from train import duplicates
 from train.measures import Bools, Floats
 from train.pictures import Prepared

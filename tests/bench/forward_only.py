@@ -9,10 +9,10 @@ from PIL import Image
 from torch import Tensor
 
 from gdwatch import model, model_file
-from gdwatch.crop import Pixels
 from gdwatch.engine import Engine
 from gdwatch.layout import layout, view
 from gdwatch.locator import thumbnails
+from gdwatch.shrink import Pixels
 from tests.bench.loop import serve
 
 BATCH = 32

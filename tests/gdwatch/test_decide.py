@@ -5,10 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gdwatch import decide
-from gdwatch.crop import Crop
 from gdwatch.decide import Rules, SeveralFaces
 from gdwatch.prominence import prominence
-from gdwatch.values import Box, Decision, Face, Header, Refusal, Scores
+from gdwatch.values import Box, Crop, Decision, Face, Header, Refusal, Scores
 
 HEADER, SIZE = Header(400, 400, "JPEG"), (400, 400)
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
-from gdwatch import crop
+from gdwatch import shrink
 from gdwatch.decode import FORMATS, Limits, Refused, decode, sniff
 from gdwatch.values import Header
 from tests import build
@@ -21,7 +21,7 @@ from tests.faults.corpus import HEADERS
 
 LIMITS = Limits(max_pixels=64_000_000)
 SIDE = 32
-WHOLE = partial(crop.whole, side=SIDE)
+WHOLE = partial(shrink.whole, side=SIDE)
 
 
 def photo(size: tuple[int, int] = (160, 120)) -> Image.Image:
@@ -75,7 +75,7 @@ def test_a_large_jpeg_is_decoded_smaller_and_keeps_its_least(
 ) -> None:
     image = Image.fromarray(build.pixels(1, size=(width, height)))
     content = with_orientation(image, orientation, "JPEG")
-    header, size = decode(content, LIMITS, lambda photo: crop.image(photo).size, least)
+    header, size = decode(content, LIMITS, lambda photo: shrink.image(photo).size, least)
     upright = (width, height) if orientation < 5 else (height, width)
     assert (header.width, header.height) == upright
     smaller = {factor: tuple(-(-side // factor) for side in upright) for factor in (1, 2, 4, 8)}
@@ -402,7 +402,6 @@ def test_the_limit_of_pixels_is_met_and_passed(format_: str) -> None:
 # Decodes standard input within 1 GiB of address space, as a worker does, and says what it took.
 WITHIN_A_WORKER = """
 import resource, sys
-from gdwatch import crop
 from gdwatch.decode import Limits, Refused, decode
 space = 1 << 30
 resource.setrlimit(resource.RLIMIT_AS, (space, space))

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from gdwatch import crop, model, model_file
+from gdwatch import model, model_file, shrink
 from gdwatch.engine import Engine, choose_device, fastest, in_halves, sharpness
 from gdwatch.errors import ActionNeeded
 from gdwatch.model import Model
@@ -253,7 +253,7 @@ def real_photographs() -> list[Image.Image]:
 
 
 def judged(engine: Engine, photographs: Sequence[Image.Image]) -> list[Scores]:
-    return engine.judge([crop.reduced(np.array(photo), 400) for photo in photographs])[0]
+    return engine.judge([shrink.reduced(np.array(photo), 400) for photo in photographs])[0]
 
 
 def test_every_face_is_found_and_judged(shipped: Engine) -> None:
