@@ -1,5 +1,6 @@
 """The engine: photographs in slots in, faces and probabilities out. Only it has torch."""
 
+import faulthandler
 import math
 import os
 import time
@@ -36,24 +37,29 @@ _LOCATED, _LOCATED_ON_CARD = 16, 64  # thumbnails at once, see `Engine._locate`
 
 
 def main() -> None:
-    """Say that the model is ready, or why not; then serve the parent until it goes."""
-    channel, start, (memory, weights) = children.parent(descriptors=2)
+    """Say that the model is ready, or why not; then serve the parent until it goes.
+
+    With channels for forks, several processes serve it, and what torch takes is in memory once.
+    """
+    faulthandler.enable()  # of a fork that crashes, nobody would learn why
+    channel, start, (memory, weights, *forks) = children.parent()
     torch.set_num_threads(1)
     slots = Slots(start["slots"], Layout(**start["layout"]), memory)
     try:
         with os.fdopen(weights, "rb") as file:
-            loaded = model.load(model_file.parse(Path(start["model"]), file.read()))
-        engine = Engine(
-            loaded,
-            choose_device(start["device"]),
-            borders=(0.5, start["min_confidence"], 1 - start["min_confidence"]),
-            locate=not slots.layout.whole,
-        )
+            engine = Engine(
+                model.load(model_file.parse(Path(start["model"]), file.read())),
+                choose_device(start["device"]),
+                borders=(0.5, start["min_confidence"], 1 - start["min_confidence"]),
+                locate=not slots.layout.whole,
+            )
         engine.test()
     except ActionNeeded as error:
         children.send(channel, {"refused": error.message, "hint": error.hint})
         return
-    children.send(channel, {"ready": True, "device": str(engine.device)})
+    first, channel = channel, children.multiplied(channel, forks)
+    if channel is first:  # and so all are there
+        children.send(channel, {"ready": True, "device": str(engine.device)})
     while True:
         packet, _ = children.receive(channel)
         if packet is None:

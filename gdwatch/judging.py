@@ -1,4 +1,4 @@
-"""The engine seen from the service: one process with one model, and the batches it was given."""
+"""The engine seen from the service: one model, in one process or several that share its memory."""
 
 import os
 import time
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from selectors import EVENT_READ, BaseSelector
 from typing import Any
 
-from gdwatch.children import Child, Died, Packet
+from gdwatch.children import Channel, Child, Died, Packet
 from gdwatch.decoding import Task
 from gdwatch.errors import ActionNeeded
 from gdwatch.model_file import ModelFile
@@ -17,8 +17,9 @@ from gdwatch.settings import Settings
 from gdwatch.slots import Slots
 from gdwatch.values import Box, Face, Photo, Scores
 
-DEPTH = 2  # batches at the engine: one that it judges, one at hand
+DEPTH = 2  # batches at one process: one that it judges, one at hand
 _TIMEOUT_S = 120.0
+_NEVER = float("inf")
 _START_S = 300.0  # a card may take its time, but a driver that hangs takes for ever
 
 
@@ -43,20 +44,51 @@ class Answered:
     splits: int
 
 
-class Judging:
-    """One engine process.
+class _Lane:
+    """One process of the engine, and the batches that it was given.
 
+    deadline: when the batch that it judges is late, monotonic.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.batches: deque[Asked] = deque()
+        self.deadline = _NEVER
+
+    def judge(self, tasks: Sequence[Task]) -> None:
+        """Give it a batch. Raises Died."""
+        self.batches.append(Asked(tasks))
+        if len(self.batches) == 1:
+            self.deadline = time.monotonic() + _TIMEOUT_S
+        seen = [(task.slot, task.decoded.size) for task in tasks if isinstance(task.decoded, Photo)]
+        numbers, sizes = [slot for slot, _ in seen], [size for _, size in seen]
+        self.channel.send({"slots": numbers, "sizes": sizes})
+
+    def answered(self, packet: Packet) -> Answered:
+        """Read what it says of the batch that it has had longest."""
+        asked = self.batches.popleft()
+        self.deadline = time.monotonic() + _TIMEOUT_S if self.batches else _NEVER
+        scores = [unpacked(each) for each in packet["scores"]]
+        return Answered(asked, scores, packet["infer_ms"], packet["splits"])
+
+
+class Judging:
+    """An engine. It lives and dies as a whole, whichever of its processes does.
+
+    count: of processes, each judging batches of its own.
     device: where the model runs; None until it has passed its self-test.
-    deadline: when its start, then the batch that it judges, is late, monotonic.
     """
 
     def __init__(
-        self, settings: Settings, file: ModelFile, slots: Slots, selector: BaseSelector
+        self,
+        settings: Settings,
+        file: ModelFile,
+        slots: Slots,
+        selector: BaseSelector,
+        count: int = 1,
     ) -> None:
         self.file = file
         self.device: str | None = None
-        self.batches: deque[Asked] = deque()
-        self.deadline = time.monotonic() + _START_S
         self.min_confidence = (
             file.details.min_confidence
             if settings.min_confidence is None
@@ -75,57 +107,66 @@ class Judging:
             copy.write(file.content)
             copy.flush()
             os.lseek(weights, 0, os.SEEK_SET)
-            self.child = Child("gdwatch.engine", start, [slots.descriptor, weights])
+            given = [slots.descriptor, weights]
+            self.child = Child("gdwatch.engine", start, given, forks=count - 1)
+        self._ready_by = time.monotonic() + _START_S
+        self._lanes = [_Lane(channel) for channel in (self.child, *self.child.forks)]
         self._selector = selector
-        selector.register(self.child, EVENT_READ, self)
+        for lane in self._lanes:
+            selector.register(lane.channel, EVENT_READ, self)
 
     @property
     def has_room(self) -> bool:
         """Whether it may be given another batch now."""
-        return self.device is not None and len(self.batches) < DEPTH
+        return self.device is not None and len(self._idlest().batches) < DEPTH
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it has anything to judge."""
+        return any(lane.batches for lane in self._lanes)
+
+    @property
+    def deadline(self) -> float:
+        """When its start, or a batch that it judges, is late, monotonic."""
+        return min(self._ready_by, *(lane.deadline for lane in self._lanes))
 
     def tasks(self) -> list[Task]:
         """What it is judging."""
-        return [task for asked in self.batches for task in asked.tasks]
+        return [task for lane in self._lanes for asked in lane.batches for task in asked.tasks]
 
     def judge(self, tasks: Sequence[Task]) -> None:
-        """Give it a batch. Raises Died."""
-        self.batches.append(Asked(tasks))
-        if len(self.batches) == 1:
-            self.deadline = time.monotonic() + _TIMEOUT_S
-        seen = [(task.slot, task.decoded.size) for task in tasks if isinstance(task.decoded, Photo)]
-        self.child.send({"slots": [slot for slot, _ in seen], "sizes": [size for _, size in seen]})
+        """Give a batch to the process with the least to do. Raises Died."""
+        self._idlest().judge(tasks)
 
     def listen(self) -> list[Answered]:
         """Take its answers. Raises Died, and ActionNeeded if it refuses its model."""
         answers: list[Answered] = []
-        while (packet := self._receive(answers)) is not None:
-            if "refused" in packet:
-                raise ActionNeeded(packet["refused"], packet["hint"])
-            if "ready" in packet:
-                self.device = packet["device"]
-                self.deadline = float("inf")
-                continue
-            asked = self.batches.popleft()
-            self.deadline = time.monotonic() + _TIMEOUT_S if self.batches else float("inf")
-            scores = [unpacked(each) for each in packet["scores"]]
-            answers.append(Answered(asked, scores, packet["infer_ms"], packet["splits"]))
+        died = False
+        for lane in self._lanes:
+            try:
+                while (packet := lane.channel.receive()) is not None:
+                    if "refused" in packet:
+                        raise ActionNeeded(packet["refused"], packet["hint"])
+                    if "ready" in packet:
+                        self.device = packet["device"]
+                        self._ready_by = _NEVER
+                    else:
+                        answers.append(lane.answered(packet))
+            except Died:
+                died = True
+        if died and not answers:  # else it is dead the next time too: what it has answered counts
+            raise Died
         return answers
 
-    def _receive(self, answers: Sequence[Answered]) -> Packet | None:
-        """The next packet; what came before the end of a dead engine is taken first."""
-        try:
-            return self.child.receive()
-        except Died:
-            if answers:
-                return None  # it is dead the next time too
-            raise
-
     def end(self) -> int:
-        """End the process; returns its status."""
-        self._selector.unregister(self.child)
+        """End its processes; returns the status of the first."""
+        for lane in self._lanes:
+            self._selector.unregister(lane.channel)
         self.child.end()
         return int(self.child.process.returncode)
+
+    def _idlest(self) -> _Lane:
+        return min(self._lanes, key=lambda lane: len(lane.batches))
 
 
 def packed(scores: Scores) -> list[Any]:

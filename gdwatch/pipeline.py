@@ -1,6 +1,6 @@
 """Photographs in, decisions out: the stages between the inbox and the ledger.
 
-    offer ─▶ queued ─▶ workers (read, decode) ─▶ decoded ─▶ engines (judge) ─▶ decide ─▶ turn
+    offer ─▶ queued ─▶ workers (read, decode) ─▶ decoded ─▶ engine (judge) ─▶ decide ─▶ turn
 
 Used alike by the service, `classify` and `reprocess`. One thread; nothing here waits for a child
 except `turn`, and that no longer than it is told. What is on its way is bounded by the slots.
@@ -34,11 +34,11 @@ log = structlog.get_logger()
 
 _ENGINE_DEATHS = 3  # in a row, before the service gives up and is started anew
 _SLOTS_BYTES = 1 << 30  # of decoded photographs, if all were as large as they can be
-_MOST_ENGINES = 6  # judge as much as one service can file; each takes a third of a gigabyte
+_MOST_ENGINES = 6  # processes that judge: as much as one service can file
 
 
 class Pipeline:
-    """Workers, slots and engines, with the photographs on their way through them.
+    """Workers, slots and an engine, with the photographs on their way through them.
 
     model: the one that judges now.
 
@@ -66,17 +66,12 @@ class Pipeline:
     @property
     def device(self) -> str | None:
         """Where the model runs; None until it is ready."""
-        return next((engine.device for engine in self._engines if engine.device), None)
-
-    @property
-    def complete(self) -> bool:
-        """Whether it is ready, and no engine is still starting."""
-        return self.ready and all(engine.device for engine in self._engines)
+        return self._engine.device
 
     @property
     def outstanding(self) -> int:
         """How many photographs are on their way."""
-        judged = sum(len(asked.tasks) for engine in self._engines for asked in engine.batches)
+        judged = len(self._engine.tasks())
         return len(self._queued) + self._decoding.outstanding + len(self._decoded) + judged
 
     @property
@@ -110,21 +105,21 @@ class Pipeline:
             match key.data:
                 case Worker() as worker:
                     self._decoding.listen(worker)
-                case Judging() as engine if engine in self._engines:
-                    batches.extend(self._listen_to(engine))
+                case Judging() as engine if engine is self._engine:
+                    batches.extend(self._listen_to_engine())
                 case Judging():
                     self._listen_to_next()
         if self._is_gone():  # another try is under way, and nothing is judged meanwhile
             raise self._gone()
         now = time.monotonic()
         self._decoding.end_late(now)
-        for engine in [each for each in self._engines if now > each.deadline]:
-            self._restart(engine)
+        if now > self._engine.deadline:
+            self._restart()
         if self._next is not None and now > self._next.deadline:
             log.error("model.refused", reason="its engine does not start")
             self._drop_next()
         self._feed_workers()
-        batches.extend(self._feed_engines())
+        batches.extend(self._feed_engine())
         self._swap_when_empty()
         return batches
 
@@ -161,18 +156,15 @@ class Pipeline:
         self._slots = Slots(count, layout)
         places = (count - workers * decoding.DEPTH) // (engines * judging.DEPTH)
         self._full = max(1, min(self._batch_size, places))
-        self._engines = [
-            Judging(self._settings, file, self._slots, self._selector) for _ in range(engines)
-        ]
-        self.model = _serving(self._engines[0], self._settings)
+        self._engine = self._another(file)
+        self.model = _serving(self._engine, self._settings)
         self._decoding = Decoding(
             self._settings, self._slots, self._selector, self._queued, self._decoded.append
         )
         self._decoding.start(workers)
 
     def _end(self) -> None:
-        for engine in self._engines:
-            engine.end()
+        self._engine.end()
         self._decoding.end()
         self._slots.close()
 
@@ -180,26 +172,28 @@ class Pipeline:
         return layout(file.details, self._settings.crop)
 
     def _tasks(self) -> list[Task]:
-        judged = [task for engine in self._engines for task in engine.tasks()]
+        judged = self._engine.tasks()
         return [*self._queued, *self._decoding.tasks(), *self._decoded, *judged]
+
+    def _another(self, file: ModelFile) -> Judging:
+        count = engines_of(self._settings)
+        return Judging(self._settings, file, self._slots, self._selector, count)
 
     def _next_deadline(self) -> float:
         """How long nothing falls due, in seconds."""
         now = time.monotonic()
-        deadlines = [self._decoding.next_deadline() - now]
-        deadlines += [engine.deadline - now for engine in self._engines]
-        if self._decoded and self._idlest() is not None:
+        deadlines = [self._decoding.next_deadline() - now, self._engine.deadline - now]
+        if self._decoded and self._engine.has_room:
             deadlines.append(self._company_s() - (now - self._decoded[0].decoded_at))
         return min(deadlines)
 
     def _company_s(self) -> float:
-        """How long a photograph may wait for company: while an engine is busy, for a full batch.
+        """How long a photograph may wait for company: while the engine is busy, for a full batch.
 
-        No longer than with one engine, where it would wait for the batch before its own; and
-        larger batches cost less of everything.
+        Where one process judges it would wait for the batch before its own, too; and larger
+        batches cost less of everything.
         """
-        is_busy = any(engine.batches for engine in self._engines)
-        return float("inf") if is_busy else self._settings.batch_wait_ms / 1000
+        return float("inf") if self._engine.is_busy else self._settings.batch_wait_ms / 1000
 
     # ------------------------------------------------------------------ judging
 
@@ -208,54 +202,49 @@ class Pipeline:
         if self._next is None or self._next.device is None:
             self._decoding.feed()
 
-    def _idlest(self) -> Judging | None:
-        """The engine with the least to do, if it may be given more."""
-        able = [engine for engine in self._engines if engine.has_room]
-        return min(able, key=lambda engine: len(engine.batches), default=None)
-
-    def _feed_engines(self) -> list[Batch]:
-        """Give engines what makes a batch; batches of refusals alone need none."""
+    def _feed_engine(self) -> list[Batch]:
+        """Give the engine what makes a batch; batches of refusals alone need none."""
         batches = []
-        while (engine := self._idlest()) is not None:
+        while self._engine.has_room:
             arrivals = [task.decoded_at for task in self._decoded]
             count = next_batch(arrivals, time.monotonic(), self._full, self._company_s())
             if not count:
                 break
             tasks = [self._decoded.popleft() for _ in range(count)]
             if all(task.slot is None for task in tasks):
-                batches.append(self._batch(tasks, engine, None))
+                batches.append(self._batch(tasks, None))
                 continue
             try:
-                engine.judge(tasks)
+                self._engine.judge(tasks)
             except Died:
-                self._restart(engine)
+                self._restart()
         return batches
 
-    def _listen_to(self, engine: Judging) -> list[Batch]:
+    def _listen_to_engine(self) -> list[Batch]:
         batches = []
         was_gone = self._is_gone()
         try:
-            for answered in engine.listen():
+            for answered in self._engine.listen():
                 self._engine_deaths = 0
                 if answered.splits:
                     log.warning("engine.oom", files=len(answered.asked.tasks))
                     log.warning("batch.split", times=answered.splits)
-                batches.append(self._batch(answered.asked.tasks, engine, answered))
+                batches.append(self._batch(answered.asked.tasks, answered))
         except ActionNeeded as refused:
             if not self._served:
                 raise
-            self._restart(engine, refused.message)
+            self._restart(refused.message)
         except Died:
-            self._restart(engine)
+            self._restart()
         if self.ready:
             self._served = True
             self._engine_deaths = 0 if was_gone else self._engine_deaths
         return batches
 
-    def _batch(self, tasks: Sequence[Task], engine: Judging, answered: Answered | None) -> Batch:
+    def _batch(self, tasks: Sequence[Task], answered: Answered | None) -> Batch:
         """Decide for each task; `answered` is None where no network saw any of them."""
         scores = iter(answered.scores if answered else ())
-        rules = _rules(engine, self._settings)
+        rules = _rules(self._engine, self._settings)
         judged = []
         for task in tasks:
             match task.decoded:
@@ -269,51 +258,41 @@ class Pipeline:
         return Batch(
             tuple(judged),
             self.model,
-            engine.device if answered else None,
+            self.device if answered else None,
             answered.infer_ms if answered else 0.0,
             answered.asked.started_at if answered else now,
             now,
         )
 
-    def _restart(self, engine: Judging, why: str = "") -> None:
+    def _restart(self, why: str = "") -> None:
         """Start another engine with the same model, and queue what the dead one had again."""
-        was_ready = engine.device is not None
-        tasks = engine.tasks()
-        status = engine.end()
-        self._engines.remove(engine)
+        was_ready = self.ready
+        tasks = self._engine.tasks()
+        status = self._engine.end()
         self._decoded.extendleft(reversed(tasks))
-        if not was_ready and self.ready:
-            # Perhaps there is too little memory for one more: the others work.
-            log.error("engine.lost", status=status, reason=why, left=len(self._engines))
-            return
-        self._engines.append(Judging(self._settings, engine.file, self._slots, self._selector))
+        self._engine = self._another(self._engine.file)
         self._engine_deaths += 1
         for task in tasks:
             task.engine_deaths += 1
-        # Other engines' answers say nothing of what this one died of.
+        # What its other processes have answered meanwhile says nothing of what one dies of.
         poisonous = any(task.engine_deaths >= _ENGINE_DEATHS for task in tasks)
-        if self._engine_deaths < self._deaths_allowed() and not poisonous:
+        if self._engine_deaths < _ENGINE_DEATHS and not poisonous:
             log.error("engine.restarted", status=status)
         elif self._served and not was_ready:
             self._why_gone = why or f"its engine ended with status {status} before it was ready"
             raise self._gone()
         else:
+            deaths = _ENGINE_DEATHS if poisonous else self._engine_deaths
             raise GdwatchError(
-                f"the engine on device {self._settings.device} ended {self._engine_deaths} times "
-                f"in a row, last with status {status}"
-                if not poisonous
-                else f"an engine on device {self._settings.device} ended {_ENGINE_DEATHS} times in "
-                f"a row at the same photographs, last with status {status}",
+                f"the engine on device {self._settings.device} ended {deaths} times in a row"
+                + (" at the same photographs" if poisonous else "")
+                + f", last with status {status}",
                 "its own message stands above; `gdwatch doctor` tries the device",
             )
 
-    def _deaths_allowed(self) -> int:
-        """How many engines may end in a row, each as often as one alone."""
-        return _ENGINE_DEATHS * len(self._engines)
-
     def _is_gone(self) -> bool:
         """Whether the device that has served does not come back."""
-        return self._served and not self.ready and self._engine_deaths >= self._deaths_allowed()
+        return self._served and not self.ready and self._engine_deaths >= _ENGINE_DEATHS
 
     def _gone(self) -> Trouble:
         return Trouble(
@@ -396,7 +375,7 @@ def workers_of(settings: Settings) -> int:
 
 
 def engines_of(settings: Settings) -> int:
-    """How many engines there are: one on a card; else, each with one thread, most of the cores."""
+    """How many processes judge: one on a card; else, each with one thread, on most of the cores."""
     workers = workers_of(settings)
     return 1 if _on_card(settings) else min(_MOST_ENGINES, workers - workers // 4)
 

@@ -22,7 +22,7 @@ _CHUNK_BYTES = 1 << 20
 
 def main() -> None:
     """Serve the parent until it goes."""
-    channel, start, (memory,) = children.parent(descriptors=1)
+    channel, start, (memory,) = children.parent()
     slots = Slots(start["slots"], Layout(**start["layout"]), memory)
     limits = Limits(start["max_pixels"])
     # The slots are everybody's: they take address space here, but are no memory of the decoder's.

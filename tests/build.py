@@ -351,6 +351,24 @@ def children(pid: int) -> dict[int, str]:
     return found
 
 
+def descendants(pid: int) -> dict[int, str]:
+    """As `children`, with theirs."""
+    found = children(pid)
+    for child in list(found):
+        with contextlib.suppress(OSError):  # it has ended
+            found |= descendants(child)
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process that has not ended."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2]
+    except OSError:
+        return False
+    return not state.startswith("Z")
+
+
 def folders_of(root: Path, **others: Any) -> tuple[Folders, Settings]:
     settings = make_settings(root, **others)
     return Folders.of(settings), settings

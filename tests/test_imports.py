@@ -19,7 +19,7 @@ def test_only_the_engine_has_torch(services: Services, root: Path) -> None:
     service.wait_for("service.ready")
     build.put(root, "a.png", photograph(1))
     service.wait_for_filed("inbox/a.png")
-    children = build.children(service.process.pid)
+    children = build.descendants(service.process.pid)
     assert sorted(children.values()) == ["gdwatch.engine"] * 2 + ["gdwatch.worker"] * 2
     for pid, name in children.items():
         if name == "gdwatch.engine":

@@ -296,20 +296,13 @@ def test_an_interrupt_ends_it_as_a_stop_does(many: Services, root: Path) -> None
 
 
 def test_children_end_with_a_killed_service(many: Services, root: Path) -> None:
-    service = many.start(root)
+    service = many.start(root, workers=2)
     service.wait_for("service.ready")
-    pids = build.children(service.process.pid)
-    assert sorted(pids.values()) == ["gdwatch.engine", "gdwatch.worker"]
+    build.wait_until(lambda: len(build.descendants(service.process.pid)) == 4)
+    pids = build.descendants(service.process.pid)
+    assert sorted(pids.values()) == 2 * ["gdwatch.engine"] + 2 * ["gdwatch.worker"]
     service.stop(signal.SIGKILL)
-    wait_until(lambda: not any(is_alive(pid) for pid in pids))
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2]
-    except OSError:
-        return False
-    return not state.startswith("Z")
+    wait_until(lambda: not any(map(build.is_alive, pids)))
 
 
 def test_workers_that_cannot_start_reject_nothing(

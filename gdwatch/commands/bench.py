@@ -60,7 +60,7 @@ def bench(settings: Settings) -> Bench:
     """Measure for about 20 s. Raises GdwatchError if the engine does not start."""
     with closing(Pipeline(settings)) as pipeline:
         end = time.monotonic() + _PATIENCE_S
-        while not pipeline.complete:
+        while not pipeline.ready:
             if time.monotonic() > end:
                 raise GdwatchError("the engine does not start", "try `gdwatch model verify`")
             pipeline.turn(timeout_s=1.0)

@@ -109,13 +109,17 @@ class Service:
 
 
 def processes(pid: int) -> Iterator[tuple[int, str]]:
-    """The service and its children, each with what it is."""
+    """The service, its children and theirs, each with what it is."""
     yield pid, "service"
+    waiting = [pid]
     with contextlib.suppress(OSError):
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            words = Path(f"/proc/{child}/cmdline").read_text().split("\0")
-            if len(words) > 1:  # else it has ended
-                yield int(child), words[-2].rpartition(".")[2]
+        while waiting:
+            parent = waiting.pop()
+            for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+                words = Path(f"/proc/{child}/cmdline").read_text().split("\0")
+                if len(words) > 1:  # else it has ended
+                    waiting.append(int(child))
+                    yield int(child), words[-2].rpartition(".")[2]
 
 
 def _pss_kb(pid: int) -> int:

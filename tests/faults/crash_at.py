@@ -151,8 +151,8 @@ def use_stub() -> None:
     """Start the stub where the product starts its engine."""
 
     def wrapped(original: Any) -> Any:
-        def child(module: str, *given: Any) -> Any:
-            return original(STUB if module == ENGINE else module, *given)
+        def child(module: str, *given: Any, **more: Any) -> Any:
+            return original(STUB if module == ENGINE else module, *given, **more)
 
         return child
 

@@ -19,8 +19,8 @@ def use(trouble: str) -> None:
     os.environ[_VARIABLE] = trouble
 
     def wrapped(original: Any) -> Any:
-        def child(module: str, *given: Any) -> Any:
-            return original(__name__ if module == crash_at.ENGINE else module, *given)
+        def child(module: str, *given: Any, **more: Any) -> Any:
+            return original(__name__ if module == crash_at.ENGINE else module, *given, **more)
 
         return child
 
@@ -33,7 +33,7 @@ def main() -> None:
     if word == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if word == "refuse":
-        channel, _, _ = children.parent(descriptors=2)
+        channel, _, _ = children.parent()
         children.send(channel, {"refused": "device cuda: not there", "hint": "the driver"})
         return
     if word == "die_on_batch":

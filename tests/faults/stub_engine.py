@@ -9,6 +9,7 @@ import json
 import mmap
 import os
 import signal
+from socket import socket
 from typing import Any
 
 from gdwatch import children
@@ -17,7 +18,7 @@ from tests.faults import toy
 
 def main() -> None:
     """Say that the model is ready, or why not; then serve the parent until it goes."""
-    channel, start, (memory, weights) = children.parent(descriptors=2)
+    channel, start, (memory, weights, *forks) = children.parent()
     with os.fdopen(weights, "rb") as file:
         wish = _wish(file.read())
     if wish == "die":
@@ -27,9 +28,15 @@ def main() -> None:
     if wish == "refuse":
         children.send(channel, {"refused": "model fails its self-test", "hint": "train it again"})
         return
+    first, channel = channel, children.multiplied(channel, forks)
+    if channel is first:  # and so all are there
+        children.send(channel, {"ready": True, "device": "cpu"})
+    _serve(channel, start, memory, wish)
+
+
+def _serve(channel: socket, start: children.Packet, memory: int, wish: str) -> None:
     photo = start["layout"]["photo"] ** 2 * 3
     pixels = mmap.mmap(memory, start["slots"] * photo)
-    children.send(channel, {"ready": True, "device": "cpu"})
     while True:
         packet, _ = children.receive(channel)
         if packet is None:

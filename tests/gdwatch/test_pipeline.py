@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from structlog.testing import capture_logs
 
 from gdwatch import judging
 from gdwatch.decoding import Task
@@ -172,11 +171,11 @@ def test_while_the_engine_is_busy_a_batch_waits_until_it_is_full(
     os.kill(engine, signal.SIGSTOP)
     first, *others = dropped(some(2))
     pipeline.offer(first)
-    build.wait_until(lambda: pipeline.turn(0.1) or len(pipeline._engines[0].batches) == 1)
+    build.wait_until(lambda: pipeline.turn(0.1) or given(pipeline) == [1])
     offer(pipeline, others)
     build.wait_until(lambda: pipeline.turn(0.1) or len(pipeline._decoded) == 3)
     pipeline.turn(0.1)
-    assert len(pipeline._engines[0].batches) == 1
+    assert given(pipeline) == [1]
     os.kill(engine, signal.SIGCONT)
     batches = list(drain(pipeline, iter(())))
     assert [len(batch.judged) for batch in batches] == [1, 3]
@@ -288,11 +287,11 @@ def test_what_an_engine_has_answered_before_its_death_counts(
 ) -> None:
     contents = some(2)
     offer(pipeline, dropped(contents))
-    judged = turn_until(pipeline, lambda: len(pipeline._engines[0].batches) == 1)
+    judged = turn_until(pipeline, lambda: given(pipeline) == [1])
     # It has answered, and nobody listens.
-    select.select([pipeline._engines[0].child], [], [], build.DEADLINE_S)
+    select.select([pipeline._engine.child], [], [], build.DEADLINE_S)
     os.kill(child("gdwatch.engine"), signal.SIGKILL)
-    pipeline._engines[0].child.process.wait()
+    os.waitid(os.P_PID, pipeline._engine.child.process.pid, os.WEXITED | os.WNOWAIT)
     assert answers(judged + finish(pipeline)) == as_named(contents)
 
 
@@ -336,34 +335,54 @@ def test_another_model_that_does_not_start_in_time_is_given_up(
         assert answers(finish(pipeline)) == as_named(some(1))
 
 
-# ------------------------------------------------------------------------- several engines
+# ------------------------------------------------------------------------- several processes
 
 
-def several(pipeline: Pipeline) -> Pipeline:
-    turn_until(pipeline, lambda: pipeline.complete)
-    assert len(pipeline._engines) == 2
-    return pipeline
+def given(pipeline: Pipeline) -> list[int]:
+    """How many batches each of the engine's processes has."""
+    return [len(lane.batches) for lane in pipeline._engine._lanes]
+
+
+def engines() -> list[int]:
+    """The processes of the engine, the first first."""
+    return [pid for pid, name in build.descendants(os.getpid()).items() if name == "gdwatch.engine"]
 
 
 def stopped(pipeline: Pipeline) -> list[int]:
-    pids = [engine.child.process.pid for engine in pipeline._engines]
-    for pid in pids:
+    """Of an engine of two processes, once it is ready."""
+    ready(pipeline)
+    build.wait_until(lambda: len(engines()) == 2)
+    for pid in engines():
         os.kill(pid, signal.SIGSTOP)
-    return pids
+    return engines()
 
 
-def test_engines_share_the_full_batches(model: Path, tmp_path: Path, dropped: Dropped) -> None:
+def test_processes_share_the_full_batches(model: Path, tmp_path: Path, dropped: Dropped) -> None:
     contents = some(8)
-    with Closing(several(start(model, tmp_path, workers=2))) as pipeline:
+    with Closing(start(model, tmp_path, workers=2)) as pipeline:
         pids = stopped(pipeline)
         offer(pipeline, dropped(contents))
-        turn_until(pipeline, lambda: all(len(each.batches) == 2 for each in pipeline._engines))
+        turn_until(pipeline, lambda: given(pipeline) == [2, 2])
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
         assert answers(finish(pipeline)) == as_named(contents)
 
 
-def test_what_ends_every_engine_is_an_error_though_others_answer(
+@pytest.mark.parametrize("which", [0, 1])
+def test_when_one_process_dies_the_engine_is_started_again_and_judges_the_same_files(
+    model: Path, tmp_path: Path, dropped: Dropped, which: int
+) -> None:
+    contents = some(8)
+    with Closing(start(model, tmp_path, workers=2)) as pipeline:
+        pids = stopped(pipeline)
+        offer(pipeline, dropped(contents))
+        turn_until(pipeline, lambda: given(pipeline) == [2, 2])
+        os.kill(pids[which], signal.SIGKILL)
+        assert answers(finish(pipeline)) == as_named(contents)
+        assert not set(engines()) & set(pids)
+
+
+def test_what_every_engine_dies_of_is_an_error_though_other_processes_answer(
     model: Path, tmp_path: Path, dropped: Dropped, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fatal, *others = dropped(some(8))
@@ -371,30 +390,14 @@ def test_what_ends_every_engine_is_an_error_though_others_answer(
 
     def die_of_it(engine: Judging, tasks: Sequence[Task]) -> None:
         if any(task.opened is fatal for task in tasks):
-            engine.child.process.kill()
-            engine.child.process.wait()
+            os.kill(engine.child.process.pid, signal.SIGKILL)
         judge(engine, tasks)
 
     monkeypatch.setattr(Judging, "judge", die_of_it)
-    with Closing(several(start(model, tmp_path, workers=2))) as pipeline:
+    with Closing(ready(start(model, tmp_path, workers=2))) as pipeline:
         offer(pipeline, [fatal, *others])
-        with pytest.raises(GdwatchError, match=r"ended \d times in a row"):
+        with pytest.raises(GdwatchError, match=r"ended 3 times in a row at the same photographs"):
             turn_until(pipeline, lambda: False)
-
-
-def test_one_engine_less_is_no_reason_to_end(model: Path, tmp_path: Path, dropped: Dropped) -> None:
-    contents = some(4)
-    with Closing(start(model, tmp_path, workers=2)) as pipeline:
-        late = pipeline._engines[1]
-        os.kill(late.child.process.pid, signal.SIGSTOP)
-        ready(pipeline)
-        os.kill(late.child.process.pid, signal.SIGKILL)  # as where memory is short
-        with capture_logs() as told:
-            turn_until(pipeline, lambda: late not in pipeline._engines)
-        assert [(each["event"], each["left"]) for each in told] == [("engine.lost", 1)]
-        assert len(pipeline._engines) == 1
-        offer(pipeline, dropped(contents))
-        assert answers(finish(pipeline)) == as_named(contents)
 
 
 def test_photographs_that_may_be_large_get_fewer_places(
@@ -418,19 +421,19 @@ def test_where_places_are_few_batches_are_smaller_and_all_engines_work(
     with Closing(start(model, tmp_path, workers=2)) as pipeline:
         most = pipeline._slots.layout.most_bytes
     monkeypatch.setattr("gdwatch.pipeline._SLOTS_BYTES", 12 * most)  # of 24
-    with Closing(several(start(model, tmp_path, workers=2))) as pipeline:
+    with Closing(start(model, tmp_path, workers=2)) as pipeline:
         pids = stopped(pipeline)
         offer(pipeline, dropped(some(4)))
-        turn_until(pipeline, lambda: all(each.batches for each in pipeline._engines))
+        turn_until(pipeline, lambda: all(given(pipeline)))
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
         assert answers(finish(pipeline)) == as_named(some(4))
 
 
-@pytest.mark.parametrize(("workers", "engines"), [(1, 1), (2, 2), (4, 3), (8, 6), (16, 6)])
-def test_most_cores_get_an_engine(tmp_path: Path, workers: int, engines: int) -> None:
+@pytest.mark.parametrize(("workers", "count"), [(1, 1), (2, 2), (4, 3), (8, 6), (16, 6)])
+def test_most_cores_judge(tmp_path: Path, workers: int, count: int) -> None:
     settings = build.make_settings(tmp_path, workers=workers, device="cpu")
-    assert engines_of(settings) == engines
+    assert engines_of(settings) == count
     assert engines_of(build.make_settings(tmp_path, workers=workers, device="cuda")) == 1
 
 
@@ -463,9 +466,13 @@ def test_nothing_is_left_of_a_closed_pipeline(
     made = start(model, tmp_path, workers=2)
     offer(made, opened)
     made.turn(0.1)
+    ready(made)
+    build.wait_until(lambda: len(engines()) == 2)
+    pids = engines()
     made.close()
     del made  # the slots go with the last one who sees them
     assert set(build.children(os.getpid())) == others
+    build.wait_until(lambda: not any(map(build.is_alive, pids)))
     assert descriptors() == {fd: what for fd, what in before.items() if fd not in given}
 
 

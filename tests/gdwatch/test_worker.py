@@ -1,6 +1,5 @@
 import os
 import resource
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -131,7 +130,7 @@ def test_a_worker_keeps_no_descriptor(worker: Child, tmp_path: Path) -> None:
 
 
 def test_a_worker_ends_when_nobody_speaks_to_it_any_more(worker: Child) -> None:
-    worker.channel.shutdown(socket.SHUT_RDWR)
+    worker.close()
     assert worker.process.wait(60) == 0
 
 

@@ -1,0 +1,20 @@
+"""A child of the tests: as many processes as it gets channels, each says who it is."""
+
+import os
+
+from gdwatch import children
+
+
+def main() -> None:
+    """Answer each packet with the process id and what the start and the packet said."""
+    channel, start, forks = children.parent()
+    channel = children.multiplied(channel, forks)
+    while True:
+        packet, _ = children.receive(channel)
+        if packet is None:
+            return
+        children.send(channel, {"pid": os.getpid(), **start, **packet})
+
+
+if __name__ == "__main__":
+    main()
