@@ -40,7 +40,7 @@ def systemd(case: Case) -> Iterator[socket.socket]:
     """What hears the notifications of a run that has its address in the environment."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
         channel.bind(str(case.folder / "notify"))
-        channel.settimeout(30)
+        channel.settimeout(60)  # the service speaks four times in the two minutes
         yield channel
 
 
