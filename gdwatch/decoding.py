@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 _START_S = 60.0
 _FAILED_STARTS = 5  # in a row, before it is the installation and not the chance of a moment
-DEPTH = 2  # files at a worker: one that it decodes, one at hand, so that it never waits
+DEPTH = 4  # files at a worker: what it decodes while the service records a batch
 _NEVER = float("inf")
 
 

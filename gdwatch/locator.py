@@ -8,6 +8,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from gdwatch.fused import rectified
 from gdwatch.resample import resized
 from gdwatch.shrink import Pixels
 from gdwatch.values import Box
@@ -45,7 +46,7 @@ class _Block(nn.Module):
         self.second = _norm_relu(channels, channels, 3, 1)[:2]
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu_(self.second(self.first(x)).add_(x))
+        return rectified(self.second, self.first(x), x)
 
 
 class Locator(nn.Module):
@@ -97,7 +98,7 @@ class Locator(nn.Module):
         """
         x = thumbnails.contiguous(memory_format=torch.channels_last)
         # In place: a copy of so many numbers costs more than a convolution.
-        x = x.to(self.out.weight.dtype, copy=True).sub_(_MIDDLE).div_(_SPREAD)
+        x = x.to(next(self.parameters()).dtype, copy=True).sub_(_MIDDLE).div_(_SPREAD)
         x = self.stem(x)
         levels = []
         for stage, lateral in zip(self.stages, self.lateral, strict=True):

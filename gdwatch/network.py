@@ -12,6 +12,8 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from gdwatch.fused import rectified
+
 
 class Classifier(nn.Module):
     """What all networks have in common.
@@ -285,11 +287,11 @@ class _Pooled(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, inputs, H, W); returns (B, outputs, H // 2, W // 2) if it halves, or H, W."""
         if not self.halves:
-            return torch.relu_(self.conv2(torch.relu_(self.conv1(x))).add_(x))
+            return rectified(self.conv2, rectified(self.conv1, x), x)
         # An even side needs one more row, below and on the right: where dlib's pooling looks.
         height, width = x.shape[2:]
-        y = self.conv2(torch.relu_(self.conv1(F.pad(x, (0, 1 - width % 2, 0, 1 - height % 2)))))
-        return torch.relu_(y.add_(F.pad(F.avg_pool2d(x, 2), (0, 0, 0, 0, 0, self.more))))
+        y = rectified(self.conv1, F.pad(x, (0, 1 - width % 2, 0, 1 - height % 2)))
+        return rectified(self.conv2, y, F.pad(F.avg_pool2d(x, 2), (0, 0, 0, 0, 0, self.more)))
 
 
 class PooledClassifier(Classifier):
@@ -326,7 +328,7 @@ class PooledClassifier(Classifier):
         self.head = nn.Linear(inputs, 1)
 
     def embed(self, photos: Tensor) -> Tensor:  # noqa: D102 - as in Classifier
-        x = F.max_pool2d(torch.relu_(self.stem(self.normalised(photos))), 3, stride=2)
+        x = F.max_pool2d(rectified(self.stem, self.normalised(photos)), 3, stride=2)
         embedding: Tensor = self.features(x).mean((2, 3))
         return embedding
 
