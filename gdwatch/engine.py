@@ -1,5 +1,6 @@
 """The engine: photographs in slots in, faces and probabilities out. Only it has torch."""
 
+import copy
 import faulthandler
 import math
 import os
@@ -15,8 +16,9 @@ from torch import Tensor, nn
 
 from gdwatch import children, crop, judging, model, model_file
 from gdwatch.errors import ActionNeeded
+from gdwatch.fused import fuse
 from gdwatch.layout import Layout
-from gdwatch.locator import Found, find, thumbnails
+from gdwatch.locator import Found, Locator, find, thumbnails
 from gdwatch.model import Model
 from gdwatch.prominence import MOST_FACES, prominence
 from gdwatch.shrink import Pixels
@@ -33,7 +35,7 @@ _DOUBT = 0.02
 # it takes ten times as long as float32.
 _BFLOAT16 = {"avx512_bf16", "amx_bf16"}
 _CPUINFO = Path("/proc/cpuinfo")
-_LOCATED, _LOCATED_ON_CARD = 16, 64  # thumbnails at once, see `Engine._locate`
+_LOCATED, _LOCATED_ON_CARD = 32, 64  # thumbnails at once, see `Engine._locate`
 
 
 def main() -> None:
@@ -118,13 +120,18 @@ class Engine:
         self.precision = precision or fastest(device)
         if not model.classifier.may_be_halved:
             self.precision = torch.float32
-        self.exact = _on(device, model.classifier)
-        self.classifier = self.exact
-        if self.precision is not torch.float32:
-            self.classifier = _on(device, self.exact.in_precision(self.precision))
-        self.locator = _on(device, model.locator) if model.locator is not None and locate else None
-        if self.locator is not None and self.precision is torch.bfloat16:
-            self.locator = self.locator.to(self.precision)
+        # Copies: what is fused is of no more use to anybody else.
+        self.classifier = _on(device, model.classifier.in_precision(self.precision))
+        self.exact = self.classifier
+        if self.precision is torch.float16:
+            self.exact = _on(device, model.classifier.in_precision(torch.float32))
+        self.locator: Locator | None = None
+        if model.locator is not None and locate:
+            whole = torch.float32 if self.precision is torch.float16 else self.precision
+            self.locator = _on(device, copy.deepcopy(model.locator).to(whole))
+        if device.type == "cpu" and self.precision is not torch.float16:
+            for network in filter(None, (self.classifier, self.locator)):
+                fuse(network)
         self.side = model.details.classifier.input
         self.thumbnail = model.details.locator.input if model.details.locator else 0
         self.margin = model.details.preprocessing.margin or 1.0
