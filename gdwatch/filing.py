@@ -327,7 +327,10 @@ def _part(file_id: int) -> bytes:
 def _remove_part(entry: Entry, handles: Handles) -> None:
     """Remove what a copy that a crash has ended may have left."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        os.unlink(_part(entry.id), dir_fd=handles.parent(entry.target)[0])
+        folder = handles.parent(entry.target)[0]
+        # A read-only disk refuses to remove even what is not there.
+        os.stat(_part(entry.id), dir_fd=folder, follow_symlinks=False)
+        os.unlink(_part(entry.id), dir_fd=folder)
 
 
 def _fill(copy: int, original: int, entry: Entry) -> bool:

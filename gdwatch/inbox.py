@@ -89,7 +89,7 @@ class Inbox:
         self._looked_s = float("-inf")  # at the inbox itself
         self._rested_s = float("-inf")  # since the last look at empty and refused files
         self._empty_folders: dict[bytes, tuple[int, float]] = {}
-        self._mount = -1  # of the last look; with another, it is looked whether it is one's own
+        self._mounts: set[int] = set()  # on which it has been, and may be again
         self._was_mounted = False
         self.skipped: dict[bytes, str] = {}
         self.newly_skipped: list[tuple[bytes, str, str]] = []  # path, reason, hint: to be reported
@@ -159,11 +159,12 @@ class Inbox:
         name = f"inbox {os.fsdecode(self._folders.inbox)}"
         # What it was mounted on must not pass for it: its files would seem to be gone.
         mount = mount_of(inbox)
-        if mount != self._mount:
+        if mount not in self._mounts:
             is_mounted = is_mount_point(inbox)
             if self._was_mounted and not is_mounted:
                 raise Trouble("inbox_missing", f"{name}: its disk is no longer mounted", "mount it")
-            self._mount, self._was_mounted = mount, is_mounted
+            self._mounts.add(mount)
+            self._was_mounted |= is_mounted
         if not os.access(".", os.W_OK | os.X_OK, dir_fd=inbox, effective_ids=True):
             raise Trouble(
                 "inbox_readonly",

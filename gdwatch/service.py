@@ -175,7 +175,7 @@ class _Service:
     # ------------------------------------------------------------------ from the inbox
 
     def _listen(self, now: float) -> None:
-        if not self._once:
+        if not self._once and not self._standing.is_paused:
             self._watch.keep()
         if self._watch.overflowed:
             self._watch.overflowed = False

@@ -53,6 +53,11 @@ class Standing:
         self.told = Status("stopped")
         self.ready = False
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether it waits for better times, the try that is under way included."""
+        return self._paused is not None
+
     def tell(self, told: Status) -> None:
         """Say how it stands now; the model stays what it was where none is named."""
         self.told = replace(told, model=told.model or self.told.model)

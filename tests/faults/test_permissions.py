@@ -9,6 +9,7 @@ import pytest
 
 from tests.build import wait_until
 from tests.faults.case import Case
+from tests.faults.launch import Fault
 from tests.faults.surroundings import (
     another_user,
     give_to_nobody,
@@ -53,6 +54,24 @@ def test_a_folder_that_can_no_longer_be_written_pauses_and_nothing_is_rejected(
             assert told["reason"] == run.events("service.paused")[-1]["reason"]
         heals(case, run)
         case.judge()
+
+
+@pytest.mark.parametrize("folder", ["inbox", "male"])
+def test_a_folder_mounted_read_only_pauses_for_one_reason_and_heals(
+    case: Case, folder: str
+) -> None:
+    third = Fault("gdwatch.standing:Standing.pause", nth=3, do=())
+    run = ready(case, faults=[third])
+    run.send(signal.SIGSTOP)
+    run.wait_until_stopped()
+    case.drop("male.png", case.picture(0.97))
+    with read_only(case.root / folder, "mount"):
+        run.send(signal.SIGCONT)
+        wait_until(lambda: run.hits)
+        pauses(case, run, "inbox_readonly", "folder_readonly")
+    heals(case, run)
+    assert len({each["reason"] for each in run.events("service.paused")}) == 1
+    case.judge()
 
 
 @pytest.mark.scenario("T8", quick=3, long=20, on_disk=True)

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from tests.build import wait_until
 from tests.faults import toy
 from tests.faults.case import Case
 from tests.faults.launch import Fault, Run, call
@@ -17,6 +18,7 @@ from tests.faults.surroundings import (
     skip_unless_allowed,
     small_disk,
     status,
+    stop,
     under,
 )
 from tests.faults.toy import Answer
@@ -112,6 +114,23 @@ def test_an_inbox_whose_bind_mount_is_gone_is_waited_for(case: Case) -> None:
     (paused,) = run.events("service.paused")
     assert paused["reason"] == "inbox_missing"
     assert beneath.exists()
+    case.judge()
+
+
+def test_an_inbox_that_was_mounted_on_for_a_while_is_itself_again(case: Case) -> None:
+    disk, inbox = case.folder / "disk", case.inbox
+    disk.mkdir()
+    skip_unless_allowed("unshare", "-rm", "mount", "--bind", disk, inbox)
+    away = call("tests.faults.acts:unmount", path=str(inbox))
+    over = call("tests.faults.acts:mount", disk=str(disk), path=str(inbox))
+    look = "gdwatch.inbox:Inbox._require_usable"
+    faults = [Fault(look, do=(over,), nth=2), Fault(look, do=(away,), nth=3)]
+    run = case.start("run", fresh=("unshare", "-rm"), faults=faults)
+    wait_until(lambda: len(run.hits) == 2)
+    case.drop_mixture(4)
+    case.wait_until_filed(run)
+    assert not run.events("service.paused")
+    stop(run)
     case.judge()
 
 
