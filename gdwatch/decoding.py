@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 _START_S = 60.0
 _FAILED_STARTS = 5  # in a row, before it is the installation and not the chance of a moment
-DEPTH = 4  # files at a worker: what it decodes while the service records a batch
+DEPTH = 16  # files at a worker, if places allow: enough while the service records a batch
 _NEVER = float("inf")
 
 
@@ -61,6 +61,7 @@ class Decoding:
     """All decode workers and the free slots.
 
     queued: the files that wait for a worker; what a dead worker had goes back to its front.
+    depth: how many files a worker has at most, the one included that it decodes.
     done: called with each task that has been decoded or refused.
     """
 
@@ -70,12 +71,14 @@ class Decoding:
         slots: Slots,
         selector: BaseSelector,
         queued: deque[Task],
+        depth: int,
         done: Callable[[Task], None],
     ) -> None:
         self._settings = settings
         self._slots = slots
         self._selector = selector
         self._queued = queued
+        self._depth = depth
         self._done = done
         self._free = list(range(slots.count))
         self._failed_starts = 0
@@ -99,15 +102,25 @@ class Decoding:
         return min(worker.deadline for worker in self.workers)
 
     def feed(self) -> None:
-        """Give queued files to workers, as far as slots are free."""
-        for worker in list(self.workers):
-            # A worker that turns out to be dead is replaced; the next call feeds the new one.
-            while len(worker.tasks) < DEPTH and self._queued and self._free:
-                # A file that has killed a worker is tried alone: its neighbours are spared.
-                alone = self._queued[0].deaths > 0 or any(task.deaths for task in worker.tasks)
-                if worker not in self.workers or (alone and worker.tasks):
-                    break
-                self._give(worker, self._queued.popleft())
+        """Give queued files to the workers with the least to do, as far as slots are free."""
+        while self._queued and self._free:
+            worker = self._idlest(self._queued[0])
+            # One that turns out to be dead is replaced; the next call feeds the new one.
+            if worker is None or not self._give(worker, self._queued.popleft()):
+                break
+
+    def _idlest(self, task: Task) -> Worker | None:
+        """The worker to give it to; None if it has to wait.
+
+        A file that has killed a worker is tried alone: its neighbours are spared.
+        """
+        able = [
+            worker
+            for worker in self.workers
+            if not worker.tasks
+            or (len(worker.tasks) < self._depth and not task.deaths and not worker.tasks[0].deaths)
+        ]
+        return min(able, key=lambda worker: len(worker.tasks), default=None)
 
     def listen(self, worker: Worker) -> None:
         """Take a worker's answers, or notice its death.
@@ -174,7 +187,8 @@ class Decoding:
     def _deadline(self) -> float:
         return time.monotonic() + self._settings.decode_timeout_s
 
-    def _give(self, worker: Worker, task: Task) -> None:
+    def _give(self, worker: Worker, task: Task) -> bool:
+        """Returns whether the worker was there to take it."""
         task.slot = self._free.pop()
         try:
             worker.child.send({"slot": task.slot}, [task.opened.descriptor])
@@ -182,10 +196,11 @@ class Decoding:
             self.release(task)
             self._queued.appendleft(task)
             self._replace(worker, "decoder_crashed")
-            return
+            return False
         if worker.ready and not worker.tasks:
             worker.deadline = self._deadline()
         worker.tasks.append(task)
+        return True
 
     def _replace(self, worker: Worker, why: RejectedReason) -> None:
         if worker not in self.workers:

@@ -149,17 +149,18 @@ class Pipeline:
 
     def _start(self, file: ModelFile) -> None:
         workers, engines = workers_of(self._settings), engines_of(self._settings)
-        least = self._batch_size + workers * decoding.DEPTH
-        wanted = least + engines * judging.DEPTH * self._batch_size
         layout = self._layout(file)
+        judged = engines * judging.DEPTH
+        wanted = workers * decoding.DEPTH + (judged + 1) * self._batch_size
+        least = 2 * workers + self._batch_size
         count = max(least, min(wanted, _SLOTS_BYTES // layout.most_bytes))
         self._slots = Slots(count, layout)
-        places = (count - workers * decoding.DEPTH) // (engines * judging.DEPTH)
-        self._full = max(1, min(self._batch_size, places))
+        depth = min(decoding.DEPTH, max(2, count // (4 * workers)))
+        self._full = max(1, min(self._batch_size, (count - workers * depth) // judged))
         self._engine = self._another(file)
         self.model = _serving(self._engine, self._settings)
         self._decoding = Decoding(
-            self._settings, self._slots, self._selector, self._queued, self._decoded.append
+            self._settings, self._slots, self._selector, self._queued, depth, self._decoded.append
         )
         self._decoding.start(workers)
 

@@ -250,6 +250,30 @@ def test_a_worker_killed_before_it_is_ready_costs_no_file_anything(
     assert answers(finish(pipeline, judged)) == as_named(some(2))
 
 
+def test_files_are_shared_out_evenly_and_one_that_has_killed_is_tried_alone(
+    model: Path, tmp_path: Path, dropped: Dropped
+) -> None:
+    contents = some(3)
+    with Closing(ready(start(model, tmp_path, workers=2))) as pipeline:
+        workers = pipeline._decoding.workers
+        first, second = (worker.child.process.pid for worker in workers)
+        for pid in (first, second):
+            os.kill(pid, signal.SIGSTOP)
+        opened = dropped(contents)
+        offer(pipeline, opened[:4])
+        assert [len(worker.tasks) for worker in workers] == [2, 2]
+        os.kill(first, signal.SIGKILL)
+        turn_until(pipeline, lambda: workers[0].child.process.pid != first)
+        os.kill(workers[0].child.process.pid, signal.SIGSTOP)
+        offer(pipeline, opened[4:])
+        alone, others = ([task.opened for task in worker.tasks] for worker in workers)
+        assert alone == opened[:1]
+        assert sorted(map(opened.index, others)) == list(range(1, 6))
+        for worker in workers:
+            os.kill(worker.child.process.pid, signal.SIGCONT)
+        assert answers(finish(pipeline)) == as_named(contents)
+
+
 def test_a_worker_that_dies_idle_is_replaced(pipeline: Pipeline, dropped: Dropped) -> None:
     first = child("gdwatch.worker")
     os.kill(first, signal.SIGKILL)
@@ -390,7 +414,7 @@ def test_what_every_engine_dies_of_is_an_error_though_other_processes_answer(
 
     def die_of_it(engine: Judging, tasks: Sequence[Task]) -> None:
         if any(task.opened is fatal for task in tasks):
-            os.kill(engine.child.process.pid, signal.SIGKILL)
+            os.killpg(engine.child.process.pid, signal.SIGKILL)
         judge(engine, tasks)
 
     monkeypatch.setattr(Judging, "judge", die_of_it)
