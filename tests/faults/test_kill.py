@@ -102,7 +102,8 @@ def test_a_kill_loses_nothing_with_the_real_engine(rounds: Iterator[Case]) -> No
             content = build.photograph(case.number * 1000 + number, level)
             case.drop(f"{number}.png", content, levels[level])
         faults = [Fault(at, when, nth)]
-        how = {"engine": "real", "fresh": True, "batch_size": batch}
+        workers = 1 + case.number % 2  # and as many processes in the engine
+        how = {"engine": "real", "fresh": True, "batch_size": batch, "workers": workers}
         case.run("run", "--once", faults=faults, allowed=(_KILLED,), **how)
         case.look_after_fault()
         case.run("run", "--once", **how)
@@ -151,7 +152,7 @@ def test_a_kill_of_the_recovery_between_two_devices_loses_nothing(
 def test_a_kill_at_any_time_loses_nothing(rounds: Iterator[Case]) -> None:
     longest_s = 0.5
     for case in rounds:
-        case.settings["batch_size"] = case.dice.choice(_BATCHES)
+        case.settings |= {"batch_size": case.dice.choice(_BATCHES), "workers": 1 + case.number % 3}
         case.drop_mixture(16)
         while not case.count.kills:
             run = case.start("run", "--once", allowed=(_KILLED, 0))
@@ -172,7 +173,7 @@ def test_a_service_killed_again_and_again_while_files_come_loses_nothing(
     rounds: Iterator[Case],
 ) -> None:
     for case in rounds:
-        case.settings["batch_size"] = case.dice.choice(_BATCHES)
+        case.settings |= {"batch_size": case.dice.choice(_BATCHES), "workers": 1 + case.number % 3}
         for _ in range(2):
             run = case.start("run", allowed=(_KILLED,), rescan_s=0.2)
             for number in range(12):
