@@ -29,10 +29,10 @@ class Found:
     score: float
 
 
-def _norm_relu(inputs: int, outputs: int, size: int, stride: int) -> nn.Sequential:
+def _norm_relu(inputs: int, outputs: int, size: int, stride: int, *, folded: bool) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False),
-        nn.BatchNorm2d(outputs),
+        nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=folded),
+        nn.Identity() if folded else nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )
 
@@ -40,10 +40,10 @@ def _norm_relu(inputs: int, outputs: int, size: int, stride: int) -> nn.Sequenti
 class _Block(nn.Module):
     """Two dense 3x3 convolutions and a short cut."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, folded: bool) -> None:
         super().__init__()
-        self.first = _norm_relu(channels, channels, 3, 1)
-        self.second = _norm_relu(channels, channels, 3, 1)[:2]
+        self.first = _norm_relu(channels, channels, 3, 1, folded=folded)
+        self.second = _norm_relu(channels, channels, 3, 1, folded=folded)[:2]
 
     def forward(self, x: Tensor) -> Tensor:
         return rectified(self.second, self.first(x), x)
@@ -74,18 +74,17 @@ class Locator(nn.Module):
     ) -> None:
         super().__init__()
         self.threshold = threshold
-        self.stem = _norm_relu(3, stem, 5, 4)
+        self.stem = _norm_relu(3, stem, 5, 4, folded=folded)
         self.stages = nn.ModuleList()
         inputs = stem
         for width, count in zip(widths, blocks, strict=True):
-            halving = _norm_relu(inputs, width, 3, 2)
-            self.stages.append(nn.Sequential(halving, *(_Block(width) for _ in range(count))))
+            halving = _norm_relu(inputs, width, 3, 2, folded=folded)
+            blocks_ = (_Block(width, folded=folded) for _ in range(count))
+            self.stages.append(nn.Sequential(halving, *blocks_))
             inputs = width
         self.lateral = nn.ModuleList(nn.Conv2d(width, head, 1) for width in widths)
-        self.head = _norm_relu(head, head, 3, 1)
+        self.head = _norm_relu(head, head, 3, 1, folded=folded)
         self.out = nn.Conv2d(head, 5, 1)
-        if folded:
-            fold(self)
 
     def forward(self, thumbnails: Tensor) -> Tensor:
         """Look for faces.
@@ -174,7 +173,7 @@ def find(answer: Tensor, threshold: float) -> list[list[Found]]:
 
 def _distinct(corners: Sequence[Sequence[float]], scores: Sequence[float]) -> list[Found]:
     """Each face once, of one picture's boxes as in `scores_and_boxes`, the surest first."""
-    # Non-maximum suppression; to import torchvision's takes a second and 90 MB in each engine.
+    # Non-maximum suppression; to import torchvision's takes a second and 90 MB.
     kept: list[Box] = []
     faces: list[Found] = []
     for (left, top, right, bottom), score in zip(corners, scores, strict=True):

@@ -29,9 +29,11 @@ class Classifier(nn.Module):
         # Not persistent: they stand in the model file's `preprocessing`, in one place only.
         self.scale: Tensor
         self.shift: Tensor
-        self.register_buffer("scale", 1 / (255 * torch.tensor(std)).view(3, 1, 1), persistent=False)
-        self.register_buffer("shift", (-torch.tensor(mean) / torch.tensor(std)).view(3, 1, 1),
-                             persistent=False)  # fmt: skip
+        # Worked out without torch: on the device `meta`, sums take a second to import.
+        scale = [1 / (255 * spread) for spread in std]
+        shift = [-middle / spread for middle, spread in zip(mean, std, strict=True)]
+        self.register_buffer("scale", torch.tensor(scale).view(3, 1, 1), persistent=False)
+        self.register_buffer("shift", torch.tensor(shift).view(3, 1, 1), persistent=False)
 
     def forward(self, photos: Tensor) -> Tensor:
         """Judge a batch.
@@ -64,7 +66,7 @@ class Classifier(nn.Module):
         return x.mul_(self.scale).add_(self.shift).to(self.precision)
 
     def in_precision(self, precision: torch.dtype) -> Self:
-        """A copy that computes in half precision, but for the normalisation."""
+        """A copy that computes in this precision, but for the normalisation."""
         half = copy.deepcopy(self).to(precision)
         for full, each in zip(self.modules(), half.modules(), strict=True):  # members, too
             if isinstance(full, Classifier) and isinstance(each, Classifier):
@@ -75,12 +77,12 @@ class Classifier(nn.Module):
 class Residual(nn.Module):
     """Two dense 3x3 convolutions and a short cut (He et al. 2016, arXiv:1512.03385)."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, folded: bool) -> None:
         super().__init__()
-        self.conv1: nn.Module = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm1: nn.Module = nn.BatchNorm2d(channels)
-        self.conv2: nn.Module = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm2: nn.Module = nn.BatchNorm2d(channels)
+        self.conv1: nn.Module = nn.Conv2d(channels, channels, 3, padding=1, bias=folded)
+        self.norm1: nn.Module = nn.Identity() if folded else nn.BatchNorm2d(channels)
+        self.conv2: nn.Module = nn.Conv2d(channels, channels, 3, padding=1, bias=folded)
+        self.norm2: nn.Module = nn.Identity() if folded else nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, channels, H, W); returns the same shape."""
@@ -88,10 +90,10 @@ class Residual(nn.Module):
         return torch.relu_(self.norm2(self.conv2(y)).add_(x))
 
 
-def _halving(inputs: int, outputs: int) -> nn.Sequential:
+def _halving(inputs: int, outputs: int, *, folded: bool) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False),
-        nn.BatchNorm2d(outputs),
+        nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=folded),
+        nn.Identity() if folded else nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )
 
@@ -118,17 +120,15 @@ class ResidualClassifier(Classifier):
         folded: bool = False,
     ) -> None:
         super().__init__(mean, std)
-        stages: list[nn.Module] = [_halving(3, stem)]
+        stages: list[nn.Module] = [_halving(3, stem, folded=folded)]
         inputs = stem
         for width, count in zip(widths, blocks, strict=True):
-            stages.append(_halving(inputs, width))
-            stages.extend(Residual(width) for _ in range(count))
+            stages.append(_halving(inputs, width, folded=folded))
+            stages.extend(Residual(width, folded=folded) for _ in range(count))
             inputs = width
         self.features = nn.Sequential(*stages)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(inputs, 1)
-        if folded:
-            fold(self)
 
     def embed(self, photos: Tensor) -> Tensor:  # noqa: D102 - as in Classifier
         x: Tensor = self.features(self.normalised(photos))

@@ -23,7 +23,7 @@ def test_only_the_engine_has_torch(services: Services, root: Path) -> None:
     assert sorted(children.values()) == ["gdwatch.engine"] * 2 + ["gdwatch.worker"] * 2
     for pid, name in children.items():
         if name == "gdwatch.engine":
-            build.wait_until(lambda pid=pid: has_torch(pid))  # the other one may be late
+            assert has_torch(pid), name
         else:
             assert not has_torch(pid), name
     assert not has_torch(service.process.pid)
@@ -33,8 +33,8 @@ def has_torch(pid: int) -> bool:
     return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
 
 
-def loaded_by(module: str) -> set[str]:
-    code = f"import sys, {module}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+def loaded_by(module: str, then: str = "") -> set[str]:
+    code = f"import sys, {module}\n{then}\nprint(*sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(ended.stdout.split())
 
@@ -52,6 +52,13 @@ def test_the_service_loads_neither_torch_nor_decoders() -> None:
 
 def test_the_engine_loads_no_more_of_torch_than_it_needs() -> None:
     assert not loaded_by("gdwatch.engine") & {"torchvision", "triton", "sqlalchemy", "watchdog"}
+
+
+@pytest.mark.parametrize("name", ["fast", "accurate", "whole"])
+def test_loading_a_model_imports_no_more_of_torch(name: str) -> None:
+    read = f"model_file.read(model_file.find({name!r}))"
+    do = f"from gdwatch import model, model_file; model.load({read})"
+    assert not loaded_by("gdwatch.engine", do) & {"torch._dynamo", "sympy"}  # 1 s, 80 MB
 
 
 def test_a_worker_loads_neither_torch_nor_the_ledger_nor_what_reads_models() -> None:
