@@ -104,6 +104,12 @@ class Child(Channel):
             with contextlib.suppress(Died):  # whoever listens next learns of it
                 self.send(start, [*descriptors, *(end.fileno() for _, end in others)])
 
+    def is_alive(self) -> bool:
+        """Whether the process, forks aside, has not ended yet."""
+        how = os.WEXITED | os.WNOHANG | os.WNOWAIT  # `end` reaps it
+        is_reaped = self.process.returncode is not None
+        return not is_reaped and os.waitid(os.P_PID, self.process.pid, how) is None
+
     def end(self) -> None:
         """Stop the process and its forks, whatever they are doing, and reap them."""
         for channel in (self, *self.forks):

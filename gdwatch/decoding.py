@@ -114,13 +114,13 @@ class Decoding:
 
         A file that has killed a worker is tried alone: its neighbours are spared.
         """
-        able = [
-            worker
-            for worker in self.workers
-            if not worker.tasks
-            or (len(worker.tasks) < self._depth and not task.deaths and not worker.tasks[0].deaths)
-        ]
+        able = [each for each in self.workers if not each.tasks or self._may_have(each, task)]
         return min(able, key=lambda worker: len(worker.tasks), default=None)
+
+    def _may_have(self, worker: Worker, task: Task) -> bool:
+        """Whether a worker that has files may be given this one as well."""
+        depth = self._depth if worker.ready else 2  # who knows when it begins
+        return len(worker.tasks) < depth and not task.deaths and not worker.tasks[0].deaths
 
     def listen(self, worker: Worker) -> None:
         """Take a worker's answers, or notice its death.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gdwatch import children, crop, judging, model, model_file
 from gdwatch.errors import ActionNeeded
-from gdwatch.fused import fuse
+from gdwatch.fused import computes_in, fuse
 from gdwatch.layout import Layout
 from gdwatch.locator import Found, Locator, find, thumbnails
 from gdwatch.model import Model
@@ -59,7 +59,13 @@ def main() -> None:
     except ActionNeeded as error:
         children.send(channel, {"refused": error.message, "hint": error.hint})
         return
-    first, channel = channel, children.multiplied(channel, forks)
+    try:
+        first, channel = channel, children.multiplied(channel, forks)
+    except OSError as error:
+        reason = f"the engine cannot fork: {error.strerror}"
+        hint = "allow more processes or memory, or set `workers` lower"
+        children.send(channel, {"refused": reason, "hint": hint})
+        return
     if channel is first:  # and so all are there
         children.send(channel, {"ready": True, "device": str(engine.device)})
     while True:
@@ -94,7 +100,8 @@ def fastest(device: torch.device) -> torch.dtype:
         return torch.float16
     lines = _CPUINFO.read_text().splitlines()
     flags = next((line.split() for line in lines if line.startswith("flags")), [])
-    return torch.bfloat16 if _BFLOAT16.intersection(flags) else torch.float32
+    is_fast = _BFLOAT16.intersection(flags) and computes_in(torch.bfloat16)
+    return torch.bfloat16 if is_fast else torch.float32
 
 
 class Engine:
@@ -129,7 +136,7 @@ class Engine:
         if model.locator is not None and locate:
             whole = torch.float32 if self.precision is torch.float16 else self.precision
             self.locator = _on(device, copy.deepcopy(model.locator).to(whole))
-        if device.type == "cpu" and self.precision is not torch.float16:
+        if device.type == "cpu":
             for network in filter(None, (self.classifier, self.locator)):
                 fuse(network)
         self.side = model.details.classifier.input

@@ -59,12 +59,26 @@ def rectified(convolution: nn.Module, x: Tensor, plus: Tensor | None = None) -> 
     return torch.relu_(result.add_(plus))
 
 
+def computes_in(precision: torch.dtype) -> bool:
+    """Whether oneDNN has these operations, in this build of torch and on this processor."""
+    if not hasattr(_ONEDNN, "_convolution_pointwise"):
+        return False
+    match precision:
+        case torch.float32:
+            return True
+        case torch.bfloat16:
+            return bool(_ONEDNN._is_mkldnn_bf16_supported())
+        case torch.float16:
+            return bool(_ONEDNN._is_mkldnn_fp16_supported())
+    return False
+
+
 def fuse(network: nn.Module) -> None:
     """Prepare a network whose batch norms are folded for service; it cannot learn any more.
 
-    Does nothing where this build of torch has no oneDNN.
+    Does nothing where oneDNN has nothing for the network's precision.
     """
-    if not hasattr(_ONEDNN, "_convolution_pointwise"):
+    if not computes_in(next(network.parameters()).dtype):
         return
     for parent in list(network.modules()):
         for name, module in parent.named_children():

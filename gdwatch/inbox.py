@@ -89,7 +89,8 @@ class Inbox:
         self._looked_s = float("-inf")  # at the inbox itself
         self._rested_s = float("-inf")  # since the last look at empty and refused files
         self._empty_folders: dict[bytes, tuple[int, float]] = {}
-        self._mounts: set[int] = set()  # on which it has been, and may be again
+        self._mounts: set[int] = set()  # on which it has been and may be again
+        self._mount = -1  # that of the last look
         self._was_mounted = False
         self.skipped: dict[bytes, str] = {}
         self.newly_skipped: list[tuple[bytes, str, str]] = []  # path, reason, hint: to be reported
@@ -139,6 +140,8 @@ class Inbox:
             self._walk = None
             self.rescan()
             raise
+        if drops:  # from now on, only where these lie
+            self._mounts = {self._mount}
         return drops
 
     def _has_work(self, limit: int, now_s: float) -> bool:
@@ -165,6 +168,7 @@ class Inbox:
                 raise Trouble("inbox_missing", f"{name}: its disk is no longer mounted", "mount it")
             self._mounts.add(mount)
             self._was_mounted |= is_mounted
+        self._mount = mount
         if not os.access(".", os.W_OK | os.X_OK, dir_fd=inbox, effective_ids=True):
             raise Trouble(
                 "inbox_readonly",

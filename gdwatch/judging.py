@@ -1,6 +1,7 @@
 """The engine seen from the service: one model, in one process or several that share its memory."""
 
 import os
+import signal
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -98,7 +99,8 @@ class Judging:
             "slots": slots.count,
             "layout": asdict(slots.layout),
             "model": str(file.path),
-            "device": settings.device,
+            # What has touched a card cannot fork.
+            "device": settings.device if count == 1 else "cpu",
             "min_confidence": self.min_confidence,
         }
         # The engine gets the bytes that were hashed here, not the file: rows name what judged.
@@ -128,7 +130,7 @@ class Judging:
     @property
     def deadline(self) -> float:
         """When its start, or a batch that it judges, is late, monotonic."""
-        return min(self._ready_by, *(lane.deadline for lane in self._lanes))
+        return min([self._ready_by, *(lane.deadline for lane in self._lanes)])
 
     def tasks(self) -> list[Task]:
         """What it is judging."""
@@ -158,12 +160,16 @@ class Judging:
             raise Died
         return answers
 
-    def end(self) -> int:
-        """End its processes; returns the status of the first."""
+    def end(self) -> str:
+        """End its processes; returns how they have ended. What it was judging is forgotten."""
+        was_alive = self.child.is_alive()
         for lane in self._lanes:
             self._selector.unregister(lane.channel)
+        self._lanes.clear()
         self.child.end()
-        return int(self.child.process.returncode)
+        status = self.child.process.returncode
+        is_ours = was_alive and status == -signal.SIGKILL
+        return "a fork of it, or too late" if is_ours else f"status {status}"
 
     def _idlest(self) -> _Lane:
         return min(self._lanes, key=lambda lane: len(lane.batches))

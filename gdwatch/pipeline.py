@@ -8,6 +8,7 @@ except `turn`, and that no longer than it is told. What is on its way is bounded
 
 import itertools
 import os
+import resource
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,7 @@ log = structlog.get_logger()
 
 _ENGINE_DEATHS = 3  # in a row, before the service gives up and is started anew
 _SLOTS_BYTES = 1 << 30  # of decoded photographs, if all were as large as they can be
+_NVIDIA = Path("/proc/driver/nvidia")  # its device files may only come with the first program
 _MOST_ENGINES = 6  # processes that judge: as much as one service can file
 
 
@@ -46,6 +48,7 @@ class Pipeline:
     """
 
     def __init__(self, settings: Settings) -> None:
+        _allow_many_open_files()
         self._settings = settings
         self._batch_size = batch_size_of(settings)
         self._queued: deque[Task] = deque()
@@ -155,7 +158,7 @@ class Pipeline:
         least = 2 * workers + self._batch_size
         count = max(least, min(wanted, _SLOTS_BYTES // layout.most_bytes))
         self._slots = Slots(count, layout)
-        depth = min(decoding.DEPTH, max(2, count // (4 * workers)))
+        depth = min(decoding.DEPTH, max(2, (count - judged * self._batch_size) // workers))
         self._full = max(1, min(self._batch_size, (count - workers * depth) // judged))
         self._engine = self._another(file)
         self.model = _serving(self._engine, self._settings)
@@ -269,7 +272,7 @@ class Pipeline:
         """Start another engine with the same model, and queue what the dead one had again."""
         was_ready = self.ready
         tasks = self._engine.tasks()
-        status = self._engine.end()
+        how = self._engine.end()
         self._decoded.extendleft(reversed(tasks))
         self._engine = self._another(self._engine.file)
         self._engine_deaths += 1
@@ -278,16 +281,16 @@ class Pipeline:
         # What its other processes have answered meanwhile says nothing of what one dies of.
         poisonous = any(task.engine_deaths >= _ENGINE_DEATHS for task in tasks)
         if self._engine_deaths < _ENGINE_DEATHS and not poisonous:
-            log.error("engine.restarted", status=status)
+            log.error("engine.restarted", status=how)
         elif self._served and not was_ready:
-            self._why_gone = why or f"its engine ended with status {status} before it was ready"
+            self._why_gone = why or f"its engine ended ({how}) before it was ready"
             raise self._gone()
         else:
             deaths = _ENGINE_DEATHS if poisonous else self._engine_deaths
             raise GdwatchError(
                 f"the engine on device {self._settings.device} ended {deaths} times in a row"
                 + (" at the same photographs" if poisonous else "")
-                + f", last with status {status}",
+                + f" (last: {how})",
                 "its own message stands above; `gdwatch doctor` tries the device",
             )
 
@@ -348,6 +351,12 @@ def drain(pipeline: Pipeline, photographs: Iterator[Opened]) -> Iterator[Batch]:
         yield from pipeline.turn(timeout_s=1.0)
 
 
+def _allow_many_open_files() -> None:
+    """Every photograph on its way is an open file, and the usual limit is for older programs."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def _serving(engine: Judging, settings: Settings) -> Serving:
     details = engine.file.details
     return Serving(
@@ -390,6 +399,8 @@ def batch_size_of(settings: Settings) -> int:
 
 def _on_card(settings: Settings) -> bool:
     # Only the engine can ask torch for a GPU; the drivers' device files need no torch.
-    files = itertools.chain.from_iterable(map(Path("/dev").glob, ("nvidia[0-9]*", "dxg", "kfd")))
-    has_card = settings.device == "auto" and any(files)
+    files = itertools.chain.from_iterable(
+        map(Path("/dev").glob, ("nvidia[0-9]*", "nvhost-gpu", "nvgpu", "dxg", "kfd"))
+    )
+    has_card = settings.device == "auto" and (any(files) or _NVIDIA.exists())
     return has_card or settings.device.startswith("cuda")

@@ -10,7 +10,6 @@ pause and try again; what needs a person ends it.
 import contextlib
 import gc
 import os
-import resource
 import shutil
 import time
 from collections import Counter, deque
@@ -50,7 +49,6 @@ def run(settings: Settings, *, once: bool = False) -> int:
 
     Raises GdwatchError.
     """
-    _allow_many_open_files()
     folders = Folders.of(settings)
     root.require_own(folders)
     root_id = root.prepare(settings, folders)
@@ -69,12 +67,6 @@ def run(settings: Settings, *, once: bool = False) -> int:
             gc.freeze()
             gc.set_threshold(10_000)
             return _Service(settings, folders, book, pipeline, watch, standing).serve()
-
-
-def _allow_many_open_files() -> None:
-    """Every photograph on its way is an open file, and the usual limit is for older programs."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @contextlib.contextmanager

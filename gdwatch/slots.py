@@ -1,4 +1,4 @@
-"""The shared memory in which decoded photographs wait: filled by workers, read by engines."""
+"""The shared memory in which decoded photographs wait: filled by workers, read by the engine."""
 
 import mmap
 import os

@@ -34,7 +34,7 @@ _BUSY = 0.85
 class Speed:
     """What was measured with photographs of one size.
 
-    side: pixels. decoding, judging: the share of the time in which the workers and the engines had
+    side: pixels. decoding, judging: the share of the time in which the workers and the engine had
     something to do.
     """
 
@@ -73,11 +73,11 @@ def bound(decoding: float, judging: float) -> str:
     """What more of would help, by the shares of `Speed`."""
     match decoding >= _BUSY, judging >= _BUSY:
         case True, True:
-            return "the processor: workers and engines share its cores"
+            return "the processor: workers and engine share its cores"
         case True, False:
             return "decoding, in the workers"
         case False, True:
-            return "the networks, in the engines"
+            return "the networks, in the engine"
         case _:
             return "neither: other programs, or handing over"
 

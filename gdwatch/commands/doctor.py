@@ -96,7 +96,7 @@ def _print(values: dict[str, object], loaded: Loaded, findings: list[Finding]) -
 
 
 def _print_bench(measured: Bench) -> None:
-    table = Table("photographs", "a second", "workers busy", "engines busy", "bounded by", box=None)
+    table = Table("photographs", "a second", "workers busy", "engine busy", "bounded by", box=None)
     for speed in measured.speeds:
         table.add_row(
             f"JPEG, {speed.side} px",
@@ -108,7 +108,7 @@ def _print_bench(measured: Bench) -> None:
     console = Console()
     console.print(table)
     console.print(
-        f"on {measured.device}, with workers = {measured.workers}, engines = {measured.engines}, "
+        f"on {measured.device}, with workers = {measured.workers}, {measured.engines} judging, "
         f"batch_size = {measured.batch_size}; recording and moving come on top"
     )
 

@@ -147,8 +147,8 @@ def run_once(root: Path, *, memory_every_s: float = float("inf"), **settings: ob
 def measured(service: Service, samples: Sequence[Sample]) -> Run:
     """What a run took once it was ready, start-up left out.
 
-    While the engines start, the workers decode as much ahead as there are places for; the time
-    that this takes them is added: processor time, since then the engines need the cores as well.
+    While the engine starts, the workers decode as much ahead as there are places for; the time
+    that this takes them is added: processor time, since then the engine needs the cores as well.
     """
     ready_at = float(service.events("service.ready")[0]["at"])
     batches = [each for each in service.events("batch.filed") if "decode_ms" in each]

@@ -134,6 +134,26 @@ def test_an_inbox_that_was_mounted_on_for_a_while_is_itself_again(case: Case) ->
     case.judge()
 
 
+def test_a_disk_mounted_after_the_start_is_waited_for_once_its_files_were_taken(case: Case) -> None:
+    disk, inbox = case.folder / "disk", case.inbox
+    disk.mkdir()
+    skip_unless_allowed("unshare", "-rm", "mount", "--bind", disk, inbox)
+    path = disk / "a.png"
+    path.write_bytes(content := case.picture(0.97))
+    case.note(path, toy.answer_of(content))
+    case.change(0, path=os.fsencode(inbox / path.name))
+    over = call("tests.faults.acts:mount", disk=str(disk), path=str(inbox))
+    away = call("tests.faults.acts:unmount", path=str(inbox))
+    run = case.start("run", fresh=("unshare", "-rm"), faults=[
+        Fault("gdwatch.inbox:Inbox._require_usable", do=(over,), nth=2),
+        Fault("gdwatch.service:_Service._report", do=(away,)),
+        Fault("gdwatch.standing:Standing._sleep", do=(over,)),
+    ])  # fmt: skip
+    heals(case, run)
+    assert [each["reason"] for each in run.events("service.paused")] == ["inbox_missing"]
+    case.judge()
+
+
 def pauses_without_files(case: Case, run: Run) -> None:
     """The files are on the disk that is gone: the judge would miss them."""
     dropped, case.dropped = case.dropped, []

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -52,6 +55,9 @@ def test_a_short_cut_is_added_before_what_is_negative_becomes_0(
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.skipif(
+    not fused.computes_in(torch.bfloat16), reason="this processor does not compute in bfloat16"
+)
 def test_weights_are_laid_out_anew_for_another_precision() -> None:
     convolution = Fused(nn.Conv2d(16, 16, 3, padding=1), relu=True)
     x = pixels(2, 16, 8, 8)
@@ -80,6 +86,22 @@ def test_without_onednn_a_network_stays_as_it_is(monkeypatch: pytest.MonkeyPatch
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Identity(), nn.ReLU())
     fuse(network)
     assert [type(each) for each in network] == [nn.Conv2d, nn.Identity, nn.ReLU]
+
+
+@pytest.mark.parametrize("isa", ["AVX2", "DEFAULT"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_whatever_the_processor_a_network_in_any_precision_runs(isa: str, precision: str) -> None:
+    run = (
+        "import torch; from torch import nn; from gdwatch.fused import fuse;"
+        f"network = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU()).to(torch.{precision}).eval();"
+        "fuse(network); torch.set_grad_enabled(False);"
+        f"print(network(torch.ones(1, 3, 8, 8, dtype=torch.{precision})).shape)"
+    )
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": isa}
+    done = subprocess.run(
+        [sys.executable, "-c", run], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "torch.Size([1, 16, 6, 6])\n"
 
 
 def test_a_norm_that_is_not_folded_keeps_its_place() -> None:

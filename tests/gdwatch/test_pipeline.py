@@ -1,6 +1,8 @@
 import contextlib
+import errno
 import os
 import re
+import resource
 import select
 import signal
 import time
@@ -316,7 +318,13 @@ def test_what_an_engine_has_answered_before_its_death_counts(
     select.select([pipeline._engine.child], [], [], build.DEADLINE_S)
     os.kill(child("gdwatch.engine"), signal.SIGKILL)
     os.waitid(os.P_PID, pipeline._engine.child.process.pid, os.WEXITED | os.WNOWAIT)
-    assert answers(judged + finish(pipeline)) == as_named(contents)
+    dead = pipeline._engine
+    judged += [each for batch in pipeline.turn(0) for each in batch.judged]
+    assert pipeline._engine is dead
+    assert answers(judged) == as_named(contents)
+    for each in judged:
+        os.close(each.opened.descriptor)
+    turn_until(pipeline, lambda: pipeline._engine is not dead)
 
 
 def test_an_engine_that_keeps_dying_is_an_error(model: Path, tmp_path: Path) -> None:
@@ -367,18 +375,19 @@ def given(pipeline: Pipeline) -> list[int]:
     return [len(lane.batches) for lane in pipeline._engine._lanes]
 
 
-def engines() -> list[int]:
-    """The processes of the engine, the first first."""
-    return [pid for pid, name in build.descendants(os.getpid()).items() if name == "gdwatch.engine"]
+def engines(pipeline: Pipeline) -> list[int]:
+    """The processes of its engine, the first first."""
+    first = pipeline._engine.child.process.pid
+    return [first, *build.children(first)]
 
 
 def stopped(pipeline: Pipeline) -> list[int]:
     """Of an engine of two processes, once it is ready."""
-    ready(pipeline)
-    build.wait_until(lambda: len(engines()) == 2)
-    for pid in engines():
+    pids = engines(ready(pipeline))
+    assert len(pids) == 2
+    for pid in pids:
         os.kill(pid, signal.SIGSTOP)
-    return engines()
+    return pids
 
 
 def test_processes_share_the_full_batches(model: Path, tmp_path: Path, dropped: Dropped) -> None:
@@ -403,7 +412,51 @@ def test_when_one_process_dies_the_engine_is_started_again_and_judges_the_same_f
         turn_until(pipeline, lambda: given(pipeline) == [2, 2])
         os.kill(pids[which], signal.SIGKILL)
         assert answers(finish(pipeline)) == as_named(contents)
-        assert not set(engines()) & set(pids)
+        assert not set(engines(pipeline)) & set(pids)
+
+
+def test_what_one_process_has_answered_counts_though_another_has_died(
+    model: Path, tmp_path: Path, dropped: Dropped
+) -> None:
+    contents = some(4)
+    with Closing(start(model, tmp_path, workers=2)) as pipeline:
+        first, second = stopped(pipeline)
+        offer(pipeline, dropped(contents))
+        turn_until(pipeline, lambda: given(pipeline) == [1, 1])
+        os.kill(first, signal.SIGCONT)
+        select.select([pipeline._engine.child], [], [], build.DEADLINE_S)
+        os.kill(second, signal.SIGKILL)
+        build.wait_until(lambda: not build.is_alive(second))
+        batches = pipeline.turn(0)
+        assert [len(batch.judged) for batch in batches] == [4]
+        assert answers(finish(pipeline, batches[0].judged)) == as_named(contents)
+
+
+def test_an_engine_that_cannot_be_started_again_leaves_nothing_twice(
+    model: Path, tmp_path: Path, dropped: Dropped, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(*_: object) -> Judging:
+        raise OSError(errno.EAGAIN, "no more processes")
+
+    with Closing(start(model, tmp_path, workers=2)) as pipeline:
+        pids = stopped(pipeline)
+        offer(pipeline, dropped(some(2)))
+        turn_until(pipeline, lambda: any(given(pipeline)))
+        monkeypatch.setattr(pipeline, "_another", none_left)
+        os.kill(pids[1], signal.SIGKILL)
+        with pytest.raises(OSError, match="no more processes"):
+            turn_until(pipeline, lambda: False)
+        assert pipeline.outstanding == 4
+
+
+def test_as_many_files_may_be_open_as_the_system_allows(model: Path, tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+    try:
+        with Closing(start(model, tmp_path)):
+            assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_what_every_engine_dies_of_is_an_error_though_other_processes_answer(
@@ -444,7 +497,7 @@ def test_where_places_are_few_batches_are_smaller_and_all_engines_work(
 ) -> None:
     with Closing(start(model, tmp_path, workers=2)) as pipeline:
         most = pipeline._slots.layout.most_bytes
-    monkeypatch.setattr("gdwatch.pipeline._SLOTS_BYTES", 12 * most)  # of 24
+    monkeypatch.setattr("gdwatch.pipeline._SLOTS_BYTES", 12 * most)  # of 52
     with Closing(start(model, tmp_path, workers=2)) as pipeline:
         pids = stopped(pipeline)
         offer(pipeline, dropped(some(4)))
@@ -490,9 +543,8 @@ def test_nothing_is_left_of_a_closed_pipeline(
     made = start(model, tmp_path, workers=2)
     offer(made, opened)
     made.turn(0.1)
-    ready(made)
-    build.wait_until(lambda: len(engines()) == 2)
-    pids = engines()
+    pids = engines(ready(made))
+    assert len(pids) == 2
     made.close()
     del made  # the slots go with the last one who sees them
     assert set(build.children(os.getpid())) == others
