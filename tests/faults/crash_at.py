@@ -35,6 +35,7 @@ POINTS = {
     "C0.ledger": "gdwatch.ledger:open_ledger",
     "C0.recover": "gdwatch.service:_Service._grant_wishes",
     "C1.list": "gdwatch.inbox:Inbox.ready",
+    "C1.look": "gdwatch.inbox:Inbox._look_at",
     "C3.open": "gdwatch.service:open_drop",
     "C4.give": "gdwatch.pipeline:Pipeline.offer",
     "C4.decoded": "gdwatch.decoding:Decoding.finish",

@@ -17,7 +17,7 @@ _TIMES = (1, 5, 17)
 _BATCHES = (1, 3, 16)
 
 _ONLY_ONCE = ("C0.root", "C0.schema", "C0.ledger", "C0.recover")
-_PER_FILE = ("C1.list", "C3.open", "C4.give", "C4.decoded", "C5.decide", "C7.move", "C7.rename")
+_PER_FILE = ("C1.look", "C3.open", "C4.give", "C4.decoded", "C5.decide", "C7.move", "C7.rename")
 _PER_BATCH = (
     "C4.sync", "C5.judge", "C5.choose", "C6.record", "C6.insert", "C6.results", "C6.commit",
     "C8.sync", "C8.fsync", "C9.mark", "C9.filed",
@@ -33,6 +33,7 @@ LINKS = (Fault("C7.rename", do=("EINVAL",), until=None),)  # a file system witho
 Cell = tuple[str, str, int, int]
 SWEEP: list[Cell] = [
     *product(_ONLY_ONCE, _WHENS, (1,), _BATCHES),
+    *product(("C1.list",), _WHENS, (1, 2, 3), _BATCHES),  # of which there are as many as turns
     *product(_PER_FILE + _PER_BATCH + _OF_A_LINK, _WHENS, _TIMES, _BATCHES),
 ]
 COPIES: list[Cell] = list(product(_OF_A_COPY, _WHENS, _TIMES, _BATCHES))
