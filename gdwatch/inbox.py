@@ -5,10 +5,7 @@ when two looks, `settle_ms` apart on a clock that nobody sets, have seen the sam
 read lazily and only so many files are looked at together, so a full inbox costs no memory.
 """
 
-import contextlib
-import fnmatch
 import os
-import re
 import stat
 from collections.abc import Generator
 from dataclasses import dataclass, replace
@@ -20,8 +17,8 @@ import structlog
 from gdwatch import names
 from gdwatch.backoff import Backoff
 from gdwatch.errors import Trouble
-from gdwatch.filing import remove_folder
 from gdwatch.folders import Folders, Handles, is_mount_point, mount_of
+from gdwatch.listing import Listing
 from gdwatch.read import identity_of, is_being_written
 from gdwatch.settings import Settings
 from gdwatch.values import Drop, Identity
@@ -30,10 +27,8 @@ log = structlog.get_logger()
 
 _WINDOW = 4096  # files under observation at once
 _STEPS = 4096  # names of the listing read in one turn
-_DEPTH = 32
 _EMPTY_FILE_WAIT_S = 60.0
 _REST_S = 1.0  # between two looks at what is not expected to change, as empty and refused files
-_EMPTY_FOLDER_WAIT_S = 3600.0
 _ONCE_WAIT_S = 30.0
 _NETWORK_SETTLE_S = 5.0  # others' writes are seen late there, and scanners open files again
 _WRITER_WAIT_S = 30.0
@@ -72,9 +67,7 @@ class Inbox:
         self._settle_s = max(settings.settle_ms / 1000, _NETWORK_SETTLE_S if shared else 0.0)
         self._empty_s = self._settle_s if once else max(_EMPTY_FILE_WAIT_S, self._settle_s)
         self._once = once
-        self._ignored = re.compile(
-            "|".join(fnmatch.translate(pattern) for pattern in settings.ignore) or r"(?!)"
-        )
+        self._listing = Listing(folders, settings, self.skip)
         self._looks: dict[bytes, Look] = {}  # the oldest first
         self._empty_looks: dict[bytes, Look] = {}  # of those that wait for so long that they rest
         self._arrived: dict[bytes, datetime] = {}
@@ -88,7 +81,6 @@ class Inbox:
         self._now_s = 0.0
         self._looked_s = float("-inf")  # at the inbox itself
         self._rested_s = float("-inf")  # since the last look at empty and refused files
-        self._empty_folders: dict[bytes, tuple[int, float]] = {}
         self._mounts: set[int] = set()  # on which it has been and may be again
         self._mount = -1  # that of the last look
         self._was_mounted = False
@@ -241,7 +233,7 @@ class Inbox:
                 if path in self._taken:
                     self._again.add(path)
                     continue
-                status = None if self.ignores(path) else self._status(handles, path)
+                status = None if self._listing.ignores(path) else self._status(handles, path)
                 if status is not None and stat.S_ISREG(status.st_mode):
                     self._forget_look(path)
                     self._hand_out(Drop(path, identity_of(status), received_at), drops)
@@ -293,9 +285,9 @@ class Inbox:
         try:
             return handles.lstat(path)
         except (PermissionError, ValueError):
-            self._skip_listed(path, "permission")
+            self._listing.skip(path, "permission")
         except OSError:
-            self._skip_listed(path, "unreadable")
+            self._listing.skip(path, "unreadable")
         return None
 
     def _start_over(self, path: bytes, look: Look, identity: Identity, now_s: float) -> None:
@@ -322,7 +314,7 @@ class Inbox:
                 return
             self._rescan = False
             self._found_again = set()
-            self._walk = self.listing(now_s)
+            self._walk = self._listing.files(now_s)
         for _ in range(_STEPS):
             if not self._has_window():
                 return
@@ -354,113 +346,11 @@ class Inbox:
             self._tries.rests(path, now_s) and identity_of(status) == self._refused.get(path)
         )
 
-    def ignores(self, path: bytes) -> bool:
-        """Whether a name on the way to a file is one that the settings leave alone."""
-        below = path[len(self._folders.inbox) + 1 :]
-        return any(self._ignored.match(os.fsdecode(step)) for step in below.split(b"/"))
-
-    # ------------------------------------------------------------------ the listing
-
-    def listing(self, now_s: float = 0.0) -> Generator[tuple[bytes, os.stat_result]]:
-        """Every regular file in the inbox, read lazily. Raises Trouble if it is not there."""
-        with Handles(self._folders) as handles:
-            root = os.dup(handles.base(self._folders.inbox))
-        yield from self._list_folder(root, self._folders.inbox, 0, now_s)
-
-    def _list_folder(
-        self, handle: int, path: bytes, depth: int, now_s: float
-    ) -> Generator[tuple[bytes, os.stat_result]]:
-        """Yield what lies below an open folder, and close it."""
-        try:
-            with os.scandir(handle) as entries:
-                for entry in entries:
-                    name = os.fsencode(entry.name)
-                    if self._ignored.match(entry.name):
-                        continue
-                    try:
-                        status = os.stat(name, dir_fd=handle, follow_symlinks=False)
-                    except FileNotFoundError:
-                        continue
-                    except PermissionError:  # a folder that may be listed but not entered
-                        self._skip_listed(path + b"/" + name, "permission")
-                        continue
-                    except OSError:
-                        self._skip_listed(path + b"/" + name, "unreadable")
-                        continue
-                    yield from self._list_entry(handle, path + b"/" + name, status, depth, now_s)
-        except OSError as error:
-            if depth > 0:
-                self._skip_listed(path, "unreadable")
-                return
-            raise Trouble(
-                "inbox_unreadable",
-                f"inbox {os.fsdecode(path)}: {(error.strerror or '').lower()}",
-                "look after its disk; work goes on by itself",
-            ) from error
-        finally:
-            os.close(handle)
-
-    def _list_entry(
-        self, handle: int, path: bytes, status: os.stat_result, depth: int, now_s: float
-    ) -> Generator[tuple[bytes, os.stat_result]]:
-        if stat.S_ISREG(status.st_mode):
-            yield path, status
-        elif not stat.S_ISDIR(status.st_mode):
-            self._skip_listed(path, _KINDS.get(stat.S_IFMT(status.st_mode), "not_a_file"))
-        elif depth + 1 > _DEPTH:
-            self._skip_listed(path, "too_deep")
-        else:
-            name = path.rpartition(b"/")[2]
-            try:
-                below = os.open(
-                    name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=handle
-                )
-            except PermissionError:
-                self._skip_listed(path, "permission")
-                return
-            except OSError:
-                return  # swapped for something else since it was listed
-            if depth >= 1 and self._long_empty(path, below, status, now_s):
-                os.close(below)
-                with contextlib.suppress(OSError):
-                    remove_folder(handle, name)
-                return
-            yield from self._list_folder(below, path, depth + 1, now_s)
-
-    def _skip_listed(self, path: bytes, reason: str) -> None:
-        self.skip(path, reason, _HINTS.get(reason, ""))
-
-    def _long_empty(self, path: bytes, handle: int, status: os.stat_result, now_s: float) -> bool:
-        with os.scandir(handle) as entries:
-            if next(iter(entries), None) is not None:
-                self._empty_folders.pop(path, None)
-                return False
-        changed, since_s = self._empty_folders.get(path, (-1, now_s))
-        if changed != status.st_mtime_ns:
-            self._empty_folders[path] = (status.st_mtime_ns, now_s)
-            return False
-        return now_s - since_s >= _EMPTY_FOLDER_WAIT_S
-
 
 def count_waiting(folders: Folders, settings: Settings) -> int | None:
     """How many files lie in the inbox that the service would take; None if it is not there."""
-    inbox = Inbox(folders, settings)
+    listing = Listing(folders, settings, lambda *_: None)
     try:
-        return sum(1 for path, _ in inbox.listing() if not inbox.ignores(path))
+        return sum(1 for path, _ in listing.files() if not listing.ignores(path))
     except Trouble:
         return None
-
-
-_KINDS: dict[int, str] = {
-    stat.S_IFLNK: "symlink",
-    stat.S_IFIFO: "fifo",
-    stat.S_IFSOCK: "socket",
-    stat.S_IFBLK: "device",
-    stat.S_IFCHR: "device",
-}
-_HINTS = {
-    "symlink": "gdwatch opens no links: drop the photograph itself",
-    "too_deep": f"gdwatch looks into {_DEPTH} levels of folders",
-    "permission": "let the service read and write this folder",
-    "unreadable": "look after the disk; it is tried again at each listing",
-}

@@ -10,7 +10,7 @@ from tests.faults.launch import Fault
 from tests.faults.surroundings import under
 
 _HERE = (
-    "gdwatch.inbox:os.scandir", "gdwatch.inbox:os.stat", "gdwatch.read:os.open", "C4.sync",
+    "gdwatch.listing:os.scandir", "gdwatch.listing:os.stat", "gdwatch.read:os.open", "C4.sync",
     "C7.rename", "C8.fsync", "gdwatch.folders:os.open", "gdwatch.folders:os.stat",
 )  # fmt: skip
 _ACROSS = ("X1.open", "X2.write", "X2.digest", "X3.fsync", "X4.link", "X6.unlink")

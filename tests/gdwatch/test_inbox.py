@@ -13,6 +13,7 @@ from gdwatch import inbox as inbox_module
 from gdwatch.errors import Trouble
 from gdwatch.folders import Handles
 from gdwatch.inbox import Inbox, Look, settled
+from gdwatch.listing import Listing
 from gdwatch.values import Identity
 from tests import build
 
@@ -362,7 +363,7 @@ def test_files_that_trouble_kept_from_being_handed_out_are_found_again(
         raise Trouble("inbox_missing", "gone")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Inbox, "_list_folder", gone)
+        patched.setattr(Listing, "_list_folder", gone)
         with pytest.raises(Trouble):
             inbox.ready(100, 1.0)
     assert ready(inbox, 2.0, 3.0) == ["a.jpg"]

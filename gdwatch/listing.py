@@ -1,0 +1,141 @@
+"""The names in the inbox: every file below it, read lazily, by steps on folder handles.
+
+What is no regular file stays, and is named. Folders that have been empty for an hour go.
+"""
+
+import contextlib
+import fnmatch
+import os
+import re
+import stat
+from collections.abc import Callable, Generator
+
+from gdwatch.errors import Trouble
+from gdwatch.filing import remove_folder
+from gdwatch.folders import Folders, Handles
+from gdwatch.settings import Settings
+
+_DEPTH = 32
+_EMPTY_FOLDER_WAIT_S = 3600.0
+
+_KINDS: dict[int, str] = {
+    stat.S_IFLNK: "symlink",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFBLK: "device",
+    stat.S_IFCHR: "device",
+}
+_HINTS = {
+    "symlink": "gdwatch opens no links: drop the photograph itself",
+    "too_deep": f"gdwatch looks into {_DEPTH} levels of folders",
+    "permission": "let the service read and write this folder",
+    "unreadable": "look after the disk; it is tried again at each listing",
+}
+
+
+class Listing:
+    """Lists one inbox, again and again.
+
+    skipped: called with the path of what has to stay, the reason in a word, and what to do.
+    """
+
+    def __init__(
+        self, folders: Folders, settings: Settings, skipped: Callable[[bytes, str, str], None]
+    ) -> None:
+        self._folders = folders
+        self._skipped = skipped
+        self._ignored = re.compile(
+            "|".join(fnmatch.translate(pattern) for pattern in settings.ignore) or r"(?!)"
+        )
+        self._empty_folders: dict[bytes, tuple[int, float]] = {}
+
+    def ignores(self, path: bytes) -> bool:
+        """Whether a name on the way to a file is one that the settings leave alone."""
+        below = path[len(self._folders.inbox) + 1 :]
+        return any(self._ignored.match(os.fsdecode(step)) for step in below.split(b"/"))
+
+    def files(self, now_s: float = 0.0) -> Generator[tuple[bytes, os.stat_result]]:
+        """Every regular file below the inbox, each when it is wanted.
+
+        now_s: on a clock that nobody sets, for what is removed when it has been empty for long.
+
+        Raises Trouble if the inbox is not there.
+        """
+        with Handles(self._folders) as handles:
+            root = os.dup(handles.base(self._folders.inbox))
+        yield from self._list_folder(root, self._folders.inbox, 0, now_s)
+
+    def skip(self, path: bytes, reason: str) -> None:
+        """Name what has to stay, and what to do about it."""
+        self._skipped(path, reason, _HINTS.get(reason, ""))
+
+    def _list_folder(
+        self, handle: int, path: bytes, depth: int, now_s: float
+    ) -> Generator[tuple[bytes, os.stat_result]]:
+        """Yield what lies below an open folder, and close it."""
+        try:
+            with os.scandir(handle) as entries:
+                for entry in entries:
+                    name = os.fsencode(entry.name)
+                    if self._ignored.match(entry.name):
+                        continue
+                    try:
+                        status = os.stat(name, dir_fd=handle, follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue
+                    except PermissionError:  # a folder that may be listed but not entered
+                        self.skip(path + b"/" + name, "permission")
+                        continue
+                    except OSError:
+                        self.skip(path + b"/" + name, "unreadable")
+                        continue
+                    yield from self._list_entry(handle, path + b"/" + name, status, depth, now_s)
+        except OSError as error:
+            if depth > 0:
+                self.skip(path, "unreadable")
+                return
+            raise Trouble(
+                "inbox_unreadable",
+                f"inbox {os.fsdecode(path)}: {(error.strerror or '').lower()}",
+                "look after its disk; work goes on by itself",
+            ) from error
+        finally:
+            os.close(handle)
+
+    def _list_entry(
+        self, handle: int, path: bytes, status: os.stat_result, depth: int, now_s: float
+    ) -> Generator[tuple[bytes, os.stat_result]]:
+        if stat.S_ISREG(status.st_mode):
+            yield path, status
+        elif not stat.S_ISDIR(status.st_mode):
+            self.skip(path, _KINDS.get(stat.S_IFMT(status.st_mode), "not_a_file"))
+        elif depth + 1 > _DEPTH:
+            self.skip(path, "too_deep")
+        else:
+            name = path.rpartition(b"/")[2]
+            try:
+                below = os.open(
+                    name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=handle
+                )
+            except PermissionError:
+                self.skip(path, "permission")
+                return
+            except OSError:
+                return  # swapped for something else since it was listed
+            if depth >= 1 and self._long_empty(path, below, status, now_s):
+                os.close(below)
+                with contextlib.suppress(OSError):
+                    remove_folder(handle, name)
+                return
+            yield from self._list_folder(below, path, depth + 1, now_s)
+
+    def _long_empty(self, path: bytes, handle: int, status: os.stat_result, now_s: float) -> bool:
+        with os.scandir(handle) as entries:
+            if next(iter(entries), None) is not None:
+                self._empty_folders.pop(path, None)
+                return False
+        changed, since_s = self._empty_folders.get(path, (-1, now_s))
+        if changed != status.st_mtime_ns:
+            self._empty_folders[path] = (status.st_mtime_ns, now_s)
+            return False
+        return now_s - since_s >= _EMPTY_FOLDER_WAIT_S
