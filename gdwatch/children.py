@@ -59,6 +59,9 @@ class Channel:
             content = self._end.recv(_PACKET_BYTES)
         except BlockingIOError:
             return None
+        except ConnectionResetError:
+            # It has died with packets unread, which Linux tells once, and before what it has said.
+            return self.receive()
         except OSError as error:
             raise Died from error
         if not content:

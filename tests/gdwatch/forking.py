@@ -1,6 +1,7 @@
 """A child of the tests: as many processes as it gets channels, each says who it is."""
 
 import os
+import signal
 
 from gdwatch import children
 
@@ -14,6 +15,8 @@ def main() -> None:
         if packet is None:
             return
         children.send(channel, {"pid": os.getpid(), **start, **packet})
+        if "dies" in packet:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

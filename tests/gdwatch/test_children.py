@@ -65,6 +65,18 @@ def test_all_die_with_the_first() -> None:
         build.wait_until(lambda: not any(map(build.is_alive, pids)))
 
 
+def test_what_a_child_has_said_is_heard_though_it_died_with_packets_unread() -> None:
+    with forking(0) as child:
+        os.kill(ask(child)["pid"], signal.SIGSTOP)
+        for number in range(3):
+            child.send({"number": number, "dies": True} if number == 1 else {"number": number})
+        os.kill(child.process.pid, signal.SIGCONT)
+        os.waitid(os.P_PID, child.process.pid, os.WEXITED | os.WNOWAIT)
+        assert [answer(child)["number"] for _ in range(2)] == [0, 1]
+        with pytest.raises(Died):
+            answer(child)
+
+
 def test_a_child_that_cannot_even_listen_has_died() -> None:
     child = Child("tests.gdwatch.no_such_module", {}, [], forks=1)
     for channel in (child, *child.forks):
