@@ -195,7 +195,7 @@ class Decoding:
         except Died:  # before it had this file, which is therefore not to blame
             self.release(task)
             self._queued.appendleft(task)
-            self._replace(worker, "decoder_crashed")
+            self.listen(worker)  # to what it has said until then; it is replaced in there
             return False
         if worker.ready and not worker.tasks:
             worker.deadline = self._deadline()
