@@ -242,13 +242,13 @@ def _without(flag: int, constant: str) -> None:
 @mistake("T17")
 def links_followed() -> None:
     for where in ("folders:_DIRECTORY", "folders:_ON_THE_WAY", "read:_FILE", "filing:_TO_READ",
-                  "inbox:os.O_NOFOLLOW"):  # fmt: skip
+                  "listing:os.O_NOFOLLOW"):  # fmt: skip
         _without(os.O_NOFOLLOW, f"gdwatch.{where}")
 
     def stat(path: bytes, *, dir_fd: int | None = None, **_: Any) -> os.stat_result:
         return os.stat(path, dir_fd=dir_fd)
 
-    for module in ("inbox", "folders"):
+    for module in ("listing", "folders"):
         _instead(f"gdwatch.{module}:os.stat", stat)
 
 
