@@ -79,8 +79,8 @@ class Locator(nn.Module):
         inputs = stem
         for width, count in zip(widths, blocks, strict=True):
             halving = _norm_relu(inputs, width, 3, 2, folded=folded)
-            blocks_ = (_Block(width, folded=folded) for _ in range(count))
-            self.stages.append(nn.Sequential(halving, *blocks_))
+            residual = (_Block(width, folded=folded) for _ in range(count))
+            self.stages.append(nn.Sequential(halving, *residual))
             inputs = width
         self.lateral = nn.ModuleList(nn.Conv2d(width, head, 1) for width in widths)
         self.head = _norm_relu(head, head, 3, 1, folded=folded)

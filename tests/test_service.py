@@ -305,6 +305,28 @@ def test_children_end_with_a_killed_service(many: Services, root: Path) -> None:
     wait_until(lambda: not any(map(build.is_alive, pids)))
 
 
+def test_an_engine_that_cannot_fork_stops_the_start_with_what_to_do(
+    many: Services, root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import errno, os\n"
+        "def fork():\n"
+        "    raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))\n"
+        "os.fork = fork\n"
+    )
+    build.put(root, "a.png", photograph(1))
+    env = build.environment(PYTHONPATH=str(tmp_path))
+    service = many.start(root, workers=2, env=env)
+    assert service.process.wait(60) == 78
+    lines = [line for line in service.log.read_text().splitlines() if line.startswith("gdwatch:")]
+    assert lines == [
+        "gdwatch: the engine cannot fork: Resource temporarily unavailable; "
+        "allow more processes or memory, or set `workers` lower"
+    ]
+    assert build.rows(root) == []
+    assert build.waiting(root) == ["inbox/a.png"]
+
+
 def test_workers_that_cannot_start_reject_nothing(
     many: Services, root: Path, tmp_path: Path
 ) -> None:
