@@ -1,6 +1,5 @@
 """The engine: photographs in slots in, faces and probabilities out. Only it has torch."""
 
-import copy
 import faulthandler
 import math
 import os
@@ -8,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,25 +14,18 @@ from torch import Tensor, nn
 
 from gdwatch import children, crop, judging, model, model_file
 from gdwatch.errors import ActionNeeded
-from gdwatch.fused import computes_in, fuse
 from gdwatch.layout import Layout
 from gdwatch.locator import Found, Locator, find, thumbnails
 from gdwatch.model import Model
+from gdwatch.precision import fastest, ready
 from gdwatch.prominence import MOST_FACES, prominence
 from gdwatch.shrink import Pixels
 from gdwatch.slots import Slots
 from gdwatch.values import Box, Face, Scores
 
-Network = TypeVar("Network", bound=nn.Module)
-
 # On a card, half precision moves a probability by less than this (measured as the largest of a
-# thousand photographs, with room); whatever lies nearer to a decision is judged again in float32,
-# so that a card answers what a processor does.
+# thousand photographs, with room); whatever lies nearer to a decision is judged again in float32.
 _DOUBT = 0.02
-# What a processor must know to multiply bfloat16, which moves a probability by as much; without,
-# it takes ten times as long as float32.
-_BFLOAT16 = {"avx512_bf16", "amx_bf16"}
-_CPUINFO = Path("/proc/cpuinfo")
 _LOCATED, _LOCATED_ON_CARD = 32, 64  # thumbnails at once, see `Engine._locate`
 
 
@@ -94,24 +85,14 @@ def choose_device(wanted: str) -> torch.device:
     return device
 
 
-def fastest(device: torch.device) -> torch.dtype:
-    """The precision in which a device is fastest."""
-    if device.type == "cuda":
-        return torch.float16
-    lines = _CPUINFO.read_text().splitlines()
-    flags = next((line.split() for line in lines if line.startswith("flags")), [])
-    is_fast = _BFLOAT16.intersection(flags) and computes_in(torch.bfloat16)
-    return torch.bfloat16 if is_fast else torch.float32
-
-
 class Engine:
     """A model's networks on a device.
 
     borders: probabilities at which a decision changes.
     locate: look for faces, if the model has a locator; else the photographs are the squares that
     the classifier sees.
-    precision: by default the one in which the device is fastest. What float16 leaves near a border
-    is judged again in float32; bfloat16 is good enough for that, and for locating faces.
+    precision: by default the one in which the device is fastest; uint8: see `quantised`. What
+    float16 leaves near a border is judged again in float32; the others are good enough.
     """
 
     def __init__(
@@ -124,21 +105,18 @@ class Engine:
         precision: torch.dtype | None = None,
     ) -> None:
         self.device = device
-        self.precision = precision or fastest(device)
+        self.precision = precision or fastest(device, is_ranged=model.is_ranged)
         if not model.classifier.may_be_halved:
             self.precision = torch.float32
-        # Copies: what is fused is of no more use to anybody else.
-        self.classifier = _on(device, model.classifier.in_precision(self.precision))
+        of_classifier, of_locator = model.ranges
+        self.classifier = ready(model.classifier, of_classifier, self.precision, device)
         self.exact = self.classifier
         if self.precision is torch.float16:
-            self.exact = _on(device, model.classifier.in_precision(torch.float32))
+            self.exact = ready(model.classifier, None, torch.float32, device)
         self.locator: Locator | None = None
         if model.locator is not None and locate:
             whole = torch.float32 if self.precision is torch.float16 else self.precision
-            self.locator = _on(device, copy.deepcopy(model.locator).to(whole))
-        if device.type == "cpu":
-            for network in filter(None, (self.classifier, self.locator)):
-                fuse(network)
+            self.locator = ready(model.locator, of_locator, whole, device)
         self.side = model.details.classifier.input
         self.thumbnail = model.details.locator.input if model.details.locator else 0
         self.margin = model.details.preprocessing.margin or 1.0
@@ -265,10 +243,6 @@ def sharpness(squares: Pixels) -> list[float]:
     laplacian = around - 4 * inner
     variances: list[float] = laplacian.var((1, 2)).tolist()
     return variances
-
-
-def _on(device: torch.device, network: Network) -> Network:
-    return network.eval().to(device).to(memory_format=torch.channels_last)
 
 
 def _scaled(box: Box, scale: float) -> Box:

@@ -9,11 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gdwatch.layers import Activations, Convolution, Layer, replace
+
 # Made for torch.compile, which itself needs a C++ compiler on the machine.
 _ONEDNN: Any = torch.ops.mkldnn
 
 
-class Fused(nn.Module):
+class Fused(Convolution):
     """A convolution that has learnt all that it will.
 
     relu: whether what is negative becomes 0.
@@ -27,16 +29,21 @@ class Fused(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: float (B, C, H, W), channels last in memory; returns (B, C', H', W')."""
-        then = "relu" if self.relu else "none"
-        result: Tensor = _ONEDNN._convolution_pointwise(x, *self._how(x), then, [], "")
-        return result
+        return self._run(x, "relu" if self.relu else "none")
 
-    def rectified(self, x: Tensor, plus: Tensor) -> Tensor:
-        """As `rectified` below; what it returns is `plus`, overwritten."""
+    def rectified(self, x: Activations, plus: Activations | None) -> Tensor:
+        """As in Convolution; what it returns is `plus`, overwritten."""
+        assert isinstance(x, Tensor)
+        if plus is None:
+            return self._run(x, "relu")
         sum_: Tensor = _ONEDNN._convolution_pointwise_.binary(
             plus, x, *self._how(x), "add", 1.0, "relu", [], None
         )
         return sum_
+
+    def _run(self, x: Tensor, then: str) -> Tensor:
+        result: Tensor = _ONEDNN._convolution_pointwise(x, *self._how(x), then, [], "")
+        return result
 
     def _how(self, x: Tensor) -> tuple[Any, ...]:
         own = self.convolution
@@ -44,19 +51,6 @@ class Fused(nn.Module):
         if self._weight is None or self._weight.dtype is not x.dtype:
             self._weight = _ONEDNN._reorder_convolution_weight(own.weight, *place, x.shape)
         return self._weight, own.bias, *place
-
-
-def rectified(convolution: nn.Module, x: Tensor, plus: Tensor | None = None) -> Tensor:
-    """The ReLU of a convolution's result, and of what a short cut adds to it.
-
-    x: float (B, C, H, W). plus: of the result's shape; it may be overwritten.
-    """
-    if plus is None:
-        return torch.relu_(convolution(x))
-    if isinstance(convolution, Fused):
-        return convolution.rectified(x, plus)
-    result: Tensor = convolution(x)
-    return torch.relu_(result.add_(plus))
 
 
 def computes_in(precision: torch.dtype) -> bool:
@@ -78,24 +72,11 @@ def fuse(network: nn.Module) -> None:
 
     Does nothing where oneDNN has nothing for the network's precision.
     """
-    if not computes_in(next(network.parameters()).dtype):
-        return
-    for parent in list(network.modules()):
-        for name, module in parent.named_children():
-            fused = None if isinstance(parent, Fused) else _fused(module)
-            if fused is not None:
-                setattr(parent, name, fused)
+    if computes_in(next(network.parameters()).dtype):
+        replace(network, _fused)
 
 
-def _fused(module: nn.Module) -> Fused | None:
-    """A convolution, or one with its ReLU; None if it is something else."""
-    layers = list(module) if isinstance(module, nn.Sequential) else [module]
-    layers = [layer for layer in layers if not isinstance(layer, nn.Identity)]
-    if not layers or type(layers[0]) is not nn.Conv2d:
+def _fused(layer: Layer) -> Fused | None:
+    if layer.convolution is None:
         return None
-    match [type(layer) for layer in layers[1:]]:
-        case []:
-            return Fused(layers[0], relu=False)
-        case [nn.ReLU]:
-            return Fused(layers[0], relu=True)
-    return None
+    return Fused(layer.convolution, relu=layer.relu)

@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from gdwatch.fused import rectified
+from gdwatch.layers import Activations, Normalisation, pixels, rectified, takes_pixels
 from gdwatch.resample import resized
 from gdwatch.shrink import Pixels
 from gdwatch.values import Box
@@ -18,7 +18,7 @@ UNIT = 32  # pixels; the logarithm of a face's size is 0 at this one
 _CANDIDATES = 64  # cells looked at in one picture, the best ones
 _OVERLAP = 0.4  # of two boxes, as intersection over union, that show one face
 _BESIDE = 128  # grey, what a thumbnail shows beside its photograph
-_MIDDLE, _SPREAD = 128.0, 64.0  # what pixels are normalised by
+_SPREAD = 64.0  # pixels are normalised by; their middle is that grey
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class _Block(nn.Module):
         self.first = _norm_relu(channels, channels, 3, 1, folded=folded)
         self.second = _norm_relu(channels, channels, 3, 1, folded=folded)[:2]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Activations) -> Activations:
         return rectified(self.second, self.first(x), x)
 
 
@@ -61,6 +61,9 @@ class Locator(nn.Module):
     threshold: the score from which a face counts as one.
     folded: without batch norms.
     """
+
+    first = "stem"
+    floats = ("lateral.", "out")
 
     def __init__(
         self,
@@ -83,6 +86,7 @@ class Locator(nn.Module):
             self.stages.append(nn.Sequential(halving, *residual))
             inputs = width
         self.lateral = nn.ModuleList(nn.Conv2d(width, head, 1) for width in widths)
+        self.added = nn.ReLU(inplace=True)
         self.head = _norm_relu(head, head, 3, 1, folded=folded)
         self.out = nn.Conv2d(head, 5, 1)
 
@@ -95,19 +99,29 @@ class Locator(nn.Module):
         it, how far the centre is from the cell's (x, y, in cells), and the logarithms of the
         face's width and height, in units of `UNIT` pixels.
         """
-        x = thumbnails.contiguous(memory_format=torch.channels_last)
-        # In place: a copy of so many numbers costs more than a convolution.
-        x = x.to(next(self.parameters()).dtype, copy=True).sub_(_MIDDLE).div_(_SPREAD)
+        is_plain = takes_pixels(self.stem)
+        x = pixels(thumbnails, _BESIDE) if is_plain else self._normalised(thumbnails)
         x = self.stem(x)
-        levels = []
+        levels: list[Tensor] = []
         for stage, lateral in zip(self.stages, self.lateral, strict=True):
             x = stage(x)
             levels.append(lateral(x))
         seen = levels.pop()
         while levels:
             seen = levels.pop().add_(F.interpolate(seen, scale_factor=2.0, mode="nearest"))
-        answer: Tensor = self.out(self.head(torch.relu_(seen)))
+        answer: Tensor = self.out(self.head(self.added(seen)))
         return answer
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """Of the pixels that `stem` sees; what is beside a thumbnail becomes 0."""
+        scale = torch.full((3,), 1 / _SPREAD)
+        return Normalisation(scale, -_BESIDE * scale, _BESIDE)
+
+    def _normalised(self, thumbnails: Tensor) -> Tensor:
+        x = thumbnails.contiguous(memory_format=torch.channels_last)
+        # In place: a copy of so many numbers costs more than a convolution.
+        return x.to(next(self.parameters()).dtype, copy=True).sub_(_BESIDE).div_(_SPREAD)
 
 
 def thumbnails(photos: Sequence[Pixels], side: int, count: int | None = None) -> Tensor:

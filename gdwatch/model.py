@@ -14,6 +14,7 @@ from gdwatch.errors import ActionNeeded, GdwatchError
 from gdwatch.locator import LOCATORS, Locator
 from gdwatch.model_file import METADATA_KEY, Details, ModelFile, Network
 from gdwatch.network import ARCHITECTURES, Classifier
+from gdwatch.quantised import ranged
 
 CLASSIFIER = "classifier."
 LOCATOR = "locator."
@@ -28,6 +29,18 @@ class Model:
     classifier: Classifier
     details: Details
     sha256: str
+
+    @property
+    def ranges(self) -> tuple[Mapping[str, float] | None, Mapping[str, float] | None]:
+        """What the results of the classifier's and of the locator's layers reach."""
+        locator = self.details.locator
+        return self.details.classifier.ranges, None if locator is None else locator.ranges
+
+    @property
+    def is_ranged(self) -> bool:
+        """Whether all its networks can compute in bytes."""
+        of_classifier, of_locator = self.ranges
+        return of_classifier is not None and (self.locator is None or of_locator is not None)
 
 
 def build_classifier(network: Network, details: Details) -> Classifier:
@@ -65,7 +78,7 @@ def _build(
 def load(file: ModelFile) -> Model:
     """Build the networks and give them the file's weights.
 
-    Raises ActionNeeded if names or shapes differ from what the architectures have.
+    Raises ActionNeeded if names, shapes or ranges differ from what the architectures have.
     """
     with torch.device("meta"):  # costs nothing, however large the file says that it is
         _require_same_shapes(file, _networks(file.details))
@@ -74,6 +87,7 @@ def load(file: ModelFile) -> Model:
         if not bool(torch.isfinite(tensor).all()):
             raise _differs(file, f"tensor {name} holds values that are not finite")
     networks = _networks(file.details)
+    _require_same_ranges(file, networks)
     for prefix, network in networks.items():
         weights = {
             name.removeprefix(prefix): tensor
@@ -108,6 +122,18 @@ def _require_same_shapes(file: ModelFile, networks: Mapping[str, nn.Module]) -> 
     for name, shape in file.shapes.items():
         if shape != expected[name]:
             raise _differs(file, f"tensor {name} has shape {shape}, expected {expected[name]}")
+
+
+def _require_same_ranges(file: ModelFile, networks: Mapping[str, nn.Module]) -> None:
+    described = {CLASSIFIER: file.details.classifier, LOCATOR: file.details.locator}
+    for prefix, network in networks.items():
+        of = described[prefix]
+        if of is None or of.ranges is None:
+            continue
+        expected = set(ranged(network))
+        for name in sorted(expected ^ of.ranges.keys()):
+            what = "is missing" if name in expected else "does not belong there"
+            raise _differs(file, f"range {prefix}{name} {what}")
 
 
 def save(

@@ -24,13 +24,18 @@ Positive = Annotated[FiniteFloat, Field(gt=0)]
 
 
 class Network(BaseModel):
-    """One network of the file: which architecture, built with what, fed with which size."""
+    """One network of the file: which architecture, built with what, fed with which size.
+
+    ranges: what the results of its layers reach on photographs, for bytes to hold; by the layers'
+    names. Without, it computes in floats.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     arch: str
     arguments: dict[str, Any]
     input: Annotated[int, Field(ge=16, le=1024)]  # side of the square, pixels
+    ranges: dict[str, Positive] | None = None
 
 
 class Preprocessing(BaseModel):

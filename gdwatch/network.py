@@ -8,11 +8,20 @@ from collections.abc import Sequence
 from typing import Self
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from gdwatch.fused import rectified
+from gdwatch.layers import (
+    Activations,
+    Normalisation,
+    averaged,
+    halved,
+    padded,
+    pixels,
+    pooled,
+    rectified,
+    takes_pixels,
+)
 
 
 class Classifier(nn.Module):
@@ -284,14 +293,14 @@ class _Pooled(nn.Module):
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=padding)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Activations) -> Activations:
         """x: (B, inputs, H, W); returns (B, outputs, H // 2, W // 2) if it halves, or H, W."""
         if not self.halves:
             return rectified(self.conv2, rectified(self.conv1, x), x)
         # An even side needs one more row, below and on the right: where dlib's pooling looks.
         height, width = x.shape[2:]
-        y = rectified(self.conv1, F.pad(x, (0, 1 - width % 2, 0, 1 - height % 2)))
-        return rectified(self.conv2, y, F.pad(F.avg_pool2d(x, 2), (0, 0, 0, 0, 0, self.more)))
+        y = rectified(self.conv1, padded(x, (0, 1 - width % 2, 0, 1 - height % 2)))
+        return rectified(self.conv2, y, padded(halved(x), (0, 0, 0, 0, 0, self.more)))
 
 
 class PooledClassifier(Classifier):
@@ -304,6 +313,9 @@ class PooledClassifier(Classifier):
     blocks: residual blocks of each stage.
     dropout: of what the last layer sees, while it learns.
     """
+
+    first = "stem"
+    floats = ()
 
     def __init__(
         self,
@@ -328,9 +340,13 @@ class PooledClassifier(Classifier):
         self.head = nn.Linear(inputs, 1)
 
     def embed(self, photos: Tensor) -> Tensor:  # noqa: D102 - as in Classifier
-        x = F.max_pool2d(rectified(self.stem, self.normalised(photos)), 3, stride=2)
-        embedding: Tensor = self.features(x).mean((2, 3))
-        return embedding
+        x = pixels(photos, 0) if takes_pixels(self.stem) else self.normalised(photos)
+        return averaged(self.features(pooled(rectified(self.stem, x))))
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """Of the pixels that `stem` sees; it pads nothing."""
+        return Normalisation(self.scale.flatten(), self.shift.flatten())
 
     @property
     def evidence(self) -> nn.Module:  # noqa: D102 - as in Classifier

@@ -1,7 +1,8 @@
 """Calibrate a model file on whole photographs, and write into it how good it is on others.
 
-The temperature and `min_confidence` are chosen on the split `val`, located, cropped and decided as
-in the service, by the labels as they stand; only then is the split `test` looked at.
+The ranges of its layers, the temperature and `min_confidence` are chosen on the split `val`,
+located, cropped and decided as in the service, by the labels as they stand; only then is the split
+`test` looked at.
 """
 
 from collections.abc import Sequence
@@ -22,11 +23,13 @@ from train.measures import (
     fit_temperature,
     probabilities,
 )
-from train.photographs import Answered, answers, choose, p_male
+from train.photographs import Answered, answers, batches, choose, p_male
 from train.publish import make_folder
+from train.ranges import with_ranges
 from train.sources import CLASSES
 
 ACCURACY = 0.988  # wanted by default: a margin above 98.5 of 100 right
+_RANGED = 1000  # photographs by which the ranges are found
 _LEAST = 1e-7  # a probability's distance from 0 and 1, so that it has a logit
 
 
@@ -95,6 +98,9 @@ def calibrate(
     """
     without = loaded.details.recipe.get("without", [])
     held_back = [each for each in choose(data, prepared, "val") if each.source not in without]
+    some = held_back[:: max(1, len(held_back) // _RANGED)]
+    photographs = ([seen.photo for _, seen in batch] for batch in batches(loaded, some))
+    loaded = with_ranges(loaded, photographs)
     details = calibrated(loaded, list(answers(loaded, held_back)), accuracy)
     loaded = Model(loaded.locator, loaded.classifier, details, "")
     found = list(answers(loaded, choose(data, prepared, "test", without)))

@@ -84,8 +84,8 @@ def answers(loaded: Model, chosen: Sequence[Entry]) -> Iterator[Answered]:
     """Judge photographs as the service does, those that cannot be decoded left out."""
     settings = load_settings({}, None).settings
     details = loaded.details
-    engine = Engine(loaded, choose_device("auto"), borders=(0.5,))
-    wanted = layout(details, "face")
+    borders = 0.5, details.min_confidence, 1 - details.min_confidence
+    engine = Engine(loaded, choose_device("auto"), borders=borders)
     rules = Rules(
         "face" if details.locator else "whole",
         settings.several_faces,
@@ -93,15 +93,21 @@ def answers(loaded: Model, chosen: Sequence[Entry]) -> Iterator[Answered]:
         settings.min_face,
         settings.min_sharpness,
     )
-    for start in range(0, len(chosen), _BATCH):
-        batch = [(entry, seen) for entry in chosen[start : start + _BATCH]
-                 if (seen := _see(entry, wanted)) is not None]  # fmt: skip
-        if not batch:
-            continue
+    for batch in batches(loaded, chosen):
         scores, _ = engine.judge([seen.photo for _, seen in batch])
         for (entry, seen), each in zip(batch, scores, strict=True):
             height, width = seen.photo.shape[:2]
             yield Answered(entry, each, decide(each, seen.header, (width, height), rules))
+
+
+def batches(loaded: Model, chosen: Sequence[Entry]) -> Iterator[list[tuple[Entry, Seen]]]:
+    """The photographs as the model's engine gets them, those that cannot be decoded left out."""
+    wanted = layout(loaded.details, "face")
+    for start in range(0, len(chosen), _BATCH):
+        some = chosen[start : start + _BATCH]
+        batch = [(each, seen) for each in some if (seen := _see(each, wanted)) is not None]
+        if batch:
+            yield batch
 
 
 def _see(entry: Entry, wanted: Layout) -> Seen | None:

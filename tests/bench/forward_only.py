@@ -15,8 +15,7 @@ from gdwatch.locator import thumbnails
 from gdwatch.shrink import Pixels
 from tests.bench.loop import serve
 
-BATCH = 32
-LOCATED = 16  # as in the engine
+BATCH = 32  # as in the engine, of the locator as well
 
 
 def main(photographs: Path, name: str, part: int, parts: int) -> None:
@@ -43,8 +42,7 @@ def main(photographs: Path, name: str, part: int, parts: int) -> None:
     def job() -> None:
         with torch.inference_mode():
             for pictures, faces in zip(shown, squares, strict=True):
-                for start in range(0, len(pictures), LOCATED):
-                    seen_by(engine.locator, pictures[start : start + LOCATED])
+                seen_by(engine.locator, pictures)
                 seen_by(engine.classifier, torch.from_numpy(faces))
 
     serve(job)

@@ -1,7 +1,6 @@
 import io
 from collections.abc import Sequence
 from dataclasses import astuple
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 
 from gdwatch import model, model_file, shrink
-from gdwatch.engine import Engine, choose_device, fastest, in_halves, sharpness
+from gdwatch.engine import Engine, choose_device, in_halves, sharpness
 from gdwatch.errors import ActionNeeded
 from gdwatch.model import Model
 from gdwatch.network import ARCHITECTURES, Classifier
@@ -167,30 +166,15 @@ def test_bfloat16_moves_a_probability_by_little(shipped: Engine) -> None:
     assert half == pytest.approx(exact, abs=0.02)
 
 
-def test_faces_located_in_half_precision_are_the_same_ones() -> None:
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.uint8])
+def test_faces_located_in_less_precision_are_the_same_ones(precision: torch.dtype) -> None:
     photographs = real_photographs()
-    exact, half = (
-        judged(shipped_in(each), photographs) for each in (torch.float32, torch.bfloat16)
-    )
+    exact, half = (judged(shipped_in(each), photographs) for each in (torch.float32, precision))
     for found, other in zip(half, exact, strict=True):
         assert found.count == other.count
         for face, same in zip(found.faces, other.faces, strict=True):
-            assert astuple(face.box) == pytest.approx(astuple(same.box), rel=0.02, abs=2)
+            assert astuple(face.box) == pytest.approx(astuple(same.box), rel=0.04, abs=3)
             assert labels([face.p_male]) == labels([same.p_male])
-
-
-def test_the_processor_tells_whether_it_is_fast_in_half_precision(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told = tmp_path / "cpuinfo"
-    monkeypatch.setattr("gdwatch.engine._CPUINFO", told)
-    told.write_text("processor: 0\nflags\t\t: fpu avx2 avx512_bf16\n")
-    assert fastest(CPU) is torch.bfloat16
-    told.write_text("processor: 0\nflags\t\t: fpu avx2 avx512_bf\n")
-    assert fastest(CPU) is torch.float32
-    told.write_text("Features: fp asimd\n")
-    assert fastest(CPU) is torch.float32
-    assert fastest(torch.device("cuda")) is torch.float16
 
 
 def test_the_temperature_divides_the_logit() -> None:

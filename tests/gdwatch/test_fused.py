@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from gdwatch import fused, model, model_file
-from gdwatch.fused import Fused, fuse, rectified
+from gdwatch.fused import Fused, fuse
+from gdwatch.layers import rectified
 
 SIDE = st.integers(1, 12)
 CHANNELS = st.integers(1, 40)

@@ -1,6 +1,7 @@
 import json
 import pickle
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,50 @@ def test_an_architecture_of_absurd_size_is_refused_without_memory(path: Path) ->
     arguments = {"stem": 100_000, "widths": [100_000], "blocks": [1]}
     rewrite(path, classifier={"arch": "residual", "arguments": arguments, "input": 32})
     assert "has shape" in refusal(path)
+
+
+# ------------------------------------------------------------------------- ranges
+
+
+def shipped_with(tmp_path: Path, change: Callable[[dict[str, float]], None]) -> Path:
+    """The model in the package with other ranges of the classifier."""
+    content = model_file.find("fast").read_bytes()
+    details = model_file.read(model_file.find("fast")).details.model_dump(mode="json")
+    change(details["classifier"]["ranges"])
+    path = tmp_path / "changed.safetensors"
+    path.write_bytes(
+        safetensors.torch.save(safetensors.torch.load(content), {"gdwatch": json.dumps(details)})
+    )
+    return path
+
+
+def test_a_range_that_is_missing_or_too_many_is_named(tmp_path: Path) -> None:
+    def lacks_one(ranges: dict[str, float]) -> None:
+        del ranges["stem"]
+
+    def has_another(ranges: dict[str, float]) -> None:
+        ranges["surprise"] = 1.0
+
+    for change, what in (
+        (lacks_one, "range classifier.stem is missing"),
+        (has_another, "range classifier.surprise does not belong there"),
+    ):
+        with pytest.raises(ActionNeeded, match=what):
+            load(shipped_with(tmp_path, change))
+    assert load(shipped_with(tmp_path, lambda _: None)).is_ranged
+
+
+def test_a_range_is_a_positive_number(tmp_path: Path) -> None:
+    for value in (0, -1, "wide", None):
+        path = shipped_with(tmp_path, lambda ranges, value=value: ranges.update(stem=value))
+        with pytest.raises(ActionNeeded, match=r"metadata classifier\.ranges\.stem: "):
+            load(path)
+
+
+def test_a_network_that_cannot_be_quantised_has_no_ranges(path: Path) -> None:
+    classifier = build.details().classifier.model_copy(update={"ranges": {"head": 1.0}})
+    rewrite(path, classifier=classifier.model_dump())
+    assert "range classifier.head does not belong there" in refusal(path)
 
 
 # ------------------------------------------------------------------------- tensors

@@ -1,0 +1,103 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from gdwatch import quantised
+from gdwatch.engine import Engine
+from gdwatch.locator import Locator, fold
+from gdwatch.model import Model
+from gdwatch.network import PooledClassifier
+from gdwatch.quantised import ranged
+from tests import build
+from train.ranges import with_ranges
+
+CPU = torch.device("cpu")
+ARGUMENTS = {"widths": [8, 16], "blocks": [1, 2]}
+
+
+def photographs(count: int, brightness: int = 255) -> list[np.ndarray]:
+    dice = np.random.default_rng(0)
+    return [dice.integers(0, brightness + 1, (90, 120, 3)).astype(np.uint8) for _ in range(count)]
+
+
+@pytest.fixture
+def untrained() -> Model:
+    """Random weights that answer something, with a locator that sees a face everywhere."""
+    torch.manual_seed(0)
+    arguments = dict(build.located().locator.arguments)
+    locator = Locator(**arguments).eval()
+    fold(locator)
+    locator.threshold = 0.0
+    details = build.located()
+    details = details.model_copy(
+        update={
+            "classifier": details.classifier.model_copy(
+                update={"arch": "pooled", "arguments": ARGUMENTS, "input": 64}
+            ),
+            "locator": details.locator.model_copy(
+                update={"arguments": {**arguments, "threshold": 0.0, "folded": True}}
+            ),
+        }
+    )
+    colour = details.preprocessing
+    classifier = PooledClassifier(mean=colour.mean, std=colour.std, **ARGUMENTS).eval()
+    return Model(locator, classifier, details, "")
+
+
+def test_every_layer_of_both_networks_has_a_range(untrained: Model) -> None:
+    found = with_ranges(untrained, [photographs(5), photographs(3)])
+    assert found.is_ranged
+    of_classifier, of_locator = found.ranges
+    assert untrained.locator is not None
+    assert list(of_classifier or {}) == ranged(untrained.classifier)
+    assert list(of_locator or {}) == ranged(untrained.locator)
+
+
+def test_a_range_holds_all_but_a_few_results_of_each_photograph(untrained: Model) -> None:
+    details = untrained.details.model_copy(update={"locator": None})
+    squares = [each[:64, :64] for each in photographs(6)]
+    of_classifier, _ = with_ranges(
+        replace(untrained, locator=None, details=details), [squares]
+    ).ranges
+    network = untrained.classifier
+    assert isinstance(network, PooledClassifier)
+    with torch.inference_mode():
+        seen = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
+        results = torch.relu(network.stem(network.normalised(seen))).flatten(1)
+    assert of_classifier is not None
+    above = (results > of_classifier["stem"] * 1.001).float().mean(1)
+    assert 0 < above.max() <= 0.0006
+
+
+def test_the_largest_of_all_batches_counts(untrained: Model) -> None:
+    bright = with_ranges(untrained, [photographs(4)]).ranges[0]
+    both = with_ranges(untrained, [photographs(4), photographs(4, brightness=9)]).ranges[0]
+    dark = with_ranges(untrained, [photographs(4, brightness=9)]).ranges[0]
+    assert bright is not None
+    assert dark is not None
+    assert both is not None
+    assert both == {name: max(bright[name], dark[name]) for name in bright}
+    assert dark["stem"] < bright["stem"] / 3
+
+
+@pytest.mark.skipif(not quantised.is_fast(), reason="this processor has no AVX2")
+def test_a_model_with_ranges_answers_nearly_the_same_in_bytes(untrained: Model) -> None:
+    found = with_ranges(untrained, [photographs(8)])
+    exact = Engine(found, CPU, borders=(0.5,), precision=torch.float32)
+    bytes_ = Engine(found, CPU, borders=(0.5,))
+    assert bytes_.precision is torch.uint8
+    squares = np.stack([each[:64, :64] for each in photographs(8)])
+    wanted, _ = exact.classify(squares)
+    answers, _ = bytes_.classify(squares)
+    assert answers == pytest.approx(wanted, abs=0.02)
+    assert answers != wanted
+
+
+def test_what_cannot_be_quantised_has_no_ranges() -> None:
+    plain = Model(None, build.network(), build.details(), "")
+    squares = [np.zeros((build.SIDE, build.SIDE, 3), np.uint8)] * 2
+    found = with_ranges(plain, [squares])
+    assert found.ranges == (None, None)
+    assert not found.is_ranged

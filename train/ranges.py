@@ -1,0 +1,85 @@
+"""How large the results of a model's layers get on photographs: what bytes must hold.
+
+Of each photograph all but a few of a layer's results count, and of the photographs the largest: one
+result among thousands must not make the steps of all others coarse.
+"""
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from gdwatch.engine import Engine
+from gdwatch.layers import Activations, Convolution, Layer, rectified
+from gdwatch.layers import replace as put
+from gdwatch.model import Model
+from gdwatch.quantised import ranged
+from gdwatch.shrink import Pixels
+
+Network = TypeVar("Network", bound=nn.Module)
+
+_SHARE = 0.9995  # of the results of one photograph
+_LEAST = 1e-6  # of a layer that gives nothing but zeros
+
+
+class _Watched(Convolution):
+    """A layer, and what its results reach."""
+
+    def __init__(self, name: str, layer: nn.Module) -> None:
+        super().__init__()
+        self.name = name
+        self.layer = layer
+        self.reached = _LEAST
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._seen(self.layer(x))
+
+    def rectified(self, x: Activations, plus: Activations | None) -> Tensor:
+        result = rectified(self.layer, x, plus)
+        assert isinstance(result, Tensor)
+        return self._seen(result)
+
+    def _seen(self, result: Tensor) -> Tensor:
+        each = result.flatten(1)
+        most = each.kthvalue(max(1, round(_SHARE * each.shape[1])), 1).values.max()
+        self.reached = max(self.reached, float(most))
+        return result
+
+
+def with_ranges(loaded: Model, batches: Iterable[Sequence[Pixels]]) -> Model:
+    """The same model, knowing the ranges of those of its networks that can be quantised.
+
+    batches: photographs as for `Engine.judge`, some hundreds in all.
+    """
+    engine = Engine(loaded, torch.device("cpu"), borders=(), precision=torch.float32)
+    engine.classifier = _watched(loaded.classifier)
+    watched: dict[str, nn.Module] = {"classifier": engine.classifier}
+    if loaded.locator is not None:
+        engine.locator = watched["locator"] = _watched(loaded.locator)
+    for photographs in batches:
+        engine.judge(photographs)
+    described = {
+        name: getattr(loaded.details, name).model_copy(update={"ranges": _ranges(network) or None})
+        for name, network in watched.items()
+    }
+    return replace(loaded, details=loaded.details.model_copy(update=described))
+
+
+def _watched(network: Network) -> Network:
+    watched = copy.deepcopy(network)
+    names = set(ranged(watched))
+
+    def watch(layer: Layer) -> nn.Module | None:
+        is_ranged = layer.name in names
+        return _Watched(layer.name, watched.get_submodule(layer.name)) if is_ranged else None
+
+    put(watched, watch)
+    return watched
+
+
+def _ranges(network: nn.Module) -> dict[str, float]:
+    layers = [each for each in network.modules() if isinstance(each, _Watched)]
+    return {each.name: float(f"{each.reached:.4g}") for each in layers}
