@@ -151,12 +151,9 @@ class Pipeline:
     # ------------------------------------------------------------------ starting and ending
 
     def _start(self, file: ModelFile) -> None:
-        workers, engines = workers_of(self._settings), engines_of(self._settings)
-        layout = self._layout(file)
-        judged = engines * judging.DEPTH
-        wanted = workers * decoding.DEPTH + (judged + 1) * self._batch_size
-        least = 2 * workers + self._batch_size
-        count = max(least, min(wanted, _SLOTS_BYTES // layout.most_bytes))
+        workers, layout = workers_of(self._settings), self._layout(file)
+        judged = engines_of(self._settings) * judging.DEPTH
+        count = places_of(self._settings, layout)
         self._slots = Slots(count, layout)
         depth = min(decoding.DEPTH, max(2, (count - judged * self._batch_size) // workers))
         self._full = max(1, min(self._batch_size, (count - workers * depth) // judged))
@@ -395,6 +392,14 @@ def batch_size_of(settings: Settings) -> int:
     if settings.batch_size != "auto":
         return settings.batch_size
     return 128 if _on_card(settings) else 32
+
+
+def places_of(settings: Settings, layout: Layout) -> int:
+    """How many photographs are on their way at most with these settings."""
+    workers, batch_size = workers_of(settings), batch_size_of(settings)
+    batches = engines_of(settings) * judging.DEPTH + 1
+    wanted = workers * decoding.DEPTH + batches * batch_size
+    return max(2 * workers + batch_size, min(wanted, _SLOTS_BYTES // layout.most_bytes))
 
 
 def _on_card(settings: Settings) -> bool:

@@ -12,12 +12,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gdwatch import decoding, judging
-from gdwatch.pipeline import engines_of
+from gdwatch import model_file
+from gdwatch.layout import layout
+from gdwatch.pipeline import places_of
 from gdwatch.settings import Settings
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-_BATCH = 32  # as on a CPU
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class Service:
 
     def __init__(self, root: Path, *words: str, **settings: object) -> None:
         self.root = root
+        self.places = _places(str(settings.get("model", "fast")))
         self._log = root.with_suffix(".log")
         env = {name: value for name, value in os.environ.items() if not name.startswith("GDWATCH_")}
         given = {"root": root, "min_free_mb": 1, **settings}
@@ -108,6 +109,12 @@ class Service:
         self.process.wait()
 
 
+def _places(model: str) -> int:
+    """How many photographs are on their way at most, with a worker for each core."""
+    details = model_file.read(model_file.find(model)).details
+    return places_of(Settings(workers=_cores(), device="cpu"), layout(details, "face"))
+
+
 def processes(pid: int) -> Iterator[tuple[int, str]]:
     """The service, its children and theirs, each with what it is."""
     yield pid, "service"
@@ -145,37 +152,40 @@ def run_once(root: Path, *, memory_every_s: float = float("inf"), **settings: ob
 
 
 def measured(service: Service, samples: Sequence[Sample]) -> Run:
-    """What a run took once it was ready, start-up left out.
-
-    While the engine starts, the workers decode as much ahead as there are places for; the time
-    that this takes them is added: processor time, since then the engine needs the cores as well.
-    """
+    """What a run took once it was ready, start-up left out."""
     ready_at = float(service.events("service.ready")[0]["at"])
     batches = [each for each in service.events("batch.filed") if "decode_ms" in each]
-    workers = len(os.sched_getaffinity(0))
-    filed = sum(each["files"] for each in batches)
-    engines = engines_of(Settings(workers=workers, device="cpu"))
-    places = _BATCH * (engines * judging.DEPTH + 1) + workers * decoding.DEPTH
+    files = sum(each["files"] for each in batches)
     before = [each for each in samples if each.at <= ready_at][-1]
-    cpu_ms = {
-        kind: (max(each.cpu_s.get(kind, spent) for each in samples) - spent) * 1000 / filed
-        for kind, spent in before.cpu_s.items()
-    }
+    most = {kind: max(each.cpu_s.get(kind, 0.0) for each in samples) for kind in before.cpu_s}
+    spent_s = {kind: most[kind] - spent for kind, spent in before.cpu_s.items()}
+    cpu_ms, head_start_s = shared_out(spent_s, files, service.places)
     return Run(
-        filed,
+        files,
         len(batches),
         service.started_at,
         ready_at - service.started_at,
-        batches[-1]["at"] - ready_at + head_start_s(cpu_ms["worker"], filed, places) / workers,
+        batches[-1]["at"] - ready_at + head_start_s / _cores(),
         cpu_ms,
         [each.pss_mb for each in samples if each.pss_mb],
     )
 
 
-def head_start_s(worker_ms: float, files: int, places: int) -> float:
-    """What decoding took of the files that were decoded before it was ready, as many as `places`.
+def shared_out(
+    spent_s: Mapping[str, float], files: int, places: int
+) -> tuple[Mapping[str, float], float]:
+    """Processor time of one file in each process, ms; and what the workers had done before, s.
 
-    worker_ms: what decoding the others has taken, as if it had been for all `files`.
+    While the engine starts, the workers decode as much ahead as there are places for. The time
+    that this takes them counts, as if they had done it with the others.
+
+    spent_s: from when it was ready to the end.
     """
     ahead = min(places, files - 1)
-    return ahead * worker_ms * files / (files - ahead) / 1000
+    shares = {kind: files - ahead if kind == "worker" else files for kind in spent_s}
+    cpu_ms = {kind: spent * 1000 / shares[kind] for kind, spent in spent_s.items()}
+    return cpu_ms, ahead * cpu_ms["worker"] / 1000
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))

@@ -11,7 +11,7 @@ from tests.bench.bars import NOT_MEASURED, at_least, at_most
 from tests.bench.comparison import DECODE, FAST, FILES, FORWARD, OLD, Found, Sizes, cores
 from tests.bench.photographs import CROP, PORTRAIT, Pool, numbered, pool
 from tests.bench.report import verdicts
-from tests.bench.service_run import Run, head_start_s, run_once
+from tests.bench.service_run import Run, run_once, shared_out
 
 
 @pytest.mark.parametrize(
@@ -57,9 +57,11 @@ def test_a_number_changes_no_pixel() -> None:
 
 def test_what_was_decoded_before_the_start_is_added() -> None:
     # 200 of 300 files took two seconds: 10 ms each, and so a second for the other hundred.
-    assert head_start_s(2000 / 300, files=300, places=100) == pytest.approx(1.0)
-    assert head_start_s(2.0, files=40, places=0) == 0.0
-    assert head_start_s(1.0, files=40, places=164) > 0
+    cpu_ms, before_s = shared_out({"worker": 2.0, "engine": 3.0}, files=300, places=100)
+    assert cpu_ms == pytest.approx({"worker": 10.0, "engine": 10.0})
+    assert before_s == pytest.approx(1.0)
+    assert shared_out({"worker": 2.0}, files=40, places=0) == ({"worker": 50.0}, 0.0)
+    assert shared_out({"worker": 0.1}, files=40, places=164)[1] == pytest.approx(3.9)
 
 
 def test_the_limit_is_the_sum_of_the_parts_over_all_cores() -> None:
