@@ -161,12 +161,17 @@ def scores_and_boxes(answer: Tensor) -> tuple[Tensor, Tensor]:
     """
     answer = answer.float()
     height, width = answer.shape[2:]
-    rows = torch.arange(height, device=answer.device).view(1, -1, 1) + 0.5
-    columns = torch.arange(width, device=answer.device).view(1, 1, -1) + 0.5
-    x, y = (columns + answer[:, 1]) * STRIDE, (rows + answer[:, 2]) * STRIDE
-    half = UNIT / 2 * torch.exp(answer[:, 3:5].clamp(-3, 3))
-    boxes = torch.stack((x - half[:, 0], y - half[:, 1], x + half[:, 0], y + half[:, 1]), -1)
+    rows = torch.arange(height, device=answer.device).view(1, -1, 1)
+    columns = torch.arange(width, device=answer.device).view(1, 1, -1)
+    boxes = _boxes(answer.unbind(1)[1:], rows, columns)
     return torch.sigmoid(answer[:, 0]).flatten(1), boxes.flatten(1, 2)
+
+
+def _boxes(numbers: Sequence[Tensor], rows: Tensor, columns: Tensor) -> Tensor:
+    """Corners (..., 4) of what cells say. numbers: x, y, width and height, as in the answer."""
+    x, y = (columns + 0.5 + numbers[0]) * STRIDE, (rows + 0.5 + numbers[1]) * STRIDE
+    half = [UNIT / 2 * torch.exp(each.clamp(-3, 3)) for each in numbers[2:]]
+    return torch.stack((x - half[0], y - half[1], x + half[0], y + half[1]), -1)
 
 
 def find(answer: Tensor, threshold: float) -> list[list[Found]]:
@@ -175,22 +180,27 @@ def find(answer: Tensor, threshold: float) -> list[list[Found]]:
     answer: as for `scores_and_boxes`.
     threshold: the least score.
     """
-    scores, boxes = (values.cpu() for values in scores_and_boxes(answer))
-    best, cells = scores.topk(min(_CANDIDATES, scores.shape[1]), dim=1)
-    candidates = boxes.gather(1, cells[:, :, None].expand(-1, -1, 4))
-    counts = (best >= threshold).sum(1).tolist()  # the surest stand first
-    return [
-        _distinct(candidates[picture, :count].tolist(), best[picture, :count].tolist())
-        for picture, count in enumerate(counts)
-    ]
+    answer = answer.float().cpu()
+    scores = torch.sigmoid(answer[:, 0])
+    # Few cells are sure of a face: only these are looked at.
+    pictures, rows, columns = (scores >= threshold).nonzero(as_tuple=True)
+    numbers = answer[pictures, 1:, rows, columns].unbind(1)
+    corners = _boxes(numbers, rows, columns).tolist()
+    sure = scores[pictures, rows, columns].tolist()
+    seen: list[list[tuple[float, list[float]]]] = [[] for _ in range(len(answer))]
+    for picture, score, box in zip(pictures.tolist(), sure, corners, strict=True):
+        seen[picture].append((score, box))
+    for candidates in seen:
+        candidates.sort(key=lambda each: -each[0])
+    return [_distinct(candidates[:_CANDIDATES]) for candidates in seen]
 
 
-def _distinct(corners: Sequence[Sequence[float]], scores: Sequence[float]) -> list[Found]:
-    """Each face once, of one picture's boxes as in `scores_and_boxes`, the surest first."""
+def _distinct(candidates: Sequence[tuple[float, Sequence[float]]]) -> list[Found]:
+    """Each face once, of one picture's scores and corners, the surest first."""
     # Non-maximum suppression; to import torchvision's takes a second and 90 MB.
     kept: list[Box] = []
     faces: list[Found] = []
-    for (left, top, right, bottom), score in zip(corners, scores, strict=True):
+    for score, (left, top, right, bottom) in candidates:
         box = Box(left, top, right - left, bottom - top)
         if any(overlap(other, box) > _OVERLAP for other in kept):
             continue

@@ -18,5 +18,7 @@ def resized(pixels: Pixels, height: int, width: int) -> Tensor:
     photo = torch.from_numpy(np.require(pixels, requirements="W"))
     # With these strides it is channels_last to torch, and so is what comes out: pixel by pixel.
     planes = photo[None].permute(0, 3, 1, 2)
-    shown = F.interpolate(planes, (height, width), mode="bilinear", antialias=True)
-    return shown[0].permute(1, 2, 0)
+    # Down first: across costs more, and then there are fewer rows. torch would begin with it.
+    for shape in ((height, planes.shape[3]), (height, width)):
+        planes = F.interpolate(planes, shape, mode="bilinear", antialias=True)
+    return planes[0].permute(1, 2, 0)

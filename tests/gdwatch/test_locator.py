@@ -162,7 +162,7 @@ def test_a_face_is_kept_where_torchvision_keeps_it(boxes: list[Box]) -> None:
         torch.tensor(corners).view(-1, 4).double(), torch.tensor(scores).double(), 0.4
     ).tolist()
     found = [boxes.index(min(boxes, key=lambda box: _distance(box, face.box)))
-             for face in _distinct(corners, scores)]  # fmt: skip
+             for face in _distinct(list(zip(scores, corners, strict=True)))]  # fmt: skip
     assert set(found) <= set(kept)
     # What torchvision keeps beyond that has its middle in a face that is surer.
     for number in set(kept) - set(found):
