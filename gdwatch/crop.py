@@ -24,8 +24,8 @@ def face(photo: Pixels, box: Box, margin: float, side: int) -> Pixels:
 
     Returns uint8 (side, side, 3), RGB.
     """
-    length = max(1.0, margin * max(box.width, box.height))
-    return _square(photo, box.x + box.width / 2, box.y + box.height / 2, length, side)
+    height, width = photo.shape[:2]
+    return _cut(photo, square_of(box, margin, side, width, height), side)
 
 
 def around(photo: Pixels, side: int, margin: float = 1.0) -> Pixels:
@@ -35,29 +35,26 @@ def around(photo: Pixels, side: int, margin: float = 1.0) -> Pixels:
     margin: side of the square, as a multiple of the picture's longer side.
     """
     height, width = photo.shape[:2]
-    return _square(photo, width / 2, height / 2, margin * max(width, height), side)
+    return _cut(photo, square_around(side, width, height, margin), side)
 
 
-def _square(photo: Pixels, x: float, y: float, length: float, side: int) -> Pixels:
-    """Resize the square with this centre and side length; coordinates in pixels."""
-    height, width = photo.shape[:2]
-    columns = _Axis.of(x - length / 2, length, side, width)
-    rows = _Axis.of(y - length / 2, length, side, height)
+def _cut(photo: Pixels, square: "Square", side: int) -> Pixels:
+    rows, columns = square.rows, square.columns
     inside: Pixels = resized(photo[rows.seen, columns.seen], rows.count, columns.count).numpy()
     if columns.count == rows.count == side:
         return inside
-    square = np.empty((side, side, 3), np.uint8)
+    pixels = np.empty((side, side, 3), np.uint8)
     across, down = columns.within, rows.within
-    square[down, across] = inside
-    square[down, : across.start] = square[down, across.start, None]
-    square[down, across.stop :] = square[down, across.stop - 1, None]
-    square[: down.start] = square[down.start]
-    square[down.stop :] = square[down.stop - 1]
-    return square
+    pixels[down, across] = inside
+    pixels[down, : across.start] = pixels[down, across.start, None]
+    pixels[down, across.stop :] = pixels[down, across.stop - 1, None]
+    pixels[: down.start] = pixels[down.start]
+    pixels[down.stop :] = pixels[down.stop - 1]
+    return pixels
 
 
 @dataclass(frozen=True, slots=True)
-class _Axis:
+class Axis:
     """One direction of a square that is cut out, where it lies in the photograph.
 
     within: of the square's pixels, those that lie in the photograph whole; at least one.
@@ -73,8 +70,9 @@ class _Axis:
         return int(self.within.stop - self.within.start)
 
     @classmethod
-    def of(cls, start: float, length: float, side: int, limit: int) -> "_Axis":
-        """start, length: of the square in the photograph, which has `limit` pixels."""
+    def of(cls, middle: float, length: float, side: int, limit: int) -> "Axis":
+        """middle, length: of the square in the photograph, which has `limit` pixels."""
+        start = middle - length / 2
         step = length / side
         first = min(max(math.ceil(-start / step - _EVEN), 0), side - 1)
         last = min(max(math.floor((limit - start) / step + _EVEN), first + 1), side)
@@ -82,3 +80,28 @@ class _Axis:
         begin = min(max(round(start + first * step), 0), limit - 1)
         end = min(max(round(start + last * step), begin + 1), limit)
         return cls(slice(first, last), slice(begin, end))
+
+
+@dataclass(frozen=True, slots=True)
+class Square:
+    """Where what a network sees lies in a photograph."""
+
+    rows: Axis
+    columns: Axis
+
+
+def square_of(box: Box, margin: float, side: int, width: int, height: int) -> Square:
+    """Where `face` cuts. width, height: of the photograph, pixels."""
+    length = max(1.0, margin * max(box.width, box.height))
+    return Square(
+        Axis.of(box.y + box.height / 2, length, side, height),
+        Axis.of(box.x + box.width / 2, length, side, width),
+    )
+
+
+def square_around(side: int, width: int, height: int, margin: float = 1.0) -> Square:
+    """Where `around` cuts. width, height: of the photograph, pixels."""
+    length = margin * max(width, height)
+    return Square(
+        Axis.of(height / 2, length, side, height), Axis.of(width / 2, length, side, width)
+    )

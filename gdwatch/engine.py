@@ -5,7 +5,6 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +13,14 @@ from torch import Tensor, nn
 
 from gdwatch import children, crop, judging, model, model_file
 from gdwatch.errors import ActionNeeded
+from gdwatch.faces import chosen, scored
 from gdwatch.layout import Layout
 from gdwatch.locator import Found, Locator, find, thumbnails
 from gdwatch.model import Model
 from gdwatch.precision import fastest, ready
-from gdwatch.prominence import MOST_FACES, prominence
 from gdwatch.shrink import Pixels
 from gdwatch.slots import Slots
-from gdwatch.values import Box, Face, Scores
+from gdwatch.values import Scores
 
 # On a card, half precision moves a probability by less than this (measured as the largest of a
 # thousand photographs, with room); whatever lies nearer to a decision is judged again in float32.
@@ -135,27 +134,17 @@ class Engine:
             p_male, splits = self.classify(np.stack(photos))
             return [Scores(p) for p in p_male], splits
         located, splits = self._locate(photos)
-        chosen: list[list[Found]] = []
+        faces = []
         crops = []
         for photo, found in zip(photos, located, strict=True):
             height, width = photo.shape[:2]
-            scale = max(height, width) / self.thumbnail
-            boxes = [replace(each, box=_scaled(each.box, scale)) for each in found]
-            boxes.sort(key=lambda each: prominence(each.box, width, height), reverse=True)
-            chosen.append(boxes[:MOST_FACES])
-            crops += [crop.face(photo, each.box, self.margin, self.side) for each in chosen[-1]]
-            crops += [] if boxes else [crop.around(photo, self.side)]
+            faces.append(chosen(found, self.thumbnail, width, height))
+            crops += [crop.face(photo, each.box, self.margin, self.side) for each in faces[-1]]
+            crops += [] if found else [crop.around(photo, self.side)]
         squares = np.stack(crops)
         p_male, more = self.classify(squares)
-        judged = iter(zip(p_male, sharpness(squares), strict=True))
-        scores = []
-        for found, best in zip(located, chosen, strict=True):
-            if not found:
-                scores.append(Scores(next(judged)[0], count=0))
-                continue
-            faces = tuple(Face(each.box, each.score, *next(judged)) for each in best)
-            scores.append(Scores(None, len(found), faces))
-        return scores, splits + more
+        judged = zip(p_male, sharpness(squares), strict=True)
+        return scored(map(len, located), faces, judged), splits + more
 
     def classify(self, squares: Pixels) -> tuple[list[float], int]:
         """Give the probability of `male` for each square.
@@ -243,10 +232,6 @@ def sharpness(squares: Pixels) -> list[float]:
     laplacian = around - 4 * inner
     variances: list[float] = laplacian.var((1, 2)).tolist()
     return variances
-
-
-def _scaled(box: Box, scale: float) -> Box:
-    return Box(box.x * scale, box.y * scale, box.width * scale, box.height * scale)
 
 
 def in_halves(forward: Callable[[Tensor], Tensor], batch: Tensor) -> tuple[Tensor, int]:

@@ -17,7 +17,7 @@ STRIDE = 8  # pixels of the thumbnail to one cell of the answer
 UNIT = 32  # pixels; the logarithm of a face's size is 0 at this one
 _CANDIDATES = 64  # cells looked at in one picture, the best ones
 _OVERLAP = 0.4  # of two boxes, as intersection over union, that show one face
-_BESIDE = 128  # grey, what a thumbnail shows beside its photograph
+BESIDE = 128  # grey, what a thumbnail shows beside its photograph
 _SPREAD = 64.0  # pixels are normalised by; their middle is that grey
 
 
@@ -100,7 +100,7 @@ class Locator(nn.Module):
         face's width and height, in units of `UNIT` pixels.
         """
         is_plain = takes_pixels(self.stem)
-        x = pixels(thumbnails, _BESIDE) if is_plain else self._normalised(thumbnails)
+        x = pixels(thumbnails, BESIDE) if is_plain else self._normalised(thumbnails)
         x = self.stem(x)
         levels: list[Tensor] = []
         for stage, lateral in zip(self.stages, self.lateral, strict=True):
@@ -116,12 +116,12 @@ class Locator(nn.Module):
     def normalisation(self) -> Normalisation:
         """Of the pixels that `stem` sees; what is beside a thumbnail becomes 0."""
         scale = torch.full((3,), 1 / _SPREAD)
-        return Normalisation(scale, -_BESIDE * scale, _BESIDE)
+        return Normalisation(scale, -BESIDE * scale, BESIDE)
 
     def _normalised(self, thumbnails: Tensor) -> Tensor:
         x = thumbnails.contiguous(memory_format=torch.channels_last)
         # In place: a copy of so many numbers costs more than a convolution.
-        return x.to(next(self.parameters()).dtype, copy=True).sub_(_BESIDE).div_(_SPREAD)
+        return x.to(next(self.parameters()).dtype, copy=True).sub_(BESIDE).div_(_SPREAD)
 
 
 def thumbnails(photos: Sequence[Pixels], side: int, count: int | None = None) -> Tensor:
@@ -132,13 +132,18 @@ def thumbnails(photos: Sequence[Pixels], side: int, count: int | None = None) ->
 
     Returns uint8 (count, side, side, 3), RGB; grey beside the pictures.
     """
-    squares = torch.full((count or len(photos), side, side, 3), _BESIDE, dtype=torch.uint8)
+    squares = torch.full((count or len(photos), side, side, 3), BESIDE, dtype=torch.uint8)
     for square, photo in zip(squares, photos, strict=False):
         height, width = photo.shape[:2]
-        scale = side / max(height, width)
-        shape = max(1, round(height * scale)), max(1, round(width * scale))
+        shape = shown(height, width, side)
         square[: shape[0], : shape[1]] = resized(photo, *shape)
     return squares
+
+
+def shown(height: int, width: int, side: int) -> tuple[int, int]:
+    """The height and width, in pixels, that a photograph of this height and width has there."""
+    scale = side / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def fold(locator: Locator) -> None:
