@@ -9,6 +9,7 @@ import ctypes
 import gc
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -173,6 +174,12 @@ def receive(channel: socket.socket, descriptors: int = 0) -> tuple[Packet | None
         if content:
             return json.loads(content), received
     return None, []
+
+
+def has_packet(channel: socket.socket) -> bool:
+    """In a child: whether `receive` would return at once."""
+    readable, _, _ = select.select([channel], [], [], 0)
+    return bool(readable)
 
 
 def send(channel: socket.socket, packet: Packet) -> None:

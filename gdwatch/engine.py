@@ -3,8 +3,11 @@
 import faulthandler
 import math
 import os
+import socket
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from gdwatch import children, crop, judging, model, model_file
+from gdwatch.card import Card, on_card
 from gdwatch.errors import ActionNeeded
 from gdwatch.faces import chosen, scored
 from gdwatch.layout import Layout
@@ -21,6 +25,8 @@ from gdwatch.precision import fastest, ready
 from gdwatch.shrink import Pixels
 from gdwatch.slots import Slots
 from gdwatch.values import Scores
+
+Finish = Callable[[], tuple[list[Scores], int]]  # see `Engine.judge`
 
 # On a card, half precision moves a probability by less than this (measured as the largest of a
 # thousand photographs, with room); whatever lies nearer to a decision is judged again in float32.
@@ -46,6 +52,9 @@ def main() -> None:
                 locate=not slots.layout.whole,
             )
         engine.test()
+        judge: Engine | Card = engine
+        if engine.device.type == "cuda":
+            judge = on_card(engine, slots.photos, _DOUBT)
     except ActionNeeded as error:
         children.send(channel, {"refused": error.message, "hint": error.hint})
         return
@@ -58,15 +67,31 @@ def main() -> None:
         return
     if channel is first:  # and so all are there
         children.send(channel, {"ready": True, "device": str(engine.device)})
+    serve(channel, slots, judge)
+
+
+def serve(channel: socket.socket, slots: Slots, judge: "Engine | Card") -> None:
+    """Answer one batch after the other, in the order asked, until the parent goes.
+
+    As long as others are waiting, as many are begun at once as what judges them is made for.
+    """
+    begun: deque[tuple[float, Finish]] = deque()
+    answered_at = 0.0
     while True:
-        packet, _ = children.receive(channel)
-        if packet is None:
-            return
-        began = time.perf_counter()
-        numbers, sizes = packet["slots"], packet["sizes"]
-        photos = [slots.photo(slot, size) for slot, size in zip(numbers, sizes, strict=True)]
-        scores, splits = engine.judge(photos)
-        infer_ms = (time.perf_counter() - began) * 1000
+        if not begun or (len(begun) < judge.depth and children.has_packet(channel)):
+            packet, _ = children.receive(channel)
+            if packet is None:
+                return
+            began_at = time.perf_counter()
+            numbers, sizes = packet["slots"], packet["sizes"]
+            photos = [slots.photo(slot, size) for slot, size in zip(numbers, sizes, strict=True)]
+            begun.append((began_at, judge.begin(photos)))
+            continue
+        began_at, finish = begun.popleft()
+        scores, splits = finish()
+        began_at = max(began_at, answered_at)  # of the time that two share, the first has all
+        answered_at = time.perf_counter()
+        infer_ms = (answered_at - began_at) * 1000
         answer = [judging.packed(each) for each in scores]
         children.send(channel, {"scores": answer, "infer_ms": infer_ms, "splits": splits})
 
@@ -93,6 +118,8 @@ class Engine:
     precision: by default the one in which the device is fastest; uint8: see `quantised`. What
     float16 leaves near a border is judged again in float32; the others are good enough.
     """
+
+    depth = 1  # batches begun at once
 
     def __init__(
         self,
@@ -121,6 +148,10 @@ class Engine:
         self.margin = model.details.preprocessing.margin or 1.0
         self.temperature = model.details.temperature  # Guo et al. 2017, arXiv:1706.04599
         self.borders = torch.tensor(tuple(borders))
+
+    def begin(self, photos: Sequence[Pixels]) -> Finish:
+        """Do nothing yet. Returns what judges the photographs, see `judge`."""
+        return partial(self.judge, photos)
 
     def judge(self, photos: Sequence[Pixels]) -> tuple[list[Scores], int]:
         """Find the faces and give the probability of `male` for each.
