@@ -10,12 +10,11 @@ may be written again as soon as what reads them is asked for. The processor's me
 matter: nothing may change or be read there until the card says that it is past that point.
 """
 
-import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -23,9 +22,10 @@ from torch import Tensor, nn
 
 from gdwatch import crop
 from gdwatch.crop import Axis, Square
+from gdwatch.cuda import Graph, Stream, fetched, moved, pin
 from gdwatch.faces import chosen, scored
 from gdwatch.locator import BESIDE, find, scores_and_boxes, shown, thumbnails
-from gdwatch.resample import moved, resized_together
+from gdwatch.resample import resized_together
 from gdwatch.shrink import Pixels
 from gdwatch.values import Box, Scores
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:  # it is the program, and would be loaded a second time
     from gdwatch.engine import Engine, Finish
 
 _AT_ONCE = 128  # photographs, and faces, that the networks see together
-_WARM_UPS = 2  # runs before one is recorded, in which libraries choose and take what they need
 _APART = 1.0  # pixels of the thumbnail by which a box may differ from the plain one
 _LIKELIEST = 4  # places on a thumbnail whose boxes are compared
 _LEVELS = 2  # by which a pixel of a crop may differ
@@ -50,23 +49,13 @@ def on_card(engine: "Engine", slots: Pixels, doubt: float) -> "Card | Engine":
     """
     torch.backends.cudnn.allow_tf32 = False  # convolutions that are meant to be exact would not be
     try:
-        _pin(slots, engine.device)
+        pin(slots, engine.device)
         card = Card(engine, doubt)
         card.test()
     except Exception as error:  # whatever it is, the engine does without
         _say(engine.device, error)
         return engine
     return card
-
-
-def _pin(memory: Pixels, device: torch.device) -> None:
-    """Let the card read this memory by itself; where that fails, the processor waits meanwhile."""
-    if device.type != "cuda":
-        return
-    with torch.cuda.device(device), contextlib.suppress(RuntimeError):
-        cudart: Any = torch.cuda.cudart()  # type: ignore[no-untyped-call]
-        cudart.cudaHostRegister(memory.ctypes.data, memory.nbytes, 0)
-        torch.ones(1, device=device)  # CUDA tells of a failure once more, to whoever asks next
 
 
 def _say(device: torch.device, error: Exception) -> None:
@@ -109,9 +98,9 @@ class Card:
         self._doubt = doubt
         self._at_once = at_once
         self._has_failed = False
-        self._stream = _Stream(engine.device)
+        self._stream = Stream(engine.device)
         self._classify = self._graph(self._classified, engine.side)
-        self._locate: _Graph | None = None
+        self._locate: Graph | None = None
         if engine.locator is not None:
             self._locate = self._graph(engine.locator, engine.thumbnail)
 
@@ -169,7 +158,7 @@ class Card:
                 for photo in photos
             ]
             if self._locate is not None:
-                answer = _fetched(
+                answer = fetched(
                     self._locate(thumbnails_together(uploaded, self._engine.thumbnail))
                 )
         return _Begun(photos, uploaded, answer, self._stream.mark())
@@ -208,14 +197,14 @@ class Card:
             some = slice(start, start + self._at_once)
             with self._stream.asked():
                 cut = resized_together(photos[some], squares[some], self._engine.side)
-                answer = _fetched(self._classify(cut))
+                answer = fetched(self._classify(cut))
             self._stream.wait()
             p_male, sharp = answer.unbind(1)
             near = (p_male[:, None] - self._engine.borders).abs().amin(1) < self._doubt
             if self._engine.exact is not self._engine.classifier and bool(near.any()):
                 with self._stream.asked():
                     again = cut[moved(near.nonzero()[:, 0], cut.device)]
-                    exact = _fetched(self._p_male(self._engine.exact, again))
+                    exact = fetched(self._p_male(self._engine.exact, again))
                 self._stream.wait()
                 p_male[near] = exact
             judged += zip(p_male.tolist(), sharp.tolist(), strict=True)
@@ -228,11 +217,11 @@ class Card:
     def _p_male(self, network: nn.Module, squares: Tensor) -> Tensor:
         return torch.sigmoid(network(squares).float() / self._engine.temperature)
 
-    def _graph(self, network: Callable[[Tensor], Tensor], side: int) -> "_Graph":
+    def _graph(self, network: Callable[[Tensor], Tensor], side: int) -> Graph:
         shape = self._at_once, side, side, 3  # seen as channels_last: what networks like best
         with self._stream.asked():
             given = torch.zeros(shape, dtype=torch.uint8, device=self._engine.device)
-        return _Graph(network, given.permute(0, 3, 1, 2), self._stream)
+        return Graph(network, given.permute(0, 3, 1, 2), self._stream)
 
     # ------------------------------------------------------------------ the test at the start
 
@@ -276,7 +265,7 @@ class Card:
         plain = np.stack(cut)
         with self._stream.asked():
             pixels = resized_together(begun.uploaded, squares, engine.side).permute(0, 2, 3, 1)
-            found = _fetched(pixels.contiguous())
+            found = fetched(pixels.contiguous())
         p_male = [p for p, _ in self._faces(begun.uploaded, squares)]
         _require("pixels", found.float(), torch.from_numpy(plain).float(), _LEVELS)
         _require(
@@ -327,82 +316,3 @@ def sharpness(squares: Tensor) -> Tensor:
     inner = luma[:, 1:-1, 1:-1]
     around = luma[:, :-2, 1:-1] + luma[:, 2:, 1:-1] + luma[:, 1:-1, :-2] + luma[:, 1:-1, 2:]
     return (around - 4 * inner).var((1, 2), correction=0)
-
-
-def _fetched(answer: Tensor) -> Tensor:
-    """A copy on the CPU, which is there once the stream is past this point."""
-    copy = torch.empty(answer.shape, dtype=answer.dtype, pin_memory=answer.is_cuda)
-    return copy.copy_(answer, non_blocking=True)
-
-
-class _Stream:
-    """What a device is asked to do, one thing after the other; a CPU does it at once."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.cuda: torch.cuda.Stream | None = None
-        if device.type == "cuda":
-            self.cuda = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-
-    def asked(self) -> contextlib.AbstractContextManager[None]:
-        """Within this, the device is asked to do everything in this stream."""
-        return torch.cuda.stream(self.cuda)
-
-    def mark(self) -> Callable[[], None]:
-        """What waits until the device has done all that it was asked to do before."""
-        if self.cuda is None:
-            return lambda: None
-        # Who waits sleeps: the workers need the core.
-        event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
-        event.record(self.cuda)
-        return event.synchronize
-
-    def wait(self) -> None:
-        """Wait for all of it."""
-        self.mark()()
-
-
-class _Graph:
-    """A network that sees batches of one size, at one place in memory.
-
-    CUDA records what it does and repeats it as a whole, which costs the processor one call instead
-    of one for each layer; a CPU only runs it.
-
-    given: uint8 (B, 3, S, S), on the device; photographs are copied into it.
-    """
-
-    def __init__(self, network: Callable[[Tensor], Tensor], given: Tensor, stream: _Stream) -> None:
-        self._network = network
-        self._given = given
-        self._stream = stream
-        self._result: Tensor | None = None
-        self._graph: torch.cuda.CUDAGraph | None = None
-
-    def __call__(self, squares: Tensor) -> Tensor:
-        """squares: uint8 (N, 3, S, S), N not more than B.
-
-        Returns the first N rows of what the network answers, in memory that the next call
-        overwrites: in the stream, copy it before.
-        """
-        self._given[: len(squares)] = squares  # the others are what they were before
-        if self._stream.cuda is None:
-            self._run()
-        else:
-            if self._graph is None:
-                self._graph = self._recorded(self._stream.cuda)
-            self._graph.replay()
-        assert self._result is not None
-        return self._result[: len(squares)]
-
-    def _recorded(self, stream: torch.cuda.Stream) -> torch.cuda.CUDAGraph:
-        for _ in range(_WARM_UPS):
-            self._run()
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=stream):
-            self._run()
-        return graph
-
-    def _run(self) -> None:
-        answer = self._network(self._given)
-        if self._result is None:  # not while CUDA records: it is to stay
-            self._result = torch.empty_like(answer)
-        self._result.copy_(answer)

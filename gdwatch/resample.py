@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
+from gdwatch.cuda import moved
 from gdwatch.shrink import Pixels
 
 if TYPE_CHECKING:
@@ -85,10 +86,3 @@ def _weights(axes: "Sequence[Axis]", side: int, pixels: int, device: torch.devic
     distance = (there - inside * scale).abs() / scale.clamp(min=1)
     weights = (1 - distance).clamp(min=0) * (there < length)
     return weights / weights.sum(2, keepdim=True)
-
-
-def moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """The same on a device, without waiting for it. tensor: on the CPU."""
-    if device.type == "cuda":
-        tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)
