@@ -35,7 +35,7 @@ class Network(BaseModel):
     arch: str
     arguments: dict[str, Any]
     input: Annotated[int, Field(ge=16, le=1024)]  # side of the square, pixels
-    ranges: dict[str, Positive] | None = None
+    ranges: Annotated[dict[str, Positive], Field(min_length=1)] | None = None
 
 
 class Preprocessing(BaseModel):

@@ -29,7 +29,7 @@ Network = TypeVar("Network", bound=nn.Module)
 _ONEDNN: Any = torch.ops.onednn
 _STEPS = 255
 # Of a weight, to each side. Where a processor has no VNNI, two products are added in 16 bits, and
-# 2 * 255 * 64 just fits: so all get the same weights, and give the same answers.
+# 2 * 255 * 64 just fits: so all get the same weights, and the same sums.
 _WEIGHT_STEPS = 64
 _LEAST = 1e-12  # a step, so that one can divide by it
 _FAST = {"AVX2", "AVX512"}
@@ -71,11 +71,12 @@ class Quantised(Convolution):
         self.relu = relu
         self.bias = bias
         self.steps = (weight.abs().amax((1, 2, 3)) / _WEIGHT_STEPS).clamp_min(_LEAST)
-        self.weight = (weight / self.steps.view(-1, 1, 1, 1)).round().to(torch.int8)
         self.zeros = torch.zeros(len(weight), dtype=torch.int32)
         self.place = convolution.stride, convolution.padding, convolution.dilation, 1
         self.scale = None if largest is None else max(largest / _STEPS, _LEAST)
-        self._packed: Tensor | None = None  # laid out for the first batch that it sees
+        # Laid out as oneDNN wants it when the first batch comes.
+        self._weight = (weight / self.steps.view(-1, 1, 1, 1)).round().to(torch.int8)
+        self._is_laid_out = False
 
     def forward(self, x: Bytes) -> Activations:
         """x: see `Bytes`. Returns as much, or float (B, C', H', W') where results stay floats."""
@@ -102,11 +103,12 @@ class Quantised(Convolution):
         return result if self.scale is None else Bytes(result, self.scale)
 
     def _what(self, x: Bytes) -> tuple[Any, ...]:
-        if self._packed is None:
-            self._packed = _ONEDNN.qconv_prepack(
-                self.weight, self.steps, x.scale, x.zero, *self.place, x.values.shape
+        if not self._is_laid_out:
+            self._weight = _ONEDNN.qconv_prepack(
+                self._weight, self.steps, x.scale, x.zero, *self.place, x.values.shape
             )
-        return x.values, x.scale, x.zero, self._packed, self.steps, self.zeros
+            self._is_laid_out = True
+        return x.values, x.scale, x.zero, self._weight, self.steps, self.zeros
 
 
 class Rounded(nn.Module):
@@ -172,12 +174,28 @@ def is_fast() -> bool:
     """Whether this build of torch and this processor have what it takes, and compute rightly."""
     if torch.backends.cpu.get_cpu_capability() not in _FAST:
         return False
-    convolution = nn.Conv2d(32, 16, 1)
+    convolution = nn.Conv2d(32, 16, 3, padding=1)
     for numbers, value in zip(convolution.parameters(), (1.0, 0.0), strict=True):
         nn.init.constant_(numbers, value)
-    full = torch.full((1, 32, 2, 2), _STEPS, dtype=torch.uint8)
+    largest = 32.0 * 9 * _STEPS
+    most, plus = (
+        torch.full((1, channels, 3, 3), _STEPS, dtype=torch.uint8).contiguous(
+            memory_format=torch.channels_last
+        )
+        for channels in (32, 16)
+    )
+    layer = Quantised(convolution, relu=True, largest=2 * largest)
+    exact = Quantised(convolution, relu=False, largest=None)
     try:
-        found = Quantised(convolution, relu=True, largest=32.0 * _STEPS).forward(Bytes(full, 1.0))
+        sum_ = layer.rectified(Bytes(most, 1.0), Bytes(plus, largest / _STEPS))
+        floats = exact.forward(Bytes(most, 1.0, zero=128))
     except (AttributeError, RuntimeError, TypeError):  # another torch, with other operations
         return False
-    return isinstance(found, Bytes) and bool((found.values == _STEPS).all())
+    assert isinstance(sum_, Bytes)
+    assert isinstance(floats, Tensor)
+    middle = 1, 1  # which sees no padding
+    corner = 0, 0  # four ninths of it
+    sums = [int(sum_.values[0, 0, *at]) for at in (middle, corner)]
+    products = [float(floats[0, 0, *at]) for at in (middle, corner)]
+    wanted = [_STEPS, round(_STEPS * (1 + 4 / 9) / 2)]
+    return sums == wanted and products == [32 * 9 * 127.0, 32 * 4 * 127.0]

@@ -385,7 +385,7 @@ def calibrate(
     ] = 0.987,
     debug: Debug = False,
 ) -> None:
-    """Set a model's temperature and min_confidence on whole photographs, and measure it there."""
+    """Set ranges, temperature and min_confidence by whole photographs, and measure a model."""
     from rich.console import Console
 
     from train.calibrate import calibrate

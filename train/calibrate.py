@@ -29,7 +29,7 @@ from train.ranges import with_ranges
 from train.sources import CLASSES
 
 ACCURACY = 0.988  # wanted by default: a margin above 98.5 of 100 right
-_RANGED = 1000  # photographs by which the ranges are found
+_RANGED = 1000  # photographs, at least, by which the ranges are found
 _LEAST = 1e-7  # a probability's distance from 0 and 1, so that it has a logit
 
 

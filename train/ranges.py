@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gdwatch.engine import Engine
+from gdwatch.errors import GdwatchError
 from gdwatch.layers import Activations, Convolution, Layer, rectified
 from gdwatch.layers import replace as put
 from gdwatch.model import Model
@@ -52,15 +53,19 @@ class _Watched(Convolution):
 def with_ranges(loaded: Model, batches: Iterable[Sequence[Pixels]]) -> Model:
     """The same model, knowing the ranges of those of its networks that can be quantised.
 
-    batches: photographs as for `Engine.judge`, some hundreds in all.
+    batches: photographs as for `Engine.judge`, some hundreds in all. Raises GdwatchError without.
     """
     engine = Engine(loaded, torch.device("cpu"), borders=(), precision=torch.float32)
     engine.classifier = _watched(loaded.classifier)
     watched: dict[str, nn.Module] = {"classifier": engine.classifier}
     if loaded.locator is not None:
         engine.locator = watched["locator"] = _watched(loaded.locator)
+    seen = 0
     for photographs in batches:
         engine.judge(photographs)
+        seen += len(photographs)
+    if not seen:
+        raise GdwatchError("no photographs to find ranges by", "name those of `gdtrain prepare`")
     described = {
         name: getattr(loaded.details, name).model_copy(update={"ranges": _ranges(network) or None})
         for name, network in watched.items()

@@ -218,6 +218,8 @@ def test_a_network_that_cannot_be_quantised_has_no_ranges(path: Path) -> None:
     classifier = build.details().classifier.model_copy(update={"ranges": {"head": 1.0}})
     rewrite(path, classifier=classifier.model_dump())
     assert "range classifier.head does not belong there" in refusal(path)
+    rewrite(path, classifier={**classifier.model_dump(), "ranges": {}})
+    assert "metadata classifier.ranges: " in refusal(path)
 
 
 # ------------------------------------------------------------------------- tensors

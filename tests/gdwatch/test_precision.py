@@ -14,6 +14,7 @@ def test_the_processor_tells_whether_it_is_fast_in_half_precision(
 ) -> None:
     told = tmp_path / "cpuinfo"
     monkeypatch.setattr("gdwatch.precision._CPUINFO", told)
+    monkeypatch.setattr("gdwatch.precision.computes_in", lambda _: True)
     told.write_text("processor: 0\nflags\t\t: fpu avx2 avx512_bf16\n")
     assert fastest(CPU) is torch.bfloat16
     told.write_text("processor: 0\nflags\t\t: fpu avx2 avx512_bf\n")

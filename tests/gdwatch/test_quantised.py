@@ -136,21 +136,38 @@ def test_with_the_largest_numbers_an_older_processor_computes_the_same() -> None
     assert float(printed.pop().split()[0]) > 1e6
 
 
-def test_where_sums_do_not_fit_bytes_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Saturating:
-        def qconv_prepack(self, weight: Tensor, *_: object) -> Tensor:
-            return weight
+class Operations:
+    """oneDNN's, of which one fails or overflows."""
 
-        def qconv2d_pointwise(self, x: Tensor, *_: object) -> Tensor:
-            return torch.full((len(x), 16, *x.shape[2:]), 127, dtype=torch.uint8)
+    def __init__(self, change: str) -> None:
+        self._change = change
+        self.qconv_prepack = torch.ops.onednn.qconv_prepack
+        self.qconv2d_pointwise = self
 
-    for operations in (Saturating(), object()):
-        monkeypatch.setattr(quantised, "_ONEDNN", operations)
-        is_fast.cache_clear()
-        assert not is_fast()
+    def __call__(self, *given: object) -> Tensor:
+        return self._changed("floats", torch.ops.onednn.qconv2d_pointwise(*given))
+
+    def binary(self, *given: object) -> Tensor:
+        return self._changed("sum", torch.ops.onednn.qconv2d_pointwise.binary(*given))
+
+    def _changed(self, what: str, result: Tensor) -> Tensor:
+        if self._change == f"no {what}":
+            raise RuntimeError("Expected fewer arguments")
+        return result // 2 if self._change == f"{what} overflow" else result
+
+
+@pytest.mark.parametrize(
+    "change", ["no floats", "no sum", "floats overflow", "sum overflow", "nothing", ""]
+)
+def test_bytes_are_left_alone_where_an_operation_is_missing_or_overflows(
+    change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operations = object() if change == "nothing" else Operations(change)
+    monkeypatch.setattr(quantised, "_ONEDNN", operations)
+    is_fast.cache_clear()
+    assert is_fast() == (change == "")
     monkeypatch.undo()
     is_fast.cache_clear()
-    assert is_fast()
 
 
 @pytest.fixture(scope="module", params=["fast", "accurate"])

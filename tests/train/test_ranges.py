@@ -6,6 +6,7 @@ import torch
 
 from gdwatch import quantised
 from gdwatch.engine import Engine
+from gdwatch.errors import GdwatchError
 from gdwatch.locator import Locator, fold
 from gdwatch.model import Model
 from gdwatch.network import PooledClassifier
@@ -101,3 +102,8 @@ def test_what_cannot_be_quantised_has_no_ranges() -> None:
     found = with_ranges(plain, [squares])
     assert found.ranges == (None, None)
     assert not found.is_ranged
+
+
+def test_without_a_photograph_there_are_no_ranges(untrained: Model) -> None:
+    with pytest.raises(GdwatchError, match="no photographs"):
+        with_ranges(untrained, [])
