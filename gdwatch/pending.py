@@ -61,14 +61,28 @@ class Manner:
     may_go_on: Callable[[], bool] = lambda: True
 
 
-def file_pending(
-    ledger: Ledger, folders: Folders, layout: destination.Layout, manner: Manner | None = None
+def file_entries(
+    ledger: Ledger,
+    folders: Folders,
+    layout: destination.Layout,
+    entries: Sequence[Entry],
+    manner: Manner,
 ) -> Ended:
-    """Move every recorded file to its path, make that durable, and mark its row.
+    """Move these recorded files to their paths, make that durable, and mark their rows.
 
     Raises Trouble where a configured folder or its disk is at fault; a single file that cannot be
     moved stays recorded, and is tried again next time.
     """
+    ended = Ended()
+    with Handles(folders) as handles:
+        _Round(ledger, handles, layout, manner).file(entries, ended)
+    return ended
+
+
+def file_pending(
+    ledger: Ledger, folders: Folders, layout: destination.Layout, manner: Manner | None = None
+) -> Ended:
+    """Do the same for every recorded file. Raises as `file_entries`."""
     manner = manner or Manner()
     ended = Ended()
     after = 0
@@ -83,7 +97,7 @@ def file_pending(
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """One page of recorded rows, with the folders open."""
+    """Some recorded rows, with the folders open."""
 
     ledger: Ledger
     handles: Handles

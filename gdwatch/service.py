@@ -24,7 +24,7 @@ from gdwatch.errors import ActionNeeded, Trouble
 from gdwatch.folders import Folders, Handles
 from gdwatch.inbox import Inbox
 from gdwatch.ledger import Ledger
-from gdwatch.pending import Ended, Manner, Stuck, file_pending
+from gdwatch.pending import Ended, Manner, Stuck, file_entries, file_pending
 from gdwatch.pipeline import Pipeline
 from gdwatch.read import Skipped, open_drop
 from gdwatch.record import record
@@ -32,7 +32,7 @@ from gdwatch.settings import MIB, Settings
 from gdwatch.signals import heeded
 from gdwatch.standing import Standing
 from gdwatch.status import Status
-from gdwatch.values import Batch, Drop, Judged, Opened, Refusal
+from gdwatch.values import Batch, Drop, Entry, Judged, Opened, Refusal
 from gdwatch.watch import Watch, on_network
 
 log = structlog.get_logger()
@@ -227,9 +227,8 @@ class _Service:
                 self._book, self._folders, replace(batch, judged=readable), self._settings
             )
         try:
-            held = {entry.id: judged.opened.descriptor for entry, judged in entries}
-            if held:
-                self._move(held)
+            if entries:
+                self._move(entries)
         finally:
             # Recorded is recorded: what could not be moved now is moved by a later turn.
             self._unrecorded[0] = replace(batch, judged=())
@@ -273,26 +272,36 @@ class _Service:
             return
         is_first = self._wishes_at == float("-inf")
         self._wishes_at = now
-        ended = self._move()
+        resting = {row for row in self._stuck if self._tries.rests(row, now)}
+        manner = Manner(resting=resting, may_go_on=self._may_go_on)
+        ended = file_pending(self._book, self._folders, self._settings.layout, manner)
+        self._note(ended, {row: self._stuck[row] for row in resting}, now)
         if is_first:
             log.info("recovery.done", filed=len(ended.filed), missing=len(ended.missing))
         elif ended.filed:
             log.info("batch.filed", files=len(ended.filed))
 
-    def _move(self, held: Mapping[int, int] | None = None) -> Ended:
-        """Move what is recorded; what cannot be moved now is named once, and rests."""
+    def _move(self, entries: list[tuple[Entry, Judged]]) -> None:
+        """Move what was recorded just now, by the descriptors through which it was judged.
+
+        It need not be asked of the ledger: a row that a command changes meanwhile is not marked.
+        """
         now = time.monotonic()
-        resting = {row for row in self._stuck if self._tries.rests(row, now)}
-        manner = Manner(held or {}, resting, self._may_go_on)
-        ended = file_pending(self._book, self._folders, self._settings.layout, manner)
+        held = {entry.id: judged.opened.descriptor for entry, judged in entries}
+        manner = Manner(held, may_go_on=self._may_go_on)
+        news = [entry for entry, _ in entries]
+        ended = file_entries(self._book, self._folders, self._settings.layout, news, manner)
+        self._note(ended, self._stuck, now)
+
+    def _note(self, ended: Ended, others: Mapping[int, Stuck], began: float) -> None:
+        """Name what cannot be moved now, once; it rests, as `others` do."""
         for row, stuck in ended.stuck.items():
-            self._tries.failed(row, now)
+            self._tries.failed(row, began)
             if row not in self._stuck:
                 log.error("file.deferred", name=names.to_text(stuck.source), reason=stuck.why)
-        self._stuck = {row: self._stuck[row] for row in resting} | ended.stuck
+        self._stuck = {**others, **ended.stuck}
         self._tries.keep(set(self._stuck))
-        self._progress_at += time.monotonic() - now  # photographs got no chance to get on
-        return ended
+        self._progress_at += time.monotonic() - began  # photographs got no chance to get on
 
     def _may_go_on(self) -> bool:
         """Stay alive for systemd between two moves; a stop waits for them, but not for ever."""

@@ -13,7 +13,7 @@ from gdwatch import ledger, root
 from gdwatch.folders import Folders, Handles
 from gdwatch.inbox import Inbox
 from gdwatch.ledger import Ledger
-from gdwatch.pending import Manner, file_pending
+from gdwatch.pending import Manner, file_entries
 from gdwatch.read import open_drop
 from gdwatch.record import record
 from gdwatch.settings import Settings
@@ -83,7 +83,8 @@ def file_all(world: World) -> None:
     for batch in world.batches:
         entries = record(world.ledger, world.folders, batch, world.settings)
         held = {entry.id: judged.opened.descriptor for entry, judged in entries}
-        ended = file_pending(world.ledger, world.folders, "tree", Manner(held))
+        news = [entry for entry, _ in entries]
+        ended = file_entries(world.ledger, world.folders, "tree", news, Manner(held))
         assert len(ended.filed) == len(batch.judged)
         for each in batch.judged:
             os.close(each.opened.descriptor)

@@ -55,7 +55,7 @@ POINTS = {
     "C8.fsync": "gdwatch.folders:os.fsync",
     "C8.mkdir": "gdwatch.folders:os.mkdir",
     "C9.mark": "gdwatch.ledger:Pen.mark_filed",
-    "C9.filed": "gdwatch.service:file_pending",
+    "C9.filed": "gdwatch.service:file_entries",
     "X.copy": "gdwatch.filing:_copy",
     "X1.open": "gdwatch.filing:_publish_copy",
     "X2.write": "gdwatch.filing:_write_all",

@@ -69,8 +69,7 @@ def test_a_name_dropped_again_while_its_first_file_is_under_way(rounds: Iterator
         ("C7.move", "after"),
         ("C8.sync", "before"),
         ("C9.mark", "after"),
-        # Not C9.filed, which is called every second, whether there is something to file or not.
-        ("gdwatch.service:_Service._report", "before"),
+        ("C9.filed", "after"),
     ]
     for case in rounds:
         path = case.drop("same.png", case.picture(0.97))

@@ -8,6 +8,7 @@ import pytest
 
 from gdwatch import filing, folders
 from gdwatch.errors import GdwatchError, Trouble
+from gdwatch.pending import Manner, file_entries
 from tests import build
 from tests.gdwatch.conftest import World, world_at
 
@@ -36,6 +37,27 @@ def test_more_rows_than_are_read_at_once_are_all_filed(world: World) -> None:
     assert len(world.file().filed) == 300
     assert len(build.contents(world.root)) == 300
     assert build.waiting(world.root) == []
+
+
+def test_what_was_recorded_just_now_is_filed_without_the_rest(world: World) -> None:
+    earlier = world.record_file("a.jpg", b"1")
+    entry = world.record_file("b.jpg", b"2")
+    ended = file_entries(world.ledger, world.folders, world.settings.layout, [entry], Manner())
+    assert ended.filed == [entry.id]
+    assert [world.row(each.id)["state"] for each in (earlier, entry)] == ["recorded", "filed"]
+
+
+def test_a_row_sent_elsewhere_since_it_was_recorded_is_filed_there_in_the_end(
+    world: World,
+) -> None:
+    entry = world.record_file("a.jpg")
+    with world.ledger.writing() as pen:
+        pen.update(entry.id, path="female/a.jpg", outcome="female")
+    file_entries(world.ledger, world.folders, world.settings.layout, [entry], Manner())
+    row = world.row(entry.id)
+    assert (row["state"], row["source_path"]) == ("recorded", "male/a.jpg")
+    assert world.file().filed == [entry.id]
+    assert list(build.contents(world.root)) == ["female/a.jpg"]
 
 
 # ------------------------------------------------------------------------- after a crash
