@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _PACKET_BYTES = 128 * 1024
-_MOST_DESCRIPTORS = 16  # in one packet
+MOST_DESCRIPTORS = 16  # in one packet
 _PR_SET_PDEATHSIG = 1
 ENVIRONMENT = {
     # One thread a process: more would wait for cores that the other processes use.
@@ -133,7 +133,7 @@ def parent() -> tuple[socket.socket, Packet, list[int]]:
     nowhere = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nowhere, 0)  # a channel has one end in one process: closed, it says who died
     os.close(nowhere)
-    packet, received = receive(channel, _MOST_DESCRIPTORS)
+    packet, received = receive(channel)
     if packet is None:
         raise SystemExit
     return channel, packet, received
@@ -167,10 +167,10 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
 
-def receive(channel: socket.socket, descriptors: int = 0) -> tuple[Packet | None, list[int]]:
-    """In a child: wait for the next packet; None when the parent has gone."""
+def receive(channel: socket.socket) -> tuple[Packet | None, list[int]]:
+    """In a child: wait for the next packet and what came with it; None when the parent has gone."""
     with contextlib.suppress(ConnectionError):
-        content, received, _, _ = socket.recv_fds(channel, _PACKET_BYTES, descriptors)
+        content, received, _, _ = socket.recv_fds(channel, _PACKET_BYTES, MOST_DESCRIPTORS)
         if content:
             return json.loads(content), received
     return None, []

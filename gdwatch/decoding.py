@@ -14,7 +14,7 @@ from typing import get_args
 import structlog
 
 from gdwatch import filing
-from gdwatch.children import Child, Died, Packet
+from gdwatch.children import MOST_DESCRIPTORS, Child, Died, Packet
 from gdwatch.errors import GdwatchError
 from gdwatch.settings import Settings
 from gdwatch.slots import Slots
@@ -24,7 +24,8 @@ log = structlog.get_logger()
 
 _START_S = 60.0
 _FAILED_STARTS = 5  # in a row, before it is the installation and not the chance of a moment
-DEPTH = 16  # files at a worker, if places allow: enough while the service records a batch
+# Files at a worker, if places allow: enough while the service records a batch.
+DEPTH = MOST_DESCRIPTORS
 _NEVER = float("inf")
 
 
@@ -102,12 +103,21 @@ class Decoding:
         return min(worker.deadline for worker in self.workers)
 
     def feed(self) -> None:
-        """Give queued files to the workers with the least to do, as far as slots are free."""
+        """Give queued files to the workers with the least to do, as far as slots are free.
+
+        All that one worker gets goes in one packet, which costs more than the words in it.
+        """
+        given: dict[Worker, list[Task]] = {}
         while self._queued and self._free:
             worker = self._idlest(self._queued[0])
-            # One that turns out to be dead is replaced; the next call feeds the new one.
-            if worker is None or not self._give(worker, self._queued.popleft()):
+            if worker is None:
                 break
+            task = self._queued.popleft()
+            task.slot = self._free.pop()
+            worker.tasks.append(task)
+            given.setdefault(worker, []).append(task)
+        for worker, tasks in given.items():
+            self._give(worker, tasks)
 
     def _idlest(self, task: Task) -> Worker | None:
         """The worker to give it to; None if it has to wait.
@@ -187,20 +197,20 @@ class Decoding:
     def _deadline(self) -> float:
         return time.monotonic() + self._settings.decode_timeout_s
 
-    def _give(self, worker: Worker, task: Task) -> bool:
-        """Returns whether the worker was there to take it."""
-        task.slot = self._free.pop()
+    def _give(self, worker: Worker, tasks: list[Task]) -> None:
+        """Send a worker the last of its tasks; one that is dead is replaced, and fed next time."""
+        packet = {"slots": [task.slot for task in tasks]}
         try:
-            worker.child.send({"slot": task.slot}, [task.opened.descriptor])
-        except Died:  # before it had this file, which is therefore not to blame
-            self.release(task)
-            self._queued.appendleft(task)
+            worker.child.send(packet, [task.opened.descriptor for task in tasks])
+        except Died:  # before it had these files, which are therefore not to blame
+            for task in reversed(tasks):
+                worker.tasks.pop()
+                self.release(task)
+                self._queued.appendleft(task)
             self.listen(worker)  # to what it has said until then; it is replaced in there
-            return False
-        if worker.ready and not worker.tasks:
+            return
+        if worker.ready and len(worker.tasks) == len(tasks):
             worker.deadline = self._deadline()
-        worker.tasks.append(task)
-        return True
 
     def _replace(self, worker: Worker, why: RejectedReason) -> None:
         if worker not in self.workers:

@@ -87,7 +87,10 @@ class Pipeline:
         self._selector.register(descriptor, EVENT_READ)
 
     def offer(self, opened: Opened) -> None:
-        """Take a photograph in; its descriptor comes back, still open, with its decision."""
+        """Take a photograph in; the next turn gives it to a worker.
+
+        Its descriptor comes back, still open, with its decision.
+        """
         task = Task(opened)
         size = opened.drop.identity.size_bytes
         if size > self._settings.max_bytes:
@@ -95,7 +98,6 @@ class Pipeline:
             self._decoding.finish(task, Refusal("too_many_bytes", detail))
         else:
             self._queued.append(task)
-            self._feed_workers()
 
     def turn(self, timeout_s: float) -> list[Batch]:
         """Move everything on by one step, waiting for news no longer than `timeout_s`.
@@ -104,6 +106,7 @@ class Pipeline:
         of what it judges, Trouble while it does not start any more: its device has gone.
         """
         batches: list[Batch] = []
+        self._feed_workers()
         for key, _ in self._selector.select(max(0.0, min(timeout_s, self._next_deadline()))):
             match key.data:
                 case Worker() as worker:

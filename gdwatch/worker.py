@@ -8,14 +8,14 @@ import os
 import resource
 import sys
 import time
-from dataclasses import asdict
+from typing import Any
 
 from gdwatch import children
 from gdwatch.decode import Limits, Refused, decode
 from gdwatch.layout import Layout, view
 from gdwatch.shrink import Picture
 from gdwatch.slots import Slots
-from gdwatch.values import Photo, Refusal
+from gdwatch.values import Header, Photo, Refusal
 
 _CHUNK_BYTES = 1 << 20
 
@@ -33,13 +33,22 @@ def main() -> None:
     _silence_decoders()
     children.send(channel, {"ready": True})
     while True:
-        packet, descriptors = children.receive(channel, descriptors=1)
+        packet, descriptors = children.receive(channel)
         if packet is None:
             return
-        slot = packet["slot"]
-        answer = serve(descriptors[0], slots, slot, limits)
-        os.close(descriptors[0])
-        children.send(channel, {"slot": slot, type(answer).__name__: asdict(answer)})
+        for slot, descriptor in zip(packet["slots"], descriptors, strict=True):
+            answer = serve(descriptor, slots, slot, limits)
+            os.close(descriptor)
+            # At once: were it to die of the next one, this one would be blamed.
+            children.send(channel, {"slot": slot, type(answer).__name__: _fields(answer)})
+
+
+def _fields(value: Photo | Refusal | Header) -> dict[str, Any]:
+    """By name, as `asdict` gives them, in a tenth of its time."""
+    given = {name: getattr(value, name) for name in value.__slots__}
+    return {
+        name: _fields(each) if isinstance(each, Header) else each for name, each in given.items()
+    }
 
 
 def _silence_decoders() -> None:

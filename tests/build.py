@@ -58,6 +58,11 @@ def encode(image: Image.Image, format_: str, **options: Any) -> bytes:
     return stream.getvalue()
 
 
+def slow_photograph() -> bytes:
+    """Few bytes that take a worker about a second."""
+    return encode(Image.new("RGB", (8000, 7500), (200, 200, 200)), "PNG")
+
+
 def grace_hopper() -> bytes:
     """A real photograph (public domain, US Navy), as matplotlib ships it: JPEG, 512x600."""
     import matplotlib.cbook

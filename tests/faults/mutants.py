@@ -415,14 +415,17 @@ def killed_service_rejects() -> None:
     """The deaths of a file are counted beyond the process that has seen them."""
 
     def wrapped(original: Any) -> Any:
-        def give(decoding: Any, worker: Any, task: Any) -> None:
-            tries = Path(f"tries-{os.fstat(task.opened.descriptor).st_ino}")
-            before = tries.read_text() if tries.exists() else ""
-            tries.write_text(before + "I")
-            if len(before) >= 2:
-                decoding._reject(task, "decoder_crashed")
-            else:
-                original(decoding, worker, task)
+        def give(decoding: Any, worker: Any, tasks: list[Any]) -> None:
+            for task in list(tasks):
+                tries = Path(f"tries-{os.fstat(task.opened.descriptor).st_ino}")
+                before = tries.read_text() if tries.exists() else ""
+                tries.write_text(before + "I")
+                if len(before) >= 2:
+                    tasks.remove(task)
+                    worker.tasks.remove(task)
+                    decoding._reject(task, "decoder_crashed")
+            if tasks:
+                original(decoding, worker, tasks)
 
         return give
 

@@ -141,7 +141,7 @@ def test_the_worker_answers_as_decoding_does_and_outlives_the_corpus(
             path = tmp_path / "sample"
             path.write_bytes(sample.content)
             with path.open("rb") as file:
-                child.send({"slot": 0}, [file.fileno()])
+                child.send({"slots": [0]}, [file.fileno()])
             try:
                 packet = build.wait_until(child.receive, sample.name)
             except Died:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
-from gdwatch import judging
+from gdwatch import children, judging
+from gdwatch.children import Packet
 from gdwatch.decoding import Task
 from gdwatch.errors import ActionNeeded, GdwatchError
 from gdwatch.judging import Judging
@@ -69,8 +69,10 @@ Dropped = Callable[[dict[str, bytes]], list[Opened]]
 
 
 def offer(pipeline: Pipeline, opened: list[Opened]) -> None:
+    """Take photographs in, and let the workers have them."""
     for each in opened:
         pipeline.offer(each)
+    pipeline._feed_workers()
 
 
 def finish(pipeline: Pipeline, before: Sequence[Judged] = ()) -> list[Judged]:
@@ -208,11 +210,6 @@ def test_a_worker_killed_at_work_is_replaced_and_the_file_still_judged(
     assert child("gdwatch.worker") != first
 
 
-def slow_photograph() -> bytes:
-    """Few bytes that take a worker about a second."""
-    return build.encode(Image.new("RGB", (8000, 7500), (200, 200, 200)), "PNG")
-
-
 def is_set_up(pid: int) -> bool:
     """Whether a worker has given up writing files, the last that it does before it is ready."""
     limits = Path(f"/proc/{pid}/limits").read_text()
@@ -223,7 +220,7 @@ def test_a_file_that_ends_its_worker_twice_is_rejected_and_its_neighbours_are_ju
     pipeline: Pipeline, dropped: Dropped
 ) -> None:
     contents = some(3)
-    offer(pipeline, dropped({"poison": slow_photograph(), **contents}))
+    offer(pipeline, dropped({"poison": build.slow_photograph(), **contents}))
     judged = []
     for _ in range(2):
         killed = child("gdwatch.worker")
@@ -276,6 +273,38 @@ def test_files_are_shared_out_evenly_and_one_that_has_killed_is_tried_alone(
         assert answers(finish(pipeline)) == as_named(contents)
 
 
+def test_what_waits_together_is_sent_together(
+    pipeline: Pipeline, dropped: Dropped, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+    send = children.Child.send
+
+    def noted(child: children.Child, packet: Packet, descriptors: Sequence[int] = ()) -> None:
+        sent.append(len(descriptors))
+        send(child, packet, descriptors)
+
+    monkeypatch.setattr(children.Child, "send", noted)
+    contents = some(3)
+    offer(pipeline, dropped(contents))
+    assert sent == [len(contents)]
+    monkeypatch.undo()
+    assert answers(finish(pipeline)) == as_named(contents)
+
+
+def test_files_for_a_worker_that_is_dead_already_wait_for_the_next_in_their_order(
+    pipeline: Pipeline, dropped: Dropped
+) -> None:
+    first = pipeline._decoding.workers[0].child.process
+    first.kill()
+    first.wait()
+    opened = dropped(some(3))
+    offer(pipeline, opened)
+    assert [task.opened for task in pipeline._queued] == opened
+    assert [task.deaths for task in pipeline._queued] == [0] * len(opened)
+    assert len(pipeline._decoding._free) == pipeline._slots.count
+    assert answers(finish(pipeline)) == as_named(some(3))
+
+
 def test_a_worker_that_dies_idle_is_replaced(pipeline: Pipeline, dropped: Dropped) -> None:
     first = child("gdwatch.worker")
     os.kill(first, signal.SIGKILL)
@@ -288,10 +317,10 @@ def test_a_file_that_takes_too_long_twice_is_rejected(
     model: Path, tmp_path: Path, dropped: Dropped
 ) -> None:
     with Closing(ready(start(model, tmp_path, decode_timeout_s=0.1))) as pipeline:
-        offer(pipeline, dropped({"slow": slow_photograph()}))
+        offer(pipeline, dropped({"slow": build.slow_photograph()}))
         (judged,) = finish(pipeline)
     assert answers([judged]) == {"slow": "decoder_timeout"}
-    assert judged.decoded.sha256 == build.sha256(slow_photograph())
+    assert judged.decoded.sha256 == build.sha256(build.slow_photograph())
 
 
 def test_an_engine_killed_at_work_is_started_again_and_judges_the_same_files(

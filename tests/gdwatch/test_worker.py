@@ -1,3 +1,4 @@
+import contextlib
 import os
 import resource
 from collections.abc import Iterator
@@ -41,7 +42,7 @@ def started(slots: Slots, **others: object) -> Child:
 
 def answer(worker: Child, path: Path, slot: int = 0) -> Packet:
     descriptor = os.open(path, os.O_RDONLY)
-    worker.send({"slot": slot}, [descriptor])
+    worker.send({"slots": [slot]}, [descriptor])
     os.close(descriptor)
     return wait_until(worker.receive)
 
@@ -59,6 +60,28 @@ def test_a_photograph_stands_in_its_slot(worker: Child, slots: Slots, tmp_path: 
     assert abs(slots.photos[2].mean() - 200) < 3
 
 
+def test_of_several_files_each_is_answered_before_the_next_is_begun(
+    slots: Slots, tmp_path: Path
+) -> None:
+    worker = started(slots, max_pixels=100_000_000)
+    contents = [photograph(1, 200), b"<html>", build.slow_photograph()]
+    with contextlib.ExitStack() as opened:
+        descriptors = []
+        for number, content in enumerate(contents):
+            (tmp_path / str(number)).write_bytes(content)
+            file = opened.enter_context((tmp_path / str(number)).open("rb"))
+            descriptors.append(file.fileno())
+        worker.send({"slots": [2, 0, 1]}, descriptors)
+    found = [wait_until(worker.receive) for _ in range(2)]
+    worker.process.kill()  # at the third
+    with pytest.raises(Died):
+        wait_until(worker.receive)
+    worker.end()
+    assert [each["slot"] for each in found] == [2, 0]
+    assert found[0]["Photo"]["sha256"] == build.sha256(contents[0])
+    assert found[1]["Refusal"]["sha256"] == build.sha256(contents[1])
+
+
 def test_a_refusal_has_the_hash_of_what_was_read(worker: Child, tmp_path: Path) -> None:
     found = answer(worker, written(tmp_path, b"<html>"))["Refusal"]
     assert (found["reason"], found["sha256"]) == ("not_an_image", build.sha256(b"<html>"))
@@ -70,7 +93,7 @@ def test_a_descriptor_is_read_from_its_beginning(worker: Child, tmp_path: Path) 
     path = written(tmp_path, photograph(2))
     descriptor = os.open(path, os.O_RDONLY)
     os.lseek(descriptor, 100, os.SEEK_SET)
-    worker.send({"slot": 0}, [descriptor])
+    worker.send({"slots": [0]}, [descriptor])
     assert "Photo" in wait_until(worker.receive)
     os.close(descriptor)
 
@@ -105,7 +128,7 @@ def printed() -> Iterator[IO[str]]:
 
 def test_what_cannot_be_read_is_unreadable(worker: Child, tmp_path: Path) -> None:
     descriptor = os.open(tmp_path, os.O_RDONLY)
-    worker.send({"slot": 0}, [descriptor])
+    worker.send({"slots": [0]}, [descriptor])
     assert wait_until(worker.receive)["Refusal"]["reason"] == "unreadable"
     os.close(descriptor)
 
@@ -148,7 +171,7 @@ def test_a_dead_child_is_noticed_by_who_speaks_or_listens(worker: Child) -> None
     with pytest.raises(Died):
         worker.receive()
     with pytest.raises(Died):
-        worker.send({"slot": 0})
+        worker.send({"slots": []})
 
 
 def test_a_child_keeps_the_terminals_interrupt_away(worker: Child) -> None:
