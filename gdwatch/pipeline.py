@@ -72,6 +72,11 @@ class Pipeline:
         return self._engine.device
 
     @property
+    def is_judging(self) -> bool:
+        """Whether the engine has anything to judge."""
+        return self._engine.is_busy
+
+    @property
     def outstanding(self) -> int:
         """How many photographs are on their way."""
         judged = len(self._engine.tasks())

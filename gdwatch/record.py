@@ -13,49 +13,61 @@ from gdwatch.values import Batch, Decision, Entry, Judged
 
 
 def record(
-    ledger: Ledger, folders: Folders, batch: Batch, settings: Settings
-) -> list[tuple[Entry, Judged]]:
-    """Insert a batch in one transaction; no file is touched.
+    ledger: Ledger, folders: Folders, batches: Sequence[Batch], settings: Settings
+) -> list[list[tuple[Entry, Judged]]]:
+    """Insert batches in one transaction; no file is touched.
 
-    Returns each judged file with the entry that says where it must go, in order. Raises Trouble.
+    Returns for each batch its judged files, each with the entry that says where it must go, in
+    order. Raises Trouble.
     """
-    filing.sync_contents([judged.opened.descriptor for judged in batch.judged])
+    descriptors = [each.opened.descriptor for batch in batches for each in batch.judged]
+    if not descriptors:
+        return [[] for _ in batches]
+    filing.sync_contents(descriptors)
     with Handles(folders) as handles, ledger.writing() as pen:
-        # A file whose move is stuck is listed again: it has its row already.
-        known = pen.under_way([judged.opened.drop for judged in batch.judged])
-        news = tuple(judged for judged in batch.judged if judged.opened.drop.path not in known)
-        if not news:
-            return []
-        ids = pen.new_ids(len(news))
-        judged, originals = _with_duplicates(pen, handles, news, ids, settings)
         recorded_at = now()
-        wanted = [
-            destination.target(
-                folders, each.decision.outcome, each.opened.drop.path, settings.layout, recorded_at
-            )
-            for each in judged
-        ]
-        entries = [
-            _entry(file_id, each, path)
-            for file_id, each, path in zip(
-                ids, judged, choose(pen, handles, ids, wanted), strict=True
-            )
-        ]
-        model_id = pen.model_id(batch.model)
-        batch_id = pen.batch(replace(batch, judged=news), model_id)
-        pen.insert_files(
-            [
-                {**_file_row(ledger, entry, each, recorded_at),
-                 "model_id": model_id, "duplicate_of": original}
-                for entry, each, original in zip(entries, judged, originals, strict=True)
-            ]
-        )  # fmt: skip
-        pen.insert_results(
-            [
-                result_row(file_id, each, batch.model, model_id, batch_id)
-                for file_id, each in zip(ids, judged, strict=True)
-            ]
+        return [_insert(pen, handles, batch, settings, recorded_at) for batch in batches]
+
+
+def _insert(
+    pen: Pen, handles: Handles, batch: Batch, settings: Settings, recorded_at: datetime
+) -> list[tuple[Entry, Judged]]:
+    # A file whose move is stuck is listed again: it has its row already.
+    known = pen.under_way([judged.opened.drop for judged in batch.judged])
+    news = tuple(judged for judged in batch.judged if judged.opened.drop.path not in known)
+    if not news:
+        return []
+    ids = pen.new_ids(len(news))
+    judged, originals = _with_duplicates(pen, handles, news, ids, settings)
+    wanted = [
+        destination.target(
+            handles.folders,
+            each.decision.outcome,
+            each.opened.drop.path,
+            settings.layout,
+            recorded_at,
         )
+        for each in judged
+    ]
+    entries = [
+        _entry(file_id, each, path)
+        for file_id, each, path in zip(ids, judged, choose(pen, handles, ids, wanted), strict=True)
+    ]
+    model_id = pen.model_id(batch.model)
+    batch_id = pen.batch(replace(batch, judged=news), model_id)
+    pen.insert_files(
+        [
+            {**_file_row(pen.ledger, entry, each, recorded_at),
+             "model_id": model_id, "duplicate_of": original}
+            for entry, each, original in zip(entries, judged, originals, strict=True)
+        ]
+    )  # fmt: skip
+    pen.insert_results(
+        [
+            result_row(file_id, each, batch.model, model_id, batch_id)
+            for file_id, each in zip(ids, judged, strict=True)
+        ]
+    )
     return list(zip(entries, judged, strict=True))
 
 

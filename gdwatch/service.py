@@ -9,6 +9,7 @@ pause and try again; what needs a person ends it.
 
 import contextlib
 import gc
+import itertools
 import os
 import shutil
 import time
@@ -38,6 +39,8 @@ from gdwatch.watch import Watch, on_network
 log = structlog.get_logger()
 
 _WISHES_S = 1.0
+_TOGETHER = 4  # batches recorded together at most: each sync and commit costs as much for one
+_COMPANY_S = 0.1  # for which the first waits for others, while the engine judges on
 _STALL_S = 300.0
 _STOP_S = 20.0  # for moves under way; promised are 30 until the end
 
@@ -100,6 +103,7 @@ class _Service:
         shared = on_network(folders.inbox)
         self._inbox = Inbox(folders, settings, once=self._once, shared=shared)
         self._unrecorded: deque[Batch] = deque()
+        self._decided_at = float("-inf")  # the first of them
         self._listed_at = time.monotonic()
         self._wishes_at = float("-inf")
         self._root_id = root.read_id(folders)
@@ -152,13 +156,16 @@ class _Service:
         self._reload_if_asked()
         self._require_root(now)
         self._require_free_space(now)
-        self._finish_decided()
+        if not self._company_s(now):
+            self._finish_decided()
         self._grant_wishes(now)
         self._listen(now)
         self._take(now)
         for batch in self._pipeline.turn(self._patience(now)):
-            self._unrecorded.append(batch)
             self._progress_at = time.monotonic()
+            if not self._unrecorded:
+                self._decided_at = self._progress_at
+            self._unrecorded.append(batch)
         self._watch.hush()
         self._tell_skipped()
         self._say_ready()
@@ -215,27 +222,27 @@ class _Service:
         if self._unrecorded:
             self._inbox.require_usable()
         while self._unrecorded:
-            self._finish(self._unrecorded[0])
-            self._unrecorded.popleft()
+            self._finish(list(itertools.islice(self._unrecorded, _TOGETHER)))
 
-    def _finish(self, batch: Batch) -> None:
-        """Record a batch, move its files, mark its rows, and let the files go."""
-        readable = tuple(each for each in batch.judged if not _is_unreadable(each))
-        entries = []
-        if readable:
-            entries = record(
-                self._book, self._folders, replace(batch, judged=readable), self._settings
-            )
+    def _finish(self, batches: list[Batch]) -> None:
+        """Record some batches, move their files, mark their rows, and let the files go."""
+        readable = [
+            replace(batch, judged=tuple(each for each in batch.judged if not _is_unreadable(each)))
+            for batch in batches
+        ]
+        recorded = record(self._book, self._folders, readable, self._settings)
         try:
-            if entries:
-                self._move(entries)
+            if any(recorded):
+                self._move([pair for pairs in recorded for pair in pairs])
         finally:
             # Recorded is recorded: what could not be moved now is moved by a later turn.
-            self._unrecorded[0] = replace(batch, judged=())
-            for each in batch.judged:
-                self._let_go(each)
-        if entries:
-            self._report(batch, [judged for _, judged in entries])
+            for batch in batches:
+                self._unrecorded.popleft()
+                for each in batch.judged:
+                    self._let_go(each)
+        for batch, pairs in zip(batches, recorded, strict=True):
+            if pairs:
+                self._report(batch, [judged for _, judged in pairs])
 
     def _let_go(self, judged: Judged) -> None:
         os.close(judged.opened.descriptor)
@@ -351,11 +358,18 @@ class _Service:
             self._pipeline.reload()
 
     def _patience(self, now: float) -> float:
-        if self._unrecorded or self._signals.stop or (self._once and self._has_finished()):
+        if self._signals.stop or (self._once and self._has_finished()):
             return 0.0
+        longest_s = self._company_s(now) if self._unrecorded else _WISHES_S
         if self._pipeline.room == 0:
-            return _WISHES_S
-        return min(_WISHES_S, self._inbox.next_look_s(now))
+            return longest_s
+        return min(longest_s, self._inbox.next_look_s(now))
+
+    def _company_s(self, now: float) -> float:
+        """How long what is decided may wait to be recorded with more."""
+        if len(self._unrecorded) >= _TOGETHER or not self._pipeline.is_judging:
+            return 0.0
+        return max(0.0, self._decided_at + _COMPANY_S - now)
 
     def _say_ready(self) -> None:
         if self._pipeline.ready and not self._standing.ready:

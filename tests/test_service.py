@@ -137,6 +137,15 @@ def test_real_photographs_are_filed_unchanged(service: Service) -> None:
         assert (service.root / row["path"]).read_bytes() == content
 
 
+def test_while_the_engine_is_busy_batches_are_recorded_together(many: Services, root: Path) -> None:
+    for number in range(12):
+        build.put(root, f"{number}.png", photograph(number))
+    assert many.once(root, batch_size=1).process.returncode == 0
+    moments = Counter(row["recorded_at"] for row in build.rows(root))
+    assert moments.total() == len(build.query(root, "SELECT * FROM batches")) == 12
+    assert 2 <= max(moments.values()) <= service_module._TOGETHER
+
+
 def test_what_the_model_cannot_tell_goes_to_unsure(service: Service) -> None:
     build.put(service.root, "grey.png", photograph(10, GREY))
     filed_once(service, "grey.png", photograph(10, GREY), "unsure")

@@ -32,6 +32,7 @@ from gdwatch.values import (
 from tests.bench.loop import serve
 
 BATCH = 32
+TOGETHER = 4
 
 
 @dataclass(slots=True)
@@ -79,15 +80,17 @@ def make(folder: Path, photographs: Path) -> World:
 
 
 def file_all(world: World) -> None:
-    """What the service does with each batch."""
-    for batch in world.batches:
-        entries = record(world.ledger, world.folders, batch, world.settings)
-        held = {entry.id: judged.opened.descriptor for entry, judged in entries}
-        news = [entry for entry, _ in entries]
+    """What the service does with its batches."""
+    for start in range(0, len(world.batches), TOGETHER):
+        batches = world.batches[start : start + TOGETHER]
+        recorded = record(world.ledger, world.folders, batches, world.settings)
+        pairs = [pair for some in recorded for pair in some]
+        held = {entry.id: judged.opened.descriptor for entry, judged in pairs}
+        news = [entry for entry, _ in pairs]
         ended = file_entries(world.ledger, world.folders, "tree", news, Manner(held))
-        assert len(ended.filed) == len(batch.judged)
-        for each in batch.judged:
-            os.close(each.opened.descriptor)
+        assert len(ended.filed) == sum(len(batch.judged) for batch in batches)
+        for _, judged in pairs:
+            os.close(judged.opened.descriptor)
 
 
 def main(photographs: Path, work: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults import oracle
-from tests.faults.case import Case
+from tests.faults.case import Case, enough
 from tests.faults.launch import Fault, call
 from tests.faults.surroundings import heals, pauses, ready, refused, stop
 
@@ -136,8 +136,8 @@ def test_a_cut_log_opens_at_its_last_whole_commit_and_check_names_the_rest(
     rounds: list[Case],
 ) -> None:
     for case in rounds:
-        case.drop_mixture(18)
         nth = case.pick([2, 3, 4, 5])
+        case.drop_mixture(enough(nth, 3))
         case.run("run", "--once", batch_size=3, allowed=(-9,),
                  faults=[Fault("C9.filed", "after", nth)])  # fmt: skip
         log = ledger(case).with_name("results.db-wal")

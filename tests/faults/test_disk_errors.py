@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from tests.faults.case import Case
+from tests.faults.case import Case, enough
 from tests.faults.launch import Fault
 from tests.faults.surroundings import under
 
@@ -25,7 +25,7 @@ def test_an_error_of_the_disk_ends_in_a_pause_or_in_one_line(rounds: list[Case])
     for case in rounds:
         at, nth, more, is_across = case.pick(SWEEP)
         case.settings["batch_size"] = 3
-        case.drop_mixture(18)
+        case.drop_mixture(enough(nth, 3))
         faults = [Fault(at, "before", nth, ("EIO",), nth + more)]
         if is_across:
             faults.append(Fault("C7.rename", do=("EXDEV",), until=None))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests import build
-from tests.faults.case import Case
+from tests.faults.case import Case, enough
 from tests.faults.launch import Fault
 from tests.faults.toy import Answer
 
@@ -51,7 +51,7 @@ def drop_enough(case: Case, cell: Cell) -> None:
     """So many files that the point is reached so often."""
     at, _, nth, batch = cell
     case.settings["batch_size"] = batch
-    case.drop_mixture(nth * batch + 4 if at in _PER_BATCH else 20)
+    case.drop_mixture(enough(nth, batch) if at in _PER_BATCH else 20)
 
 
 def killed_at(case: Case, cell: Cell, *others: Fault) -> None:
@@ -98,7 +98,7 @@ def test_a_kill_loses_nothing_with_the_real_engine(rounds: Iterator[Case]) -> No
     }
     for case in rounds:
         at, when, nth, batch = case.pick([cell for cell in SWEEP if cell[0] not in _OF_A_LINK])
-        for number in range(nth * batch + 4 if at in _PER_BATCH else 20):
+        for number in range(enough(nth, batch) if at in _PER_BATCH else 20):
             level = (build.BRIGHT, build.DARK, build.GREY)[number % 3]
             content = build.photograph(case.number * 1000 + number, level)
             case.drop(f"{number}.png", content, levels[level])

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from tests.faults.case import Case
+from tests.faults.case import Case, enough
 from tests.faults.launch import Fault
 
 _POINTS = (
@@ -27,7 +27,7 @@ def test_a_signal_at_any_step_ends_it_with_nothing_half_done(rounds: Iterator[Ca
     for case in rounds:
         at, when, signals, nth = case.pick(SWEEP)
         case.settings["batch_size"] = 3
-        case.drop_mixture(20)
+        case.drop_mixture(enough(nth, 3))
         # Before the service heeds signals they end it as they end any program; the second
         # SIGINT does so at any time.
         number = getattr(signal, signals[0])

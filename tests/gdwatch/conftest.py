@@ -64,10 +64,19 @@ class World:
         )
 
     def record(self, *judged: Judged, **settings: Any) -> list[Entry]:
+        (entries,) = self.record_together(judged, **settings)
+        return entries
+
+    def record_together(self, *batches: tuple[Judged, ...], **settings: Any) -> list[list[Entry]]:
         moment = datetime.now(UTC)
-        batch = Batch(judged, self.serving, "cpu", 3.0, moment, moment)
         chosen = self.settings.model_copy(update=settings)
-        return [entry for entry, _ in record.record(self.ledger, self.folders, batch, chosen)]
+        recorded = record.record(
+            self.ledger,
+            self.folders,
+            [Batch(judged, self.serving, "cpu", 3.0, moment, moment) for judged in batches],
+            chosen,
+        )
+        return [[entry for entry, _ in pairs] for pairs in recorded]
 
     def record_file(self, name: str | bytes, content: bytes = b"a photograph",
                     outcome: Outcome = "male", **settings: Any) -> Entry:  # fmt: skip

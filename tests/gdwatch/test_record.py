@@ -1,9 +1,13 @@
 import os
 import stat
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
+from gdwatch import destination
 from gdwatch.errors import ActionNeeded, Trouble
+from gdwatch.ledger import Pen
 from gdwatch.values import Judged, Refusal
 from tests import build
 from tests.gdwatch.conftest import World
@@ -219,6 +223,37 @@ def test_a_batch_that_cannot_be_recorded_leaves_no_row(world: World) -> None:
         world.record(good, bad)
     (world.root / "away.db").rename(world.root / "results.db")
     assert world.rows() == []
+
+
+def test_batches_recorded_together_are_all_there_or_none(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = world.judged(world.drop("a.jpg", b"1"))
+    second = world.judged(world.drop("b.jpg", b"2"))
+    insert = Pen.insert_results
+
+    def failing(pen: Pen, rows: Sequence[dict[str, Any]]) -> None:
+        insert(pen, rows)
+        if pen.connection.exec_driver_sql("SELECT count(*) FROM results").scalar() == 2:
+            raise Trouble("database_full", "no room", "make some")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Pen, "insert_results", failing)
+        with pytest.raises(Trouble):
+            world.record_together((first,), (second,))
+    assert world.rows() == []
+    (one,), (two,) = world.record_together((first,), (second,))
+    rows = world.rows()
+    assert [row["id"] for row in rows] == [one.id, two.id]
+    assert rows[0]["recorded_at"] == rows[1]["recorded_at"]
+    assert len(build.query(world.root, "SELECT * FROM batches")) == 2
+
+
+def test_batches_recorded_together_know_of_each_others_names_and_bytes(world: World) -> None:
+    batches = [(world.judged(world.drop(f"{day}/a.jpg")),) for day in ("monday", "tuesday")]
+    (one,), (two,) = world.record_together(*batches, layout="date")
+    assert two.target == destination.with_id(one.target, two.id)
+    assert world.row(two.id)["duplicate_of"] == one.id
 
 
 def test_a_missing_answer_folder_is_made_again(world: World) -> None:
