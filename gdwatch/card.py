@@ -26,6 +26,7 @@ from gdwatch.cuda import Graph, Stream, fetched, moved, pin
 from gdwatch.faces import chosen, scored
 from gdwatch.locator import BESIDE, find, scores_and_boxes, shown, thumbnails
 from gdwatch.resample import resized_together
+from gdwatch.sharpness import sharpness
 from gdwatch.shrink import Pixels
 from gdwatch.values import Box, Scores
 
@@ -307,12 +308,3 @@ def _shown(height: int, width: int, side: int) -> Square:
     """The square of a thumbnail, what is beside the photograph as its edge repeated."""
     rows, columns = shown(height, width, side)
     return Square(Axis(slice(0, rows), slice(0, height)), Axis(slice(0, columns), slice(0, width)))
-
-
-def sharpness(squares: Tensor) -> Tensor:
-    """As `engine.sharpness`: float32 (N,). squares: uint8 (N, 3, side, side), RGB."""
-    red, green, blue = squares.float().unbind(1)
-    luma = 0.299 * red + 0.587 * green + 0.114 * blue
-    inner = luma[:, 1:-1, 1:-1]
-    around = luma[:, :-2, 1:-1] + luma[:, 2:, 1:-1] + luma[:, 1:-1, :-2] + luma[:, 1:-1, 2:]
-    return (around - 4 * inner).var((1, 2), correction=0)

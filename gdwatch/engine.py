@@ -22,6 +22,7 @@ from gdwatch.layout import Layout
 from gdwatch.locator import Found, Locator, find, thumbnails
 from gdwatch.model import Model
 from gdwatch.precision import fastest, ready
+from gdwatch.sharpness import sharpness
 from gdwatch.shrink import Pixels
 from gdwatch.slots import Slots
 from gdwatch.values import Scores
@@ -174,7 +175,8 @@ class Engine:
             crops += [] if found else [crop.around(photo, self.side)]
         squares = np.stack(crops)
         p_male, more = self.classify(squares)
-        judged = zip(p_male, sharpness(squares), strict=True)
+        sharp = sharpness(torch.from_numpy(squares).permute(0, 3, 1, 2)).tolist()
+        judged = zip(p_male, sharp, strict=True)
         return scored(map(len, located), faces, judged), splits + more
 
     def classify(self, squares: Pixels) -> tuple[list[float], int]:
@@ -250,19 +252,6 @@ class Engine:
             batch = batch.pin_memory().to(self.device, non_blocking=True)
         # (B, H, W, 3) seen as (B, 3, H, W) is channels_last already: nothing is copied.
         return batch.permute(0, 3, 1, 2)
-
-
-def sharpness(squares: Pixels) -> list[float]:
-    """How sharp crops are: the variance of the Laplacian of luma (Pech-Pacheco et al. 2000).
-
-    squares: uint8 (B, side, side, 3), RGB.
-    """
-    luma = squares @ np.array([0.299, 0.587, 0.114], np.float32)
-    inner = luma[:, 1:-1, 1:-1]
-    around = luma[:, :-2, 1:-1] + luma[:, 2:, 1:-1] + luma[:, 1:-1, :-2] + luma[:, 1:-1, 2:]
-    laplacian = around - 4 * inner
-    variances: list[float] = laplacian.var((1, 2)).tolist()
-    return variances
 
 
 def in_halves(forward: Callable[[Tensor], Tensor], batch: Tensor) -> tuple[Tensor, int]:

@@ -120,7 +120,7 @@ class Face:
 
     score: the locator's, 0 to 1.
     p_male: calibrated probability, 0 to 1.
-    sharpness: variance of the Laplacian, see `engine`.
+    sharpness: variance of the Laplacian, see `sharpness`.
     """
 
     box: Box

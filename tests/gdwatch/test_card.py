@@ -18,14 +18,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from gdwatch import children, crop, engine, judging, locator, model, model_file, shrink
-from gdwatch.card import Card, on_card, sharpness, thumbnails_together
+from gdwatch import children, crop, judging, locator, model, model_file, shrink
+from gdwatch.card import Card, on_card, thumbnails_together
 from gdwatch.engine import Engine, Finish, serve
 from gdwatch.layout import Layout
 from gdwatch.model import Model
 from gdwatch.network import ResidualClassifier
 from gdwatch.pipeline import Pipeline, drain
 from gdwatch.resample import resized_together
+from gdwatch.sharpness import sharpness
 from gdwatch.shrink import Pixels
 from gdwatch.slots import Slots
 from gdwatch.values import Box, Decision, Opened, Scores
@@ -108,12 +109,6 @@ def test_a_square_that_is_the_photograph_is_left_as_it_is() -> None:
     photos = [noise(64, 64)]
     squares = [crop.square_around(64, 64, 64)]
     assert levels_apart(resized_together(on_device(photos), squares, 64), photos) == 0
-
-
-def test_sharpness_is_that_of_the_plain_way() -> None:
-    squares = np.stack([noise(32, 32), np.full((32, 32, 3), 90, np.uint8), noise(32, 32) // 9])
-    found = sharpness(torch.from_numpy(squares).permute(0, 3, 1, 2))
-    assert found.tolist() == pytest.approx(engine.sharpness(squares), rel=1e-4, abs=1e-3)
 
 
 def test_nothing_is_worked_out_on_another_device_than_the_photographs() -> None:

@@ -5,11 +5,11 @@ from dataclasses import astuple
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageFilter
+from PIL import Image
 from torch import Tensor
 
 from gdwatch import model, model_file, shrink
-from gdwatch.engine import Engine, choose_device, in_halves, sharpness
+from gdwatch.engine import Engine, choose_device, in_halves
 from gdwatch.errors import ActionNeeded
 from gdwatch.model import Model
 from gdwatch.network import ARCHITECTURES, Classifier
@@ -289,12 +289,3 @@ def test_faces_do_not_depend_on_their_company(shipped: Engine, size: int) -> Non
             for face, other in zip(scores.faces, expected.faces, strict=True):
                 assert face.p_male == pytest.approx(other.p_male, abs=1e-4)
                 assert astuple(face.box) == pytest.approx(astuple(other.box), abs=0.05)
-
-
-def test_a_blurred_crop_is_less_sharp() -> None:
-    photo = real_photographs()[0].crop((150, 50, 300, 200)).resize((64, 64))
-    soft = photo.filter(ImageFilter.GaussianBlur(2))
-    grey = Image.new("RGB", (64, 64), (90, 90, 90))
-    of = sharpness(np.stack([np.asarray(each) for each in (photo, soft, grey)]))
-    assert of[0] > 5 * of[1]
-    assert of[2] == pytest.approx(0, abs=1e-3)
