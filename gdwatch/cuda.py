@@ -22,6 +22,14 @@ def pin(memory: Pixels, device: torch.device) -> None:
         torch.ones(1, device=device)  # CUDA tells of a failure once more, to whoever asks next
 
 
+def pinned(pixels: Pixels, device: torch.device) -> Pixels:
+    """The same in memory that the card reads by itself."""
+    if device.type != "cuda":
+        return pixels
+    copy: Pixels = torch.from_numpy(pixels).pin_memory().numpy()
+    return copy
+
+
 def moved(tensor: Tensor, device: torch.device) -> Tensor:
     """The same on a device, without waiting for it. tensor: on the CPU."""
     if device.type == "cuda":

@@ -9,13 +9,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from gdwatch import children, crop, judging, model, model_file
-from gdwatch.card import Card, on_card
 from gdwatch.errors import ActionNeeded
 from gdwatch.faces import chosen, scored
 from gdwatch.layout import Layout
@@ -25,6 +25,7 @@ from gdwatch.precision import fastest, ready
 from gdwatch.sharpness import sharpness
 from gdwatch.shrink import Pixels
 from gdwatch.slots import Slots
+from gdwatch.trial import on_card
 from gdwatch.values import Scores
 
 Finish = Callable[[], tuple[list[Scores], int]]  # see `Engine.judge`
@@ -33,6 +34,18 @@ Finish = Callable[[], tuple[list[Scores], int]]  # see `Engine.judge`
 # thousand photographs, with room); whatever lies nearer to a decision is judged again in float32.
 _DOUBT = 0.02
 _LOCATED, _LOCATED_ON_CARD = 32, 64  # thumbnails at once, see `Engine._locate`
+
+
+class Judge(Protocol):
+    """What judges batches: an `Engine`, or the `Card` of one.
+
+    depth: batches begun at once.
+    """
+
+    depth: int
+
+    def begin(self, photos: Sequence[Pixels]) -> Finish:
+        """Begin a batch. Returns what finishes it, see `Engine.judge`."""
 
 
 def main() -> None:
@@ -53,7 +66,7 @@ def main() -> None:
                 locate=not slots.layout.whole,
             )
         engine.test()
-        judge: Engine | Card = engine
+        judge: Judge = engine
         if engine.device.type == "cuda":
             judge = on_card(engine, slots.photos, _DOUBT)
     except ActionNeeded as error:
@@ -71,7 +84,7 @@ def main() -> None:
     serve(channel, slots, judge)
 
 
-def serve(channel: socket.socket, slots: Slots, judge: "Engine | Card") -> None:
+def serve(channel: socket.socket, slots: Slots, judge: Judge) -> None:
     """Answer one batch after the other, in the order asked, until the parent goes.
 
     As long as others are waiting, as many are begun at once as what judges them is made for.

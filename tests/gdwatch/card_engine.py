@@ -1,8 +1,9 @@
 """The engine as it is on a card, with the CPU as the card."""
 
 from gdwatch import engine
-from gdwatch.card import Card, on_card
+from gdwatch.card import Card
 from gdwatch.engine import Engine
+from gdwatch.trial import on_card
 
 _serve = engine.serve
 

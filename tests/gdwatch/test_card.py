@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from gdwatch import children, crop, judging, locator, model, model_file, shrink
-from gdwatch.card import Card, on_card, thumbnails_together
-from gdwatch.engine import Engine, Finish, serve
+from gdwatch import children, crop, judging, locator, model, model_file, shrink, trial
+from gdwatch.card import Card, thumbnails_together
+from gdwatch.cuda import pinned
+from gdwatch.engine import Engine, Finish, Judge, serve
 from gdwatch.layout import Layout
 from gdwatch.model import Model
 from gdwatch.network import ResidualClassifier
@@ -29,6 +30,7 @@ from gdwatch.resample import resized_together
 from gdwatch.sharpness import sharpness
 from gdwatch.shrink import Pixels
 from gdwatch.slots import Slots
+from gdwatch.trial import on_card
 from gdwatch.values import Box, Decision, Opened, Scores
 from tests import build
 from tests.bench.card import without_ranges
@@ -144,7 +146,7 @@ def photographs() -> list[Pixels]:
     return [shrink.reduced(np.array(each), 610) for each in pictures]
 
 
-def judged(judge: Engine | Card, photos: Sequence[Pixels]) -> list[Scores]:
+def judged(judge: Judge, photos: Sequence[Pixels]) -> list[Scores]:
     scores, splits = judge.begin(photos)()
     assert splits == 0
     return scores
@@ -268,7 +270,7 @@ def test_nothing_is_read_before_the_device_says_that_it_is_there(
 class Noted:
     """A judge that notes when a batch was begun and finished."""
 
-    def __init__(self, judge: Engine | Card) -> None:
+    def __init__(self, judge: Judge) -> None:
         self._judge = judge
         self.depth = judge.depth
         self.notes: list[str] = []
@@ -379,15 +381,20 @@ def darker(*given: object) -> Tensor:
     return thumbnails_together(*given) // 2  # type: ignore[arg-type]
 
 
+def out_of_memory(*_: object) -> None:
+    raise torch.OutOfMemoryError
+
+
 @pytest.mark.parametrize(
     ("name", "instead", "why"),
     [
         ("card.thumbnails_together", darker, "Differs('scores of faces differ by"),
-        ("card.scores_and_boxes", lambda _: drift(), "Differs('boxes differ by"),
-        ("card.resized_together", paler, "Differs('pixels differ by"),
-        ("card.Card._p_male", lambda *_: torch.full((128,), 0.9), "Differs('probabilities differ"),
+        ("trial.scores_and_boxes", lambda _: drift(), "Differs('boxes differ by"),
+        ("trial.resized_together", paler, "Differs('pixels differ by"),
+        ("card.resized_together", paler, "Differs('probabilities differ by"),
+        ("card.Card.p_male", lambda *_: torch.full((128,), 0.9), "Differs('probabilities differ"),
         ("card.sharpness", lambda _: torch.zeros(3), "RuntimeError"),
-        ("card.Card._begin", lambda *_: None, "AttributeError"),
+        ("trial.pin", out_of_memory, "OutOfMemoryError"),
     ],
 )
 def test_what_disagrees_or_fails_is_told_in_a_line_and_done_without(
@@ -412,6 +419,41 @@ MOVED = iter(range(1000))
 def drift() -> tuple[Tensor, Tensor]:
     """The same scores each time, and boxes that are two pixels further on."""
     return torch.zeros(5, 400), torch.full((5, 400, 4), 2.0 * next(MOVED))
+
+
+def test_full_precision_is_tried_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    half = shipped(torch.float16)
+    monkeypatch.setattr(half.exact, "forward", lambda batch: torch.full((len(batch),), 9.0))
+    assert on_card(half, MEMORY, DOUBT) is half
+    assert "Differs('probabilities in float32 differ by" in capfd.readouterr().err
+
+
+def test_the_pictures_of_the_trial_lie_where_the_card_reads_by_itself(
+    exact: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked: list[Pixels] = []
+    asked: list[Pixels] = []
+    ask = Card.ask
+
+    def noted(pixels: Pixels, device: torch.device) -> Pixels:
+        assert device == CPU
+        locked.append(pixels.copy())
+        return locked[-1]
+
+    monkeypatch.setattr(trial, "pinned", noted)
+    monkeypatch.setattr(Card, "ask", lambda card, photos: asked.extend(photos) or ask(card, photos))
+    assert isinstance(on_card(exact, MEMORY, DOUBT), Card)
+    assert list(map(id, asked)) == list(map(id, locked))
+    assert asked
+
+
+def test_only_for_a_card_is_memory_locked(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = noise(5, 4)
+    assert pinned(pixels, CPU) is pixels
+    monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: tensor + 1)
+    assert np.array_equal(pinned(pixels, torch.device("cuda")), pixels + 1)
 
 
 def test_a_batch_without_room_is_judged_in_halves_and_the_next_one_again_on_the_card(
@@ -442,7 +484,7 @@ def test_a_batch_without_room_is_judged_in_halves_and_the_next_one_again_on_the_
     assert sizes == [8]
 
 
-@pytest.mark.parametrize("step", ["_begin", "_judged"])
+@pytest.mark.parametrize("step", ["ask", "_judged"])
 def test_once_the_card_has_failed_everything_is_judged_the_plain_way(
     exact: Engine,
     monkeypatch: pytest.MonkeyPatch,
