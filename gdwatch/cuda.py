@@ -30,6 +30,15 @@ def pinned(pixels: Pixels, device: torch.device) -> Pixels:
     return copy
 
 
+def require_alive(device: torch.device) -> None:
+    """Raise RuntimeError if the card does nothing any more for this process.
+
+    What has written or failed where it must not have ends a CUDA context for good.
+    """
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def moved(tensor: Tensor, device: torch.device) -> Tensor:
     """The same on a device, without waiting for it. tensor: on the CPU."""
     if device.type == "cuda":

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from gdwatch import children, crop, judging, model, model_file
+from gdwatch.card import say_plain
 from gdwatch.errors import ActionNeeded
 from gdwatch.faces import chosen, scored
 from gdwatch.layout import Layout
@@ -33,6 +34,7 @@ Finish = Callable[[], tuple[list[Scores], int]]  # see `Engine.judge`
 # On a card, half precision moves a probability by less than this (measured as the largest of a
 # thousand photographs, with room); whatever lies nearer to a decision is judged again in float32.
 _DOUBT = 0.02
+_CARD = "cuda"  # the type of the devices that have a way of their own, see `card`
 _LOCATED, _LOCATED_ON_CARD = 32, 64  # thumbnails at once, see `Engine._locate`
 
 
@@ -66,9 +68,7 @@ def main() -> None:
                 locate=not slots.layout.whole,
             )
         engine.test()
-        judge: Judge = engine
-        if engine.device.type == "cuda":
-            judge = on_card(engine, slots.photos, _DOUBT)
+        judge = _judge(engine, slots.photos, plain=start["plain"])
     except ActionNeeded as error:
         children.send(channel, {"refused": error.message, "hint": error.hint})
         return
@@ -82,6 +82,16 @@ def main() -> None:
     if channel is first:  # and so all are there
         children.send(channel, {"ready": True, "device": str(engine.device)})
     serve(channel, slots, judge)
+
+
+def _judge(engine: "Engine", slots: Pixels, *, plain: bool) -> Judge:
+    """What judges on the engine's device. plain: as for `Judging`."""
+    if engine.device.type != _CARD:
+        return engine
+    if plain:
+        say_plain(engine.device, "an engine before this one has ended")
+        return engine
+    return on_card(engine, slots, _DOUBT)
 
 
 def serve(channel: socket.socket, slots: Slots, judge: Judge) -> None:

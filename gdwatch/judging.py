@@ -77,6 +77,7 @@ class Judging:
     """An engine. It lives and dies as a whole, whichever of its processes does.
 
     count: of processes, each judging batches of its own.
+    plain: keep away from the card's own way, of which an engine may have died.
     device: where the model runs; None until it has passed its self-test.
     """
 
@@ -87,6 +88,8 @@ class Judging:
         slots: Slots,
         selector: BaseSelector,
         count: int = 1,
+        *,
+        plain: bool,
     ) -> None:
         self.file = file
         self.device: str | None = None
@@ -102,6 +105,7 @@ class Judging:
             # What has touched a card cannot fork.
             "device": settings.device if count == 1 else "cpu",
             "min_confidence": self.min_confidence,
+            "plain": plain,
         }
         # The engine gets the bytes that were hashed here, not the file: rows name what judged.
         weights = os.memfd_create("gdwatch-model", os.MFD_CLOEXEC)

@@ -54,6 +54,7 @@ class Pipeline:
         self._queued: deque[Task] = deque()
         self._decoded: deque[Task] = deque()
         self._engine_deaths = 0
+        self._plain = False  # whether an engine has died, see `Judging`
         self._served = False  # whether an engine has been ready before
         self._why_gone = ""
         self._next: Judging | None = None  # another model, on trial
@@ -146,7 +147,7 @@ class Pipeline:
             log.error("model.refused", reason=error.message)
             return
         self._next_slots = Slots(1, self._layout(file))
-        self._next = Judging(self._settings, file, self._next_slots, self._selector)
+        self._next = self._another(file, self._next_slots, 1)
 
     def close(self) -> None:
         """End every child. Photographs on their way are dropped, their descriptors closed."""
@@ -165,7 +166,7 @@ class Pipeline:
         self._slots = Slots(count, layout)
         depth = min(decoding.DEPTH, max(2, (count - judged * self._batch_size) // workers))
         self._full = max(1, min(self._batch_size, (count - workers * depth) // judged))
-        self._engine = self._another(file)
+        self._engine = self._another(file, self._slots, engines_of(self._settings))
         self.model = _serving(self._engine, self._settings)
         self._decoding = Decoding(
             self._settings, self._slots, self._selector, self._queued, depth, self._decoded.append
@@ -184,9 +185,8 @@ class Pipeline:
         judged = self._engine.tasks()
         return [*self._queued, *self._decoding.tasks(), *self._decoded, *judged]
 
-    def _another(self, file: ModelFile) -> Judging:
-        count = engines_of(self._settings)
-        return Judging(self._settings, file, self._slots, self._selector, count)
+    def _another(self, file: ModelFile, slots: Slots, count: int) -> Judging:
+        return Judging(self._settings, file, slots, self._selector, count, plain=self._plain)
 
     def _next_deadline(self) -> float:
         """How long nothing falls due, in seconds."""
@@ -279,7 +279,9 @@ class Pipeline:
         tasks = self._engine.tasks()
         how = self._engine.end()
         self._decoded.extendleft(reversed(tasks))
-        self._engine = self._another(self._engine.file)
+        self._plain = True
+        file, count = self._engine.file, engines_of(self._settings)
+        self._engine = self._another(file, self._slots, count)
         self._engine_deaths += 1
         for task in tasks:
             task.engine_deaths += 1

@@ -15,7 +15,8 @@ class Slots:
     """Places for `count` photographs, in memory that no file name leads to.
 
     A name in /dev/shm would outlive a killed service; a descriptor does not. Memory is only taken
-    where pixels are: a small photograph fills the beginning of its place.
+    where pixels are: a small photograph fills the beginning of its place. On a card all of it is
+    taken at the start, since it is locked.
 
     size_bytes: of all of it.
     photos: uint8 (count, layout.longest² * 3), the pixels of each, row by row, RGB.

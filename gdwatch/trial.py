@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gdwatch import crop
 from gdwatch.card import Begun, Card, say_plain
-from gdwatch.cuda import fetched, moved, pin, pinned
+from gdwatch.cuda import fetched, moved, pin, pinned, require_alive
 from gdwatch.locator import scores_and_boxes, thumbnails
 from gdwatch.resample import resized_together
 from gdwatch.shrink import Pixels
@@ -31,6 +31,8 @@ def on_card(engine: "Engine", slots: Pixels, doubt: float) -> "Judge":
 
     slots: the memory of all of them.
     doubt: as for `Card`; by as much may probabilities differ.
+
+    Raises RuntimeError if the card can do nothing any more in this process.
     """
     torch.backends.cudnn.allow_tf32 = False  # convolutions that are meant to be exact would not be
     try:
@@ -39,6 +41,7 @@ def on_card(engine: "Engine", slots: Pixels, doubt: float) -> "Judge":
         _try(card, engine, doubt)
     except (RuntimeError, Differs) as error:
         say_plain(engine.device, repr(error))
+        require_alive(engine.device)
         return engine
     return card
 

@@ -1,19 +1,37 @@
-"""The engine as it is on a card, with the CPU as the card."""
+"""The engine as it is on a card, with the CPU as the card.
+
+CARD_DIES: when the card takes the process with it, `at the start` or `of a batch`.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Any
 
 from gdwatch import engine
 from gdwatch.card import Card
-from gdwatch.engine import Engine
+from gdwatch.shrink import Pixels
 from gdwatch.trial import on_card
 
-_serve = engine.serve
+DIES = os.environ.get("CARD_DIES")
 
 
-def serve(channel, slots, judge: Engine) -> None:
-    found = on_card(judge, slots.photos, 0.02)
+def on_cpu(*given: Any) -> Card:
+    if DIES == "at the start":
+        os.abort()
+    found = on_card(*given)
     assert isinstance(found, Card)
-    _serve(channel, slots, found)
+    return Dying(found) if DIES else found
+
+
+class Dying:
+    def __init__(self, card: Card) -> None:
+        self.depth = card.depth
+
+    def begin(self, _: Sequence[Pixels]) -> engine.Finish:
+        os.abort()
 
 
 if __name__ == "__main__":
-    engine.serve = serve
+    engine._CARD = "cpu"
+    engine.on_card = on_cpu
     engine.main()

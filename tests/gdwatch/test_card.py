@@ -456,6 +456,36 @@ def test_only_for_a_card_is_memory_locked(monkeypatch: pytest.MonkeyPatch) -> No
     assert np.array_equal(pinned(pixels, torch.device("cuda")), pixels + 1)
 
 
+def test_a_card_that_can_do_nothing_any_more_is_not_said_to_be_ready(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def dead(device: torch.device) -> None:
+        assert device == torch.device("cuda")
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    whole = engine_of(build.network())
+    whole.device = torch.device("cuda")
+    monkeypatch.setattr(trial, "pin", out_of_memory)
+    monkeypatch.setattr(torch.cuda, "synchronize", dead)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        on_card(whole, MEMORY, DOUBT)
+    assert "judged the plain way" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("dies", ["at the start", "of a batch"])
+def test_once_an_engine_has_died_the_next_one_goes_the_plain_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], dies: str
+) -> None:
+    contents = [build.encode(Image.fromarray(photo), "PNG") for photo in photographs()]
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setenv("CARD_DIES", dies)
+    monkeypatch.setattr(judging, "Child", as_on_a_card)
+    assert len(decisions(tmp_path, contents)) == len(contents)
+    said = capfd.readouterr().err
+    assert said.count("Fatal Python error: Aborted") == 1
+    assert said.count("judged the plain way, which is slower: an engine before this one") == 1
+
+
 def test_a_batch_without_room_is_judged_in_halves_and_the_next_one_again_on_the_card(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
