@@ -1,12 +1,18 @@
-"""`make bench-card`: the service on a CUDA card, beside the same on the processor.
+"""`make bench-card`: the service on a CUDA card, beside the same on the processor in float32.
 
-Inbox, ledger and answer folders lie on tmpfs, so that no disk is measured.
+The processor is there for its answers, which are those that the model was made with. It is kept
+from bytes, bfloat16 and AVX-512, and so its speed is not what this machine would reach without a
+card: `make bench` measures that.
+
+Inbox, ledger and answer folders lie on tmpfs, so that no disk is measured: one GiB of it, since
+those of a run go before the next one's are written.
 """
 
 import argparse
 import contextlib
 import json
 import os
+import shutil
 import sqlite3
 import statistics
 import subprocess
@@ -31,9 +37,11 @@ from tests.bench.service_run import Run, run_once
 
 _FILES = {CROP: 20_000, PORTRAIT: 4_000}
 _ROUNDS = 3  # of decoding alone
-_PLAIN = "judged the plain way"  # as `gdwatch.card` says it
-# The processor is to answer in float32: without half precision, and of a model without ranges.
+_PROCESSOR = "processor, float32, AVX2"
+_PLAIN = "judged the plain way"  # as the engine says it
+# With this and a model without ranges, the processor answers in float32.
 _FLOAT32 = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+_AS_COUNTED = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # else `nvidia-smi` may watch another card
 Answers = Mapping[str, tuple[str, str]]  # label and outcome
 
 
@@ -41,6 +49,7 @@ Answers = Mapping[str, tuple[str, str]]  # label and outcome
 class Measured:
     """What was found with photographs of one size.
 
+    on_cpu: in float32, with AVX2.
     decode_ms: wall, of one file, all cores at decoding alone. busy: of the card, percent.
     labels, outcomes: how many differ from the processor's.
     plain: what the engine said where it does without the card's own way; else empty.
@@ -71,20 +80,27 @@ def main(words: Sequence[str] | None = None) -> int:
 def measure(work: Path, pictures: Pool, count: int, given: argparse.Namespace) -> Measured:
     """Run the service on the same files on both, and decode them alone."""
     side = pictures.side
-    card, cpu = work / f"card-{side}", work / f"cpu-{side}"
     decode_ms = _decode_ms(work / f"decode-{side}", pictures, count, given.model)
-    pictures.fill(card / "inbox", count)
-    with watched(given.device, work / "busy") as log:
-        run = run_once(card, model=given.model, device=given.device)
-    ready_at = run.started_at + run.ready_s
-    busy = busy_percent(log.read_text(), ready_at, ready_at + run.filing_s)
-    pictures.fill(cpu / "inbox", count)
+    with watched(given.device, work / "busy") as log, patch.dict(os.environ, _AS_COUNTED):
+        run, found, plain = _run(work / f"card-{side}", pictures, count, given.model, given.device)
+    busy = busy_percent(log.read_text(), run.started_at + run.ready_s, run.ended_at)
+    exact = without_ranges(given.model, work)
     with patch.dict(os.environ, _FLOAT32):
-        on_cpu = run_once(cpu, model=without_ranges(given.model, work), device="cpu")
-    labels, outcomes = differences(answers(card), answers(cpu))
-    said = card.with_suffix(".log").read_text().splitlines()
-    plain = next((line for line in said if _PLAIN in line), "")
+        on_cpu, expected, _ = _run(work / f"cpu-{side}", pictures, count, exact, "cpu")
+    labels, outcomes = differences(found, expected)
     return Measured(side, run, on_cpu, decode_ms, busy, labels, outcomes, plain)
+
+
+def _run(
+    root: Path, pictures: Pool, count: int, model: object, device: str
+) -> tuple[Run, Answers, str]:
+    """The run, its answers, and where it did without the card's own way; its files go."""
+    pictures.fill(root / "inbox", count)
+    run = run_once(root, model=model, device=device)
+    found = answers(root)
+    shutil.rmtree(root)
+    said = root.with_suffix(".log").read_text().splitlines()
+    return run, found, next((line for line in said if _PLAIN in line), "")
 
 
 def _decode_ms(folder: Path, pictures: Pool, count: int, model: str) -> float:
@@ -93,6 +109,7 @@ def _decode_ms(folder: Path, pictures: Pool, count: int, model: str) -> float:
     loop = Loop(words, {**os.environ, **ENVIRONMENT}, count=cores())
     seconds = statistics.median(loop.seconds() for _ in range(_ROUNDS))
     loop.end()
+    shutil.rmtree(folder)
     return seconds * 1000 / count
 
 
@@ -156,8 +173,9 @@ def differences(found: Answers, other: Answers) -> tuple[int, int]:
 
 def figures(found: Sequence[Measured], device: str) -> list[str]:
     """As a table in Markdown."""
+    ways = f"{device} | {_PROCESSOR} | decoding alone"
     lines = [
-        f"| pictures a second, {cores()} cores | {device} | cpu | decoding alone | card busy |",
+        f"| pictures a second, {cores()} cores | {ways} | card busy |",
         "| --- | --- | --- | --- | --- |",
     ]
     for each in found:
@@ -174,10 +192,9 @@ def verdicts(found: Sequence[Measured]) -> list[Bar]:
     wanted = []
     for each in found:
         size = f"{each.side} px"
-        share, times = each.decode_ms / each.run.ms, each.on_cpu.ms / each.run.ms
+        share = each.decode_ms / each.run.ms
         wanted += [
             at_least(f"share of the decode ceiling, {size}, %", 80, 100 * share, "{:.0f}"),
-            at_least(f"times as fast as the processor, {size}", 1, times),
             at_most(f"labels unlike the processor's, {size}", 0, each.labels, "{:.0f}"),
             at_most(f"outcomes unlike the processor's, {size}", 0, each.outcomes, "{:.0f}"),
         ]
@@ -193,7 +210,9 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default="cuda", help="cuda, cuda:1; cpu tries this script")
     parser.add_argument("--model", default="fast")
     parser.add_argument("--data", type=Path, help="folder with utk.tar and large.tar")
-    parser.add_argument("--work", type=Path, default=Path("/dev/shm"), help="a folder on tmpfs")
+    parser.add_argument(
+        "--work", type=Path, default=Path("/dev/shm"), help="a folder on tmpfs with room for 1 GiB"
+    )
     parser.add_argument("--times", type=float, default=1.0, help="files, as a multiple")
     given = parser.parse_args(words)
     if given.device != "cpu":

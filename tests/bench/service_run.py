@@ -34,7 +34,8 @@ class Run:
     """One run of the service over an inbox.
 
     started_at: seconds since 1970. ready_s: from then until `service.ready`.
-    filing_s: from ready until the last file was filed, see `measured`.
+    ended_at: when the last file was filed, seconds since 1970.
+    filing_s: from ready until then, and what the workers had done before, see `shared_out`.
     cpu_ms: of that time, by process, of one file.
     """
 
@@ -42,6 +43,7 @@ class Run:
     batches: int
     started_at: float
     ready_s: float
+    ended_at: float
     filing_s: float
     cpu_ms: Mapping[str, float]
     pss_mb: Sequence[float]
@@ -150,6 +152,7 @@ def measured(service: Service, samples: Sequence[Sample], settings: Settings) ->
     ready_at = float(service.events("service.ready")[0]["at"])
     batches = [each for each in service.events("batch.filed") if "decode_ms" in each]
     files = sum(each["files"] for each in batches)
+    ended_at = float(batches[-1]["at"])
     before = [each for each in samples if each.at <= ready_at][-1]
     most = {kind: max(each.cpu_s.get(kind, 0.0) for each in samples) for kind in before.cpu_s}
     spent_s = {kind: most[kind] - spent for kind, spent in before.cpu_s.items()}
@@ -159,7 +162,8 @@ def measured(service: Service, samples: Sequence[Sample], settings: Settings) ->
         len(batches),
         service.started_at,
         ready_at - service.started_at,
-        batches[-1]["at"] - ready_at + head_start_s / workers_of(settings),
+        ended_at,
+        ended_at - ready_at + head_start_s / workers_of(settings),
         cpu_ms,
         [each.pss_mb for each in samples if each.pss_mb],
     )
