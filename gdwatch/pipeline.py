@@ -6,14 +6,12 @@ Used alike by the service, `classify` and `reprocess`. One thread; nothing here 
 except `turn`, and that no longer than it is told. What is on its way is bounded by the slots.
 """
 
-import itertools
 import os
 import resource
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
 
 import structlog
@@ -28,15 +26,13 @@ from gdwatch.judging import Answered, Judging
 from gdwatch.layout import Layout, layout
 from gdwatch.model_file import ModelFile
 from gdwatch.settings import Settings
+from gdwatch.sizes import batch_size_of, engines_of, places_of, workers_of
 from gdwatch.slots import Slots
 from gdwatch.values import Batch, Judged, Opened, Photo, Refusal, Serving
 
 log = structlog.get_logger()
 
 _ENGINE_DEATHS = 3  # in a row, before the service gives up and is started anew
-_SLOTS_BYTES = 1 << 30  # of decoded photographs, if all were as large as they can be
-_NVIDIA = Path("/proc/driver/nvidia")  # its device files may only come with the first program
-_MOST_ENGINES = 6  # processes that judge: as much as one service can file
 
 
 class Pipeline:
@@ -384,38 +380,3 @@ def _rules(engine: Judging, settings: Settings) -> Rules:
         min_face=settings.min_face,
         min_sharpness=settings.min_sharpness,
     )
-
-
-def workers_of(settings: Settings) -> int:
-    """How many decode workers there are with these settings."""
-    return len(os.sched_getaffinity(0)) if settings.workers == "auto" else settings.workers
-
-
-def engines_of(settings: Settings) -> int:
-    """How many processes judge: one on a card; else, each with one thread, on most of the cores."""
-    workers = workers_of(settings)
-    return 1 if _on_card(settings) else min(_MOST_ENGINES, workers - workers // 4)
-
-
-def batch_size_of(settings: Settings) -> int:
-    """How many photographs are judged together with these settings."""
-    if settings.batch_size != "auto":
-        return settings.batch_size
-    return 128 if _on_card(settings) else 32
-
-
-def places_of(settings: Settings, layout: Layout) -> int:
-    """How many photographs are on their way at most with these settings."""
-    workers, batch_size = workers_of(settings), batch_size_of(settings)
-    batches = engines_of(settings) * judging.DEPTH + 1
-    wanted = workers * decoding.DEPTH + batches * batch_size
-    return max(2 * workers + batch_size, min(wanted, _SLOTS_BYTES // layout.most_bytes))
-
-
-def _on_card(settings: Settings) -> bool:
-    # Only the engine can ask torch for a GPU; the drivers' device files need no torch.
-    files = itertools.chain.from_iterable(
-        map(Path("/dev").glob, ("nvidia[0-9]*", "nvhost-gpu", "nvgpu", "dxg", "kfd"))
-    )
-    has_card = settings.device == "auto" and (any(files) or _NVIDIA.exists())
-    return has_card or settings.device.startswith("cuda")

@@ -16,7 +16,8 @@ from gdwatch.children import Packet
 from gdwatch.decoding import Task
 from gdwatch.errors import ActionNeeded, GdwatchError
 from gdwatch.judging import Judging
-from gdwatch.pipeline import Pipeline, drain, engines_of
+from gdwatch.pipeline import Pipeline, drain
+from gdwatch.sizes import engines_of
 from gdwatch.values import Judged, Opened, Photo
 from tests import build
 from tests.build import BRIGHT, DARK, photograph
@@ -511,10 +512,10 @@ def test_photographs_that_may_be_large_get_fewer_places(
 ) -> None:
     with Closing(start(model, tmp_path)) as pipeline:
         room, most = pipeline.room, pipeline._slots.layout.most_bytes
-    monkeypatch.setattr("gdwatch.pipeline._SLOTS_BYTES", (room - 1) * most)
+    monkeypatch.setattr("gdwatch.sizes._SLOTS_BYTES", (room - 1) * most)
     with Closing(start(model, tmp_path)) as pipeline:
         assert pipeline.room == room - 1
-    monkeypatch.setattr("gdwatch.pipeline._SLOTS_BYTES", 0)
+    monkeypatch.setattr("gdwatch.sizes._SLOTS_BYTES", 0)
     with Closing(ready(start(model, tmp_path))) as pipeline:
         assert pipeline.room >= 4  # a batch
         pipeline._slots.count = 0  # as if another model had taken over that has fewer
@@ -526,7 +527,7 @@ def test_where_places_are_few_batches_are_smaller_and_all_engines_work(
 ) -> None:
     with Closing(start(model, tmp_path, workers=2)) as pipeline:
         most = pipeline._slots.layout.most_bytes
-    monkeypatch.setattr("gdwatch.pipeline._SLOTS_BYTES", 12 * most)  # of 52
+    monkeypatch.setattr("gdwatch.sizes._SLOTS_BYTES", 12 * most)  # of 52
     with Closing(start(model, tmp_path, workers=2)) as pipeline:
         pids = stopped(pipeline)
         offer(pipeline, dropped(some(4)))
