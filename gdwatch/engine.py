@@ -177,6 +177,7 @@ class Engine:
         """Do nothing yet. Returns what judges the photographs, see `judge`."""
         return partial(self.judge, photos)
 
+    @torch.inference_mode()
     def judge(self, photos: Sequence[Pixels]) -> tuple[list[Scores], int]:
         """Find the faces and give the probability of `male` for each.
 
