@@ -9,22 +9,21 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from selectors import EVENT_READ, BaseSelector
-from typing import get_args
 
 import structlog
 
-from gdwatch import filing
-from gdwatch.children import MOST_DESCRIPTORS, Child, Died, Packet
+from gdwatch import answer, filing
+from gdwatch.children import MOST_DESCRIPTORS, Child, Died
 from gdwatch.errors import GdwatchError
 from gdwatch.settings import Settings
 from gdwatch.slots import Slots
-from gdwatch.values import Header, Opened, Photo, Refusal, RejectedReason
+from gdwatch.values import Opened, Photo, Refusal, RejectedReason
 
 log = structlog.get_logger()
 
 _START_S = 60.0
 _FAILED_STARTS = 5  # in a row, before it is the installation and not the chance of a moment
-# Files at a worker, if places allow: enough while the service records a batch.
+# Files at a worker, if places allow: enough while the service records a batch or two.
 DEPTH = MOST_DESCRIPTORS
 _NEVER = float("inf")
 
@@ -143,7 +142,7 @@ class Decoding:
                     worker.ready = True
                     self._failed_starts = 0
                 elif worker.tasks and packet.get("slot") == worker.tasks[0].slot:
-                    decoded = _decoded(packet, self._slots)
+                    decoded = answer.read(packet, self._slots.layout.longest)
                     self.finish(worker.tasks.popleft(), decoded)
                 else:
                     raise Died  # an answer to a question that was not asked
@@ -249,33 +248,3 @@ class Decoding:
             return
         detail = "a worker process died of it twice, or took too long"
         self.finish(task, Refusal(why, detail, sha256))
-
-
-def _decoded(packet: Packet, slots: Slots) -> Photo | Refusal:
-    """Read a worker's answer field by field: a picture may have taken the worker over.
-
-    Raises Died where it is no answer.
-    """
-    try:
-        return (
-            _refusal(packet["Refusal"]) if "Refusal" in packet else _photo(packet["Photo"], slots)
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise Died from error
-
-
-def _photo(answer: Packet, slots: Slots) -> Photo | Refusal:
-    width, height = answer["size"]
-    if not 0 < min(width, height) <= max(width, height) <= slots.layout.longest:
-        return Refusal("decoder_crashed", f"left {width}x{height} pixels", answer["sha256"])
-    header = Header(**answer["header"])
-    return Photo(answer["sha256"], header, (width, height), float(answer["decode_ms"]))
-
-
-def _refusal(answer: Packet) -> Refusal:
-    if answer["reason"] not in get_args(RejectedReason):
-        raise ValueError(answer["reason"])
-    header = Header(**answer["header"]) if answer["header"] else None
-    return Refusal(
-        answer["reason"], answer["detail"], answer["sha256"], header, float(answer["decode_ms"])
-    )

@@ -25,6 +25,8 @@ DEEDS = {
     'nonsense {"slot": 99}': "decoder_crashed",
     'nonsense {"slot": SLOT, "Photo": {"size": 7}}': "decoder_crashed",
     'nonsense {"slot": SLOT, "Refusal": {"reason": "male"}}': "decoder_crashed",
+    'nonsense {"slot": SLOT, "Refusal": {"reason": "damaged", "detail": "", "sha256": [1],'
+    ' "header": null, "decode_ms": NaN}}': "decoder_crashed",
 }
 PLACES = (0, 3, 6)  # among the six others
 TIMEOUT_S = 1.5

@@ -1,0 +1,80 @@
+"""What a worker says of a file, checked field by field: a picture may have taken it over."""
+
+import math
+import re
+from typing import Any, get_args
+
+from gdwatch.children import Died, Packet
+from gdwatch.values import Header, Photo, Refusal, RejectedReason
+
+_SHA256 = re.compile("[0-9a-f]{64}")
+_UNREAD = "unreadable"  # the reason without a hash
+_MOST_PIXELS = 1 << 32  # of a side, as formats can say it
+
+
+def read(packet: Packet, longest: int) -> Photo | Refusal:
+    """Read an answer. longest: the most pixels that a side of what is in the slot may have.
+
+    Raises Died where it is none that a worker gives.
+    """
+    try:
+        return (
+            _refusal(packet["Refusal"]) if "Refusal" in packet else _photo(packet["Photo"], longest)
+        )
+    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+        raise Died from error
+
+
+def _photo(answer: Packet, longest: int) -> Photo | Refusal:
+    width, height = (_whole(number) for number in answer["size"])
+    sha256 = _hash(answer["sha256"])
+    if not 0 < min(width, height) <= max(width, height) <= longest:
+        return Refusal("decoder_crashed", f"left {width}x{height} pixels", sha256)
+    return Photo(sha256, _header(answer["header"]), (width, height), _ms(answer["decode_ms"]))
+
+
+def _refusal(answer: Packet) -> Refusal:
+    reason = answer["reason"]
+    if reason not in get_args(RejectedReason):
+        raise ValueError(reason)
+    has_hash = answer["sha256"] is not None or reason != _UNREAD
+    return Refusal(
+        reason,
+        _text(answer["detail"]),
+        _hash(answer["sha256"]) if has_hash else None,
+        _header(answer["header"]) if answer["header"] else None,
+        _ms(answer["decode_ms"]),
+    )
+
+
+def _header(given: Packet) -> Header:
+    width, height = _whole(given["width"]), _whole(given["height"])
+    if not 0 <= min(width, height) <= max(width, height) <= _MOST_PIXELS:
+        raise ValueError(f"{width}x{height}")
+    return Header(width, height, _text(given["format"]))
+
+
+def _whole(given: Any) -> int:
+    if type(given) is not int:
+        raise TypeError(given)
+    return given
+
+
+def _text(given: Any) -> str:
+    if not isinstance(given, str):
+        raise TypeError(given)
+    given.encode()  # half a surrogate pair can neither be written nor stored
+    return given
+
+
+def _hash(given: Any) -> str:
+    if not _SHA256.fullmatch(given):
+        raise ValueError(given)
+    return str(given)
+
+
+def _ms(given: Any) -> float:
+    took = float(given)
+    if not (math.isfinite(took) and took >= 0):
+        raise ValueError(given)
+    return took
