@@ -172,10 +172,7 @@ class Handles:
                 make = path != self.folders.inbox and self.folders.state.is_dir()
                 self._open[path] = open_folder(path, make=make)
             except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE):
-                    raise Trouble(
-                        "open_files", "too many open files", "raise LimitNOFILE, or `ulimit -n`"
-                    ) from error
+                require_descriptors(error)
                 name = "inbox" if path == self.folders.inbox else "answer folder"
                 reason = "inbox_missing" if path == self.folders.inbox else "folder_missing"
                 raise Trouble(
@@ -279,6 +276,13 @@ class Handles:
             make_durable(handle)
         self._touched.clear()
         self._left.clear()
+
+
+def require_descriptors(error: OSError) -> None:
+    """Raise Trouble if the process, or the system, has too many open files."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        hint = "raise LimitNOFILE, or `ulimit -n`"
+        raise Trouble("open_files", "too many open files", hint) from error
 
 
 def make_durable(descriptor: int) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from gdwatch import destination, filing, names
-from gdwatch.folders import Folders, Handles
+from gdwatch.folders import Folders, Handles, require_descriptors
 from gdwatch.ledger import Ledger, Pen, now, result_row
 from gdwatch.settings import Settings
 from gdwatch.values import Batch, Decision, Entry, Judged
@@ -24,9 +24,13 @@ def record(
     if not descriptors:
         return [[] for _ in batches]
     filing.sync_contents(descriptors)
-    with Handles(folders) as handles, ledger.writing() as pen:
-        recorded_at = now()
-        return [_insert(pen, handles, batch, settings, recorded_at) for batch in batches]
+    try:
+        with Handles(folders) as handles, ledger.writing() as pen:
+            recorded_at = now()
+            return [_insert(pen, handles, batch, settings, recorded_at) for batch in batches]
+    except OSError as error:
+        require_descriptors(error)  # of deep sub-folders, each a folder to open
+        raise
 
 
 def _insert(

@@ -21,6 +21,7 @@ import structlog
 
 from gdwatch import __version__, ledger, lock, names, notify, root
 from gdwatch.backoff import Backoff
+from gdwatch.batch import TOGETHER, recorded_together
 from gdwatch.errors import ActionNeeded, Trouble
 from gdwatch.folders import Folders, Handles
 from gdwatch.inbox import Inbox
@@ -39,7 +40,7 @@ from gdwatch.watch import Watch, on_network
 log = structlog.get_logger()
 
 _WISHES_S = 1.0
-_TOGETHER = 4  # batches recorded together at most: each sync and commit costs as much for one
+_SLOW_S = 1.0  # for one recording
 _COMPANY_S = 0.1  # for which the first waits for others, while the engine judges on
 _STALL_S = 300.0
 _STOP_S = 20.0  # for moves under way; promised are 30 until the end
@@ -104,6 +105,7 @@ class _Service:
         self._inbox = Inbox(folders, settings, once=self._once, shared=shared)
         self._unrecorded: deque[Batch] = deque()
         self._decided_at = float("-inf")  # the first of them
+        self._recording_s = float("inf")  # what the last recording took; the first is a small one
         self._listed_at = time.monotonic()
         self._wishes_at = float("-inf")
         self._root_id = root.read_id(folders)
@@ -113,7 +115,6 @@ class _Service:
         self._sha256 = ""
         self._stuck: dict[int, Stuck] = {}  # recorded, but cannot be moved now; by row id
         self._tries = Backoff[int]()
-        self._stop_by = float("inf")
 
     def serve(self) -> int:
         log.info("service.started", version=__version__, root=names.to_text(self._folders.root))
@@ -221,8 +222,14 @@ class _Service:
     def _finish_decided(self) -> None:
         if self._unrecorded:
             self._inbox.require_usable()
-        while self._unrecorded:
-            self._finish(list(itertools.islice(self._unrecorded, _TOGETHER)))
+        while self._unrecorded and self._may_go_on():
+            began = time.monotonic()
+            # Where it takes long, a stop and systemd would have to wait for it.
+            is_slow = self._recording_s > _SLOW_S or self._standing.is_paused or self._signals.stop
+            sizes = [len(each.judged) for each in self._unrecorded]
+            count = recorded_together(sizes, one_by_one=is_slow)
+            self._finish(list(itertools.islice(self._unrecorded, count)))
+            self._recording_s = time.monotonic() - began
 
     def _finish(self, batches: list[Batch]) -> None:
         """Record some batches, move their files, mark their rows, and let the files go."""
@@ -231,18 +238,22 @@ class _Service:
             for batch in batches
         ]
         recorded = record(self._book, self._folders, readable, self._settings)
+        pairs = [pair for some in recorded for pair in some]
         try:
-            if any(recorded):
-                self._move([pair for pairs in recorded for pair in pairs])
+            for _, judged in pairs:
+                _name_attention(judged)
+            ended = self._move(pairs) if pairs else Ended()
         finally:
             # Recorded is recorded: what could not be moved now is moved by a later turn.
             for batch in batches:
                 self._unrecorded.popleft()
                 for each in batch.judged:
                     self._let_go(each)
-        for batch, pairs in zip(batches, recorded, strict=True):
-            if pairs:
-                self._report(batch, [judged for _, judged in pairs])
+        moved = set(ended.filed)
+        for batch, some in zip(batches, recorded, strict=True):
+            filed = [judged for entry, judged in some if entry.id in moved]
+            if filed:
+                self._report(batch, filed)
 
     def _let_go(self, judged: Judged) -> None:
         os.close(judged.opened.descriptor)
@@ -254,15 +265,6 @@ class _Service:
             self._inbox.release(path)
 
     def _report(self, batch: Batch, judged: list[Judged]) -> None:
-        for each in judged:
-            name = names.to_text(each.opened.drop.path)
-            if isinstance(each.decoded, Refusal):
-                log.warning("file.rejected", name=name, reason=each.decoded.reason,
-                            detail=each.decoded.detail)  # fmt: skip
-            elif each.decision.outcome == "rejected":
-                log.warning("file.rejected", name=name, reason=each.decision.reason)
-            elif each.decision.outcome == "unsure":
-                log.info("file.unsure", name=name, reason=each.decision.reason)
         outcomes = Counter(str(each.decision.outcome) for each in judged)
         log.info(
             "batch.filed",
@@ -270,7 +272,7 @@ class _Service:
             **dict(outcomes),
             decode_ms=round(sum(each.decoded.decode_ms for each in judged), 1),
             infer_ms=round(batch.infer_ms, 1),
-            queue=self._pipeline.outstanding,
+            queue=self._pipeline.outstanding + sum(len(each.judged) for each in self._unrecorded),
         )
 
     def _grant_wishes(self, now: float) -> None:
@@ -288,7 +290,7 @@ class _Service:
         elif ended.filed:
             log.info("batch.filed", files=len(ended.filed))
 
-    def _move(self, entries: list[tuple[Entry, Judged]]) -> None:
+    def _move(self, entries: list[tuple[Entry, Judged]]) -> Ended:
         """Move what was recorded just now, by the descriptors through which it was judged.
 
         It need not be asked of the ledger: a row that a command changes meanwhile is not marked.
@@ -299,6 +301,7 @@ class _Service:
         news = [entry for entry, _ in entries]
         ended = file_entries(self._book, self._folders, self._settings.layout, news, manner)
         self._note(ended, self._stuck, now)
+        return ended
 
     def _note(self, ended: Ended, others: Mapping[int, Stuck], began: float) -> None:
         """Name what cannot be moved now, once; it rests, as `others` do."""
@@ -312,11 +315,8 @@ class _Service:
 
     def _may_go_on(self) -> bool:
         """Stay alive for systemd between two moves; a stop waits for them, but not for ever."""
-        now = time.monotonic()
         self._standing.say_alive()
-        if self._signals.stop and self._stop_by == float("inf"):
-            self._stop_by = now + _STOP_S
-        return now < self._stop_by
+        return time.monotonic() < self._signals.stopped_at + _STOP_S
 
     # ------------------------------------------------------------------ its own state
 
@@ -367,7 +367,7 @@ class _Service:
 
     def _company_s(self, now: float) -> float:
         """How long what is decided may wait to be recorded with more."""
-        if len(self._unrecorded) >= _TOGETHER or not self._pipeline.is_judging:
+        if len(self._unrecorded) >= TOGETHER or not self._pipeline.is_judging:
             return 0.0
         return max(0.0, self._decided_at + _COMPANY_S - now)
 
@@ -420,3 +420,15 @@ _FILES_THAT_STAY = ("permission", "unreadable", "too_deep")
 
 def _is_unreadable(judged: Judged) -> bool:
     return judged.decision.reason == "unreadable"
+
+
+def _name_attention(judged: Judged) -> None:
+    """A line for a file that somebody should look at."""
+    name = names.to_text(judged.opened.drop.path)
+    if isinstance(judged.decoded, Refusal):
+        log.warning("file.rejected", name=name, reason=judged.decoded.reason,
+                    detail=judged.decoded.detail)  # fmt: skip
+    elif judged.decision.outcome == "rejected":
+        log.warning("file.rejected", name=name, reason=judged.decision.reason)
+    elif judged.decision.outcome == "unsure":
+        log.info("file.unsure", name=name, reason=judged.decision.reason)

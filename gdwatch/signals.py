@@ -2,19 +2,26 @@
 
 import contextlib
 import signal
+import time
 from collections.abc import Iterator
 from types import FrameType
 
 
 class Signals:
-    """What signals have asked for so far."""
+    """What signals have asked for so far.
+
+    stopped_at: when they first asked to stop, monotonic.
+    """
 
     def __init__(self) -> None:
         self.stop = False
+        self.stopped_at = float("inf")
         self.reload = False
 
     def on_stop(self, number: int, _: FrameType | None) -> None:
         """SIGTERM, SIGINT."""
+        if not self.stop:
+            self.stopped_at = time.monotonic()
         self.stop = True
         if number == signal.SIGINT:
             # The second one ends the process as it stands: recovery is made for that.

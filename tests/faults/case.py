@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from gdwatch import service
+from gdwatch.batch import TOGETHER
 from tests.faults import oracle, toy
 from tests.faults.launch import DEADLINE_S, Fault, Launcher, Plan, Run, call
 from tests.faults.oracle import OUTCOMES, Dropped, Evidence, Violation
@@ -25,7 +25,7 @@ _PROBABILITIES = (0.97, 0.03, 0.5, 0.91, 0.09, 0.85)
 
 def enough(times: int, batch: int) -> int:
     """So many files that batches are recorded so often, however many of them together."""
-    return times * batch * service._TOGETHER + 4
+    return times * batch * TOGETHER + 4
 
 
 class Wrong(AssertionError):  # noqa: N818 - what the oracle found, not a failure of its own

@@ -2,12 +2,14 @@
 
 import os
 from itertools import product
+from pathlib import Path
 
 import pytest
 
 from tests.faults.case import Case, enough
 from tests.faults.launch import Fault
 from tests.faults.surroundings import under
+from tests.faults.toy import Answer
 
 _HERE = (
     "gdwatch.listing:os.scandir", "gdwatch.listing:os.stat", "gdwatch.read:os.open", "C4.sync",
@@ -66,3 +68,18 @@ def test_an_error_of_the_kernel_itself_ends_in_a_pause_or_in_one_line(rounds: li
             assert run.status == 1
         case.look_after_fault()
         case.finish(again=False)
+
+
+@pytest.mark.scenario("T9", quick=3, long=30)
+def test_who_needs_attention_is_named_though_moving_had_to_wait(rounds: list[Case]) -> None:
+    for case in rounds:
+        nth = case.pick([7, 8, 9])  # after the root, and five contents: folders after the moves
+        case.settings["batch_size"] = 16
+        for number in range(4):
+            case.drop(f"grey {number}.png", case.picture(0.5))
+        case.drop("torn.png", case.picture(0.97)[:-20], Answer("rejected", "truncated"))
+        run = case.run("run", "--once", faults=[Fault("C8.fsync", "before", nth, ("ENOSPC",))])
+        case.judge()
+        named = {Path(each["name"]).name for each in run.events("file.unsure")}
+        assert named == {f"grey {number}.png" for number in range(4)}
+        assert len(run.events("file.rejected")) == 1

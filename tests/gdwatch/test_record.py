@@ -1,4 +1,5 @@
 import os
+import resource
 import stat
 from collections.abc import Sequence
 from typing import Any
@@ -270,3 +271,21 @@ def test_an_answer_folder_that_is_a_file_is_trouble(world: World) -> None:
         world.record_file("a.jpg")
     assert caught.value.reason == "folder_missing"
     assert world.rows() == []
+
+
+def test_deep_folders_without_descriptors_to_open_them_are_waited_for(world: World) -> None:
+    for number in range(20):
+        folder = f"a{number}/b/c"
+        world.record_file(f"{folder}/before.jpg")  # its answer folder is there then
+        world.file()
+    judged = [world.judged(world.drop(f"a{number}/b/c/now.jpg")) for number in range(20)]
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few = len(os.listdir("/proc/self/fd")) + 30
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (few, before[1]))
+        with pytest.raises(Trouble, match="too many open files") as caught:
+            world.record(*judged)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert caught.value.reason == "open_files"
+    assert len(world.record(*judged)) == 20
