@@ -72,7 +72,9 @@ class Settings(BaseSettings):
         "auto", description="photographs judged together; `auto`: 32 on a CPU, 128 on a card"
     )
     batch_wait_ms: Milliseconds = Field(
-        20, description="how long a photograph may wait for company"
+        20,
+        description="how long a photograph may wait for company; while others are judged, "
+        "until a batch is full",
     )
     min_confidence: Annotated[float, Field(ge=0.5, le=1)] | None = Field(
         None, description="below it the answer is `unsure` (the model's own)"
