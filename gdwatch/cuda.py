@@ -17,7 +17,7 @@ def pin(memory: Pixels, device: torch.device) -> None:
     if device.type != "cuda":
         return
     with torch.cuda.device(device), contextlib.suppress(RuntimeError):
-        cudart: Any = torch.cuda.cudart()  # type: ignore[no-untyped-call]
+        cudart: Any = torch.cuda.cudart()  # type: ignore[no-untyped-call]  # torch: untyped
         cudart.cudaHostRegister(memory.ctypes.data, memory.nbytes, 0)
         torch.ones(1, device=device)  # CUDA tells of a failure once more, to whoever asks next
 
@@ -58,7 +58,7 @@ class Stream:
     def __init__(self, device: torch.device) -> None:
         self.cuda: torch.cuda.Stream | None = None
         if device.type == "cuda":
-            self.cuda = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            self.cuda = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch: untyped
 
     def asked(self) -> contextlib.AbstractContextManager[None]:
         """Within this, the device is asked to do everything in this stream."""
@@ -69,7 +69,7 @@ class Stream:
         if self.cuda is None:
             return lambda: None
         # Who waits sleeps: the workers need the core.
-        event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+        event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]  # torch: untyped
         event.record(self.cuda)
         return event.synchronize
 

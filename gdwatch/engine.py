@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from gdwatch import children, crop, judging, model, model_file
 from gdwatch.card import say_plain
+from gdwatch.cuda import moved
 from gdwatch.errors import ActionNeeded
 from gdwatch.faces import chosen, scored
 from gdwatch.layout import Layout
@@ -272,10 +273,8 @@ class Engine:
         return torch.sigmoid(logits / self.temperature).cpu()
 
     def _moved(self, batch: Tensor) -> Tensor:
-        if self.device.type == "cuda":
-            batch = batch.pin_memory().to(self.device, non_blocking=True)
         # (B, H, W, 3) seen as (B, 3, H, W) is channels_last already: nothing is copied.
-        return batch.permute(0, 3, 1, 2)
+        return moved(batch, self.device).permute(0, 3, 1, 2)
 
 
 def in_halves(forward: Callable[[Tensor], Tensor], batch: Tensor) -> tuple[Tensor, int]:

@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from gdwatch import ledger, root
+from gdwatch.batch import TOGETHER
 from gdwatch.folders import Folders, Handles
 from gdwatch.inbox import Inbox
 from gdwatch.ledger import Ledger
@@ -32,7 +33,6 @@ from gdwatch.values import (
 from tests.bench.loop import serve
 
 BATCH = 32
-TOGETHER = 4
 
 
 @dataclass(slots=True)

@@ -61,7 +61,7 @@ def test_nvidia_smi_is_asked_while_the_service_runs(
 def measured(**others: object) -> Measured:
     run, on_cpu = (Run(10, 1, 0.0, 1.0, 2.0, ms / 100, {}, []) for ms in (1.0, 3.0))
     given = {"decode_ms": 0.9, "busy": 5.0, "labels": 0, "outcomes": 0, "plain": ""}
-    return Measured(CROP, run, on_cpu, **{**given, **others})  # type: ignore[arg-type]
+    return Measured(CROP, run, on_cpu, **{**given, **others})  # type: ignore[arg-type]  # by name, of many types
 
 
 @pytest.mark.parametrize(
