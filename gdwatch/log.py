@@ -2,9 +2,9 @@
 
 Events: service.started|ready|paused|resumed|stopped|reloaded, lock.held,
 watch.started|overflow|lost|polling, inbox.skipped,
-file.vanished|deferred|unsure|rejected|missing|changed_late|collision|copied,
+file.vanished|deferred|unsure|rejected|missing|changed_late|collision,
 batch.filed|retried|split, worker.started|died|timeout, engine.oom|restarted,
-model.loaded|refused, db.busy|full|corrupt|upgraded, disk.low, recovery.done.
+model.loaded|refused, db.busy|full|upgraded, disk.low, recovery.done.
 """
 
 import logging

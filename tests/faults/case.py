@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from gdwatch.batch import TOGETHER
-from tests.faults import oracle, toy
+from tests.faults import careless_worker, oracle, toy
 from tests.faults.launch import DEADLINE_S, Fault, Launcher, Plan, Run, call
 from tests.faults.oracle import OUTCOMES, Dropped, Evidence, Violation
 from tests.faults.tally import Count
@@ -74,6 +74,7 @@ class Case:
         }  # fmt: skip
         self._aside = self.folder / "aside"
         self._aside.mkdir()
+        self._notes = self.folder / "mistake.notes"
         self._elsewhere: Path | None = None
         self._serial = self.number * 100_000
         self.before: dict[bytes, oracle.Thing] = {}
@@ -208,7 +209,20 @@ class Case:
         return run
 
     def _mistake(self) -> list[Mapping[str, Any]]:
-        return [call("tests.faults.mutants:apply", name=self.mutant)] if self.mutant else []
+        if not self.mutant:
+            return []
+        return [call("tests.faults.mutants:apply", name=self.mutant, notes=str(self._notes))]
+
+    def require_mistake(self) -> None:
+        """Raise AssertionError unless the runs made their mistake, and all of it was reached."""
+        lines = self._notes.read_text().splitlines() if self._notes.exists() else []
+        told = {what: {line.partition(" ")[2] for line in lines if line.startswith(what)}
+                for what in ("made", "planted", "reached")}  # fmt: skip
+        assert self.mutant in told["made"], f"{self.mutant} could not be made:\n{self._told()}"
+        if careless_worker.reached(self._notes):
+            told["reached"].add(careless_worker.CHECK)
+        unreached = told["planted"] - told["reached"]
+        assert not unreached, f"{self.mutant} was never reached: {unreached}"
 
     def run(self, *words: str | Path, **how: Any) -> Run:
         """Run a command to its end, and count what happened to it."""
@@ -272,15 +286,22 @@ class Case:
         self.judge(after=after, **evidence)
 
     def judge(self, **evidence: Any) -> None:
-        """Ask the oracle for everything, now."""
+        """Ask the oracle for everything, now; and whether the faults were there at all."""
         self.judged = True
         self._require_no(oracle.judge(self.evidence(**evidence)))
+        for run in self.runs:
+            for fault in run.plan.faults:
+                happened = fault.may_miss or fault.has_happened(run.hits)
+                assert happened, f"{fault.at} {fault.when} was never reached: {run.hits}"
 
     def _require_no(self, violations: Sequence[Violation]) -> None:
         self.count.lost += sum(each.kind == "lost" for each in violations)
         self.count.twice += sum(each.kind == "twice" for each in violations)
         if violations:
             raise Wrong(violations, [f"run {self.number}:", *self._what_happened()])
+
+    def _told(self) -> str:
+        return "\n".join(self._what_happened())
 
     def _what_happened(self) -> list[str]:
         told = []

@@ -10,11 +10,13 @@ What it waits for while others mend what is wrong takes a tenth of the time here
 A plan is JSON, see `launch.Plan`. The product knows nothing of any of this.
 """
 
+import ast
 import ctypes
 import errno
 import functools
 import gc
 import importlib
+import inspect
 import json
 import os
 import select
@@ -96,6 +98,56 @@ def replace(target: str, wrapped: Callable[[Any], Any]) -> None:
             inner = copy
         owner = inner
     setattr(owner, name, wrapped(getattr(owner, name)))
+
+
+def replace_noted(target: str, wrapped: Callable[[Any], Any], notes: Path) -> None:
+    """Do the same, and write down that it was done, and that what stands there now was reached.
+
+    notes: gets a line `planted TARGET`, and `reached TARGET` at the first call. A constant cannot
+    tell: it counts as reached where the module's own code reads it.
+
+    Raises AttributeError where there is nothing to replace, AssertionError for a constant that
+    nothing reads.
+    """
+
+    def noting(original: Any) -> Any:
+        made = wrapped(original)
+        if not callable(original):
+            assert _is_read(target), f"nothing reads {target}"
+            note(notes, "reached", target)
+            return made
+
+        @functools.wraps(original, updated=())
+        def noted(*given: Any, **named: Any) -> Any:
+            if not is_reached:
+                is_reached.append(True)
+                note(notes, "reached", target)
+            return made(*given, **named)
+
+        is_reached: list[bool] = []
+        return noted
+
+    replace(target, noting)
+    note(notes, "planted", target)
+
+
+def note(notes: Path, what: str, target: str) -> None:
+    """Write a line down at once: the next step may be a kill."""
+    with notes.open("a") as file:
+        file.write(f"{what} {target}\n")
+
+
+def _is_read(target: str) -> bool:
+    """Whether the code of a module reads a name of its own, or of a module that it imports."""
+    module, _, path = target.partition(":")
+    name = path.rpartition(".")[2]
+    tree = ast.parse(inspect.getsource(importlib.import_module(module)))
+    return any(
+        isinstance(node, ast.Name | ast.Attribute)
+        and isinstance(node.ctx, ast.Load)
+        and (node.id if isinstance(node, ast.Name) else node.attr) == name
+        for node in ast.walk(tree)
+    )
 
 
 def function(name: str) -> Callable[..., Any]:

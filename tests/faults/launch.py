@@ -26,6 +26,8 @@ class Fault:
     every one from the nth on.
     do: in this order: a signal to itself (`SIGKILL`), an error (`EIO`), or `call("module:function",
     name=value)`.
+    may_miss: whether the run may end before it happens, as in a sweep that counts further than the
+    calls go; else the case fails where it has not happened.
     """
 
     at: str
@@ -33,9 +35,14 @@ class Fault:
     nth: int = 1
     do: tuple[Any, ...] = ("SIGKILL",)
     until: int | None = -1
+    may_miss: bool = False
 
     def plain(self) -> dict[str, Any]:
         return {**asdict(self), "until": self.nth if self.until == -1 else self.until}
+
+    def has_happened(self, hits: Sequence[str]) -> bool:
+        """Whether it stands among the hits of a run."""
+        return any(hit.startswith(f"{self.at} {self.when} ") for hit in hits)
 
 
 def call(name: str, /, **given: Any) -> dict[str, Any]:

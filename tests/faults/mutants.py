@@ -17,13 +17,22 @@ import sqlalchemy as sa
 
 from gdwatch import filing, folders, ledger, names, pipeline, read, tables, watch
 from gdwatch.errors import Trouble
-from tests.faults import careless_worker
-from tests.faults.crash_at import replace
+from tests.faults import careless_worker, crash_at
+
+_notes = Path(os.devnull)  # of the run, see `crash_at.replace_noted`
 
 
-def apply(name: str) -> None:
-    """Make the mistake with this name."""
+def apply(name: str, notes: str) -> None:
+    """Make the mistake with this name. notes: the file that tells what was replaced and reached."""
+    global _notes
+    _notes = Path(notes)
     MUTANTS[name].make()
+    crash_at.note(_notes, "made", name)
+
+
+def replace(target: str, wrapped: Callable[[Any], Any]) -> None:
+    """Put a mistake in the place of a function or a constant of the product."""
+    crash_at.replace_noted(target, wrapped, _notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,15 +250,20 @@ def _without(flag: int, constant: str) -> None:
 
 @mistake("T17")
 def links_followed() -> None:
-    for where in ("folders:_DIRECTORY", "folders:_ON_THE_WAY", "read:_FILE", "filing:_TO_READ",
-                  "listing:os.O_NOFOLLOW"):  # fmt: skip
-        _without(os.O_NOFOLLOW, f"gdwatch.{where}")
+    for where in (
+        "gdwatch.folders:_DIRECTORY",
+        "gdwatch.folders:_ON_THE_WAY",
+        "gdwatch.read:_FILE",
+        "gdwatch.filing:_TO_READ",
+        "gdwatch.listing:os.O_NOFOLLOW",
+    ):
+        _without(os.O_NOFOLLOW, where)
 
     def stat(path: bytes, *, dir_fd: int | None = None, **_: Any) -> os.stat_result:
         return os.stat(path, dir_fd=dir_fd)
 
-    for module in ("listing", "folders"):
-        _instead(f"gdwatch.{module}:os.stat", stat)
+    for where in ("gdwatch.listing:os.stat", "gdwatch.folders:os.stat"):
+        _instead(where, stat)
 
 
 @mistake("T17")
@@ -350,7 +364,7 @@ def model_swapped_before_its_test() -> None:
 
 @mistake("T25")
 def engine_started_for_ever() -> None:
-    pipeline._ENGINE_DEATHS = 10**9
+    replace("gdwatch.pipeline:_ENGINE_DEATHS", lambda _: 10**9)
 
 
 @mistake("T12")
@@ -407,7 +421,7 @@ def unreadable_file_rejected() -> None:
 
         return refusal
 
-    replace("gdwatch.decoding:_refusal", wrapped)
+    replace("gdwatch.answer:_refusal", wrapped)
 
 
 @mistake("T24")
@@ -447,7 +461,7 @@ def poison_tried_for_ever() -> None:
 
 @mistake("T18")
 def bombs_decoded() -> None:
-    careless_worker.start()
+    careless_worker.start(_notes)
 
 
 @mistake("T16")

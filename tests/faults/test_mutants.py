@@ -385,6 +385,7 @@ def test_a_mistake_is_found(
     case.mutant = mutant
     with pytest.raises(AssertionError) as found:
         scenario(case)
+    case.require_mistake()
     if invariant is None:
         assert not isinstance(found.value, Wrong), found.value
     else:

@@ -388,13 +388,17 @@ def out_of_memory(*_: object) -> None:
 @pytest.mark.parametrize(
     ("name", "instead", "why"),
     [
-        ("card.thumbnails_together", darker, "Differs('scores of faces differ by"),
-        ("trial.scores_and_boxes", lambda _: drift(), "Differs('boxes differ by"),
-        ("trial.resized_together", paler, "Differs('pixels differ by"),
-        ("card.resized_together", paler, "Differs('probabilities differ by"),
-        ("card.Card.p_male", lambda *_: torch.full((128,), 0.9), "Differs('probabilities differ"),
-        ("card.sharpness", lambda _: torch.zeros(3), "RuntimeError"),
-        ("trial.pin", out_of_memory, "OutOfMemoryError"),
+        ("gdwatch.card.thumbnails_together", darker, "Differs('scores of faces differ by"),
+        ("gdwatch.trial.scores_and_boxes", lambda _: drift(), "Differs('boxes differ by"),
+        ("gdwatch.trial.resized_together", paler, "Differs('pixels differ by"),
+        ("gdwatch.card.resized_together", paler, "Differs('probabilities differ by"),
+        (
+            "gdwatch.card.Card.p_male",
+            lambda *_: torch.full((128,), 0.9),
+            "Differs('probabilities differ",
+        ),
+        ("gdwatch.card.sharpness", lambda _: torch.zeros(3), "RuntimeError"),
+        ("gdwatch.trial.pin", out_of_memory, "OutOfMemoryError"),
     ],
 )
 def test_what_disagrees_or_fails_is_told_in_a_line_and_done_without(
@@ -405,7 +409,7 @@ def test_what_disagrees_or_fails_is_told_in_a_line_and_done_without(
     instead: object,
     why: str,
 ) -> None:
-    monkeypatch.setattr(f"gdwatch.{name}", instead)
+    monkeypatch.setattr(name, instead)
     assert on_card(exact, MEMORY, DOUBT) is exact
     said = capfd.readouterr().err
     assert said.startswith("gdwatch: cpu: judged the plain way, which is slower: ")

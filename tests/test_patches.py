@@ -1,0 +1,63 @@
+"""What a test replaces is there: a name that moved must not leave a test that tries nothing."""
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+NAME = re.compile(r"(gdwatch|train)(\.[A-Za-z_]\w*)+(:[A-Za-z_][\w.]*)?")
+FILES = {"gdwatch.service", "gdwatch.toml", "gdwatch.db"}  # files that are called like modules
+
+
+def names_in(file: Path) -> Iterator[str]:
+    """Every text that names a module of ours, or something in one: `gdwatch.lock:hold`."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        name = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(name, str) and NAME.fullmatch(name) and name not in FILES:
+            yield name
+
+
+def resolve(name: str) -> object:
+    """What a name stands for. Raises ImportError or AttributeError where nothing is there."""
+    module, colon, path = name.partition(":")
+    if colon:
+        found: object = importlib.import_module(module)
+    else:
+        *_, steps = longest_module(name)
+        found, path = steps
+    for step in filter(None, path.split(".")):
+        found = getattr(found, step)
+    return found
+
+
+def longest_module(name: str) -> Iterator[tuple[object, str]]:
+    """The modules that a dotted name begins with, each with what follows; the longest last."""
+    steps = name.split(".")
+    for count in range(1, len(steps) + 1):
+        try:
+            yield importlib.import_module(".".join(steps[:count])), ".".join(steps[count:])
+        except ModuleNotFoundError:
+            return
+
+
+OTHERS = [file for file in sorted(HERE.rglob("*.py")) if file != Path(__file__)]
+NAMED = sorted({(name, str(file.relative_to(HERE))) for file in OTHERS for name in names_in(file)})
+
+
+def test_names_are_found() -> None:
+    assert len(NAMED) > 100
+
+
+@pytest.mark.parametrize(("name", "file"), NAMED)
+def test_what_a_test_names_is_there(name: str, file: str) -> None:
+    resolve(name)
+
+
+@pytest.mark.parametrize("name", ["gdwatch.decoding:_refusal", "gdwatch.nowhere", "gdwatch.lock.x"])
+def test_what_is_not_there_is_noticed(name: str) -> None:
+    with pytest.raises((ImportError, AttributeError)):
+        resolve(name)
