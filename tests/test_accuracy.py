@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from gdwatch import model, model_file
-from train.photographs import MIN_AGE, Answered, answers
-from train.prepare import split_of
-from train.sources import Entry, entries
+from train.data.prepare import split_of
+from train.data.sources import Entry, entries
+from train.evaluation.photographs import MIN_AGE, Answered, answers
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 FACE_CROPS = ("utk", "imdb", "wiki", "celeb", "crops")

@@ -16,7 +16,7 @@ from gdwatch.errors import GdwatchError
 if TYPE_CHECKING:
     from gdwatch.model import Model
     from gdwatch.values import Crop
-    from train.pictures import Prepared
+    from train.data.prepared_set import Prepared
 
 _TEACHERS = ("onnx", "onnxruntime")  # packages of the extra `teachers`
 
@@ -55,8 +55,8 @@ def prepare(
     debug: Debug = False,
 ) -> None:
     """Decode labelled pictures once, as the service does, and split them."""
-    from train.prepare import prepare
-    from train.sources import SPLITS
+    from train.data.prepare import prepare
+    from train.data.sources import SPLITS
 
     summary = prepare(data, out, source)
     for picture in summary.unreadable:
@@ -80,9 +80,9 @@ def audit(
     debug: Debug = False,
 ) -> None:
     """Find duplicates, swapped labels, and pictures that show nothing or no one can tell."""
-    from train import audit as audits
-    from train.audit_page import PAGE, write
-    from train.pictures import load
+    from train.audit import audit as audits
+    from train.audit.page import PAGE, write
+    from train.data.prepared_set import load
 
     prepared = load(folder)
     findings = audits.audit(prepared, min_age)
@@ -119,10 +119,11 @@ def fit(
     debug: Debug = False,
 ) -> None:
     """Train by a recipe; started again, it goes on after the last whole epoch."""
-    from train import progress, team
-    from train import recipe as recipes
-    from train import teacher as teachers
-    from train.fit import fit
+    from train import progress
+    from train.fitting import distributed
+    from train.fitting import recipe as recipes
+    from train.fitting import teacher as teachers
+    from train.fitting.fit import fit
 
     wanted = recipes.read(recipe)
     if pictures is not None:
@@ -131,7 +132,7 @@ def fit(
     taught_by = teachers.read(teacher) if teacher else None
     tutored_by = _model(tutor) if tutor else None
     try:
-        with team.joined() as we, progress.training(wanted) as bar:
+        with distributed.joined() as we, progress.training(wanted) as bar:
             shown = bar if we.rank == 0 else progress.Silent()
             run = fit(prepared, wanted, out, shown, taught_by, we, start, tutored_by)
     except KeyboardInterrupt as error:
@@ -155,12 +156,12 @@ def crop(
     debug: Debug = False,
 ) -> None:
     """Cut the face out of every prepared photograph, for recipes that learn from faces."""
-    from train import faces
-    from train.locator import load
-    from train.sources import entries
+    from train.data.sources import entries
+    from train.detection import crop_faces
+    from train.detection.train_locator import load
 
     finder, network = load(locator)
-    print(f"faces {faces.cut(entries(data), prepared, finder, network.input)}")
+    print(f"faces {crop_faces.cut(entries(data), prepared, finder, network.input)}")
 
 
 @app.command()
@@ -177,13 +178,15 @@ def locate(
     debug: Debug = False,
 ) -> None:
     """Train the network that finds faces; started again, it goes on after the last epoch."""
-    from train import boxes, locator
-    from train.pictures import split_of_path, splits
-    from train.sources import entries
+    from train.data.prepared_set import split_of_path, splits
+    from train.data.sources import entries
+    from train.detection import boxes, train_locator
 
     listed, known = entries(data), splits(prepared)
     split = {entry.path: split_of_path(entry.path, known) for entry in listed}
-    run = locator.fit(listed, split, boxes.read(faces), locator.read(recipe), out, workers)
+    run = train_locator.fit(
+        listed, split, boxes.read(faces), train_locator.read(recipe), out, workers
+    )
     for epoch, loss, measured in run:
         print(f"epoch={epoch} loss={loss:.4f}", flush=True)
         for at in measured:
@@ -203,9 +206,9 @@ def detect(
     debug: Debug = False,
 ) -> None:
     """Find faces with CenterFace, for `locate` and `teach`; a stopped one goes on."""
-    from train import weights as published
-    from train.detect import CenterFace, detect
-    from train.sources import entries
+    from train.data.sources import entries
+    from train.detection.centerface import CenterFace, detect
+    from train.published import weights as published
 
     detector = CenterFace(published.find(published.CENTERFACE, weights or []))
     listed = entries(data)
@@ -226,19 +229,21 @@ def teach(
     debug: Debug = False,
 ) -> None:
     """Let public face networks teach: write answers for `fit --teacher`; a stopped one goes on."""
-    from train import boxes, embed, pictures
-    from train import recipe as recipes
-    from train import teacher as teachers
-    from train import weights as published
-    from train.sources import entries
-    from train.teach import teach
+    from train.data import prepared_set
+    from train.data.sources import entries
+    from train.detection import boxes
+    from train.fitting import recipe as recipes
+    from train.fitting import teacher as teachers
+    from train.published import weights as published
+    from train.teachers import embed
+    from train.teachers.teach import teach
 
     wanted = recipes.read(recipe)
     files = (published.FEATURE, published.DLIB, published.GENDER)
     networks = embed.Networks(*(published.find(each, weights or []) for each in files))
     with _going_on():
         embedded = embed.embeddings(
-            entries(data), pictures.load(prepared), boxes.read(faces), networks
+            entries(data), prepared_set.load(prepared), boxes.read(faces), networks
         )
     taught = teach(_prepared(prepared, clean=clean), embedded, wanted)
     teachers.write(taught.p_male, file)
@@ -260,7 +265,7 @@ def evaluate(
     """Measure a model file on pictures that it has not learnt from."""
     from rich.console import Console
 
-    from train.evaluate import evaluate, tables
+    from train.evaluation.evaluate import evaluate, tables
 
     loaded = _model(model)
     prepared = _prepared(folder, clean=clean, crop=_crop(loaded))
@@ -287,7 +292,7 @@ def compare(
     """Tell which of two models is better, and by McNemar's test whether it could be chance."""
     from rich.console import Console
 
-    from train.compare import compare, table
+    from train.evaluation.compare import compare, table
 
     one, other = _model(first), _model(second)
     prepared = [_prepared(folder, clean=clean, crop=_crop(each)) for each in (one, other)]
@@ -312,7 +317,7 @@ def report(
     debug: Debug = False,
 ) -> None:
     """Write one HTML page that shows how good a model is, and its worst mistakes."""
-    from train.report import report
+    from train.evaluation.report import report
 
     loaded = _model(model)
     report(loaded, _prepared(folder, clean=clean, crop=_crop(loaded)), split, min_age, file)
@@ -327,7 +332,7 @@ def import_seed(
     debug: Debug = False,
 ) -> None:
     """Make a model file of the weights of the program that gdwatch replaces."""
-    from train.seed import import_seed
+    from train.export.import_seed import import_seed
 
     written = import_seed(old, file)
     print(f"{written.path} {written.sha256}")
@@ -352,7 +357,7 @@ def export(
     debug: Debug = False,
 ) -> None:
     """Calibrate the best epoch and write it as a model file, with MODEL_CARD.md beside it."""
-    from train.export import export
+    from train.export.export import export
 
     done = export(run, file, name, version, accuracy, locator)
     threshold, test = done.threshold, done.evaluation.overall
@@ -388,8 +393,8 @@ def calibrate(
     """Set ranges, temperature and min_confidence by whole photographs, and measure a model."""
     from rich.console import Console
 
-    from train.calibrate import calibrate
-    from train.photographs import table
+    from train.evaluation.photographs import table
+    from train.export.calibrate import calibrate
 
     done = calibrate(_model(model), data, prepared, accuracy, file or model)
     details = done.details
@@ -435,9 +440,9 @@ def _going_on() -> Iterator[None]:
 
 
 def _prepared(folder: Path, *, clean: bool, crop: "Crop" = "whole") -> "Prepared":
-    from train import pictures
+    from train.data import prepared_set
 
-    return pictures.load_clean(folder, crop) if clean else pictures.load(folder, crop)
+    return prepared_set.load_clean(folder, crop) if clean else prepared_set.load(folder, crop)
 
 
 def _crop(model: "Model") -> "Crop":

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from train.weights import CENTERFACE, DLIB, FEATURE, GENDER, find
+from train.published.weights import CENTERFACE, DLIB, FEATURE, GENDER, find
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from train.checkpoint import Epoch
-from train.learn import Step
-from train.recipe import Recipe
+from train.fitting.checkpoint import Epoch
+from train.fitting.epoch import Step
+from train.fitting.recipe import Recipe
 
 
 class Shown:

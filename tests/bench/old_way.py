@@ -14,8 +14,8 @@ from torchvision import transforms
 from gdwatch import model, model_file
 from gdwatch.network import SeedClassifier
 from tests.bench.loop import serve
-from train import recipe as recipes
-from train.seed import import_seed
+from train.export.import_seed import import_seed
+from train.fitting import recipe as recipes
 
 THREADS = 2
 

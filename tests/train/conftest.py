@@ -15,13 +15,13 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
-from train import pictures
 from train.__main__ import main
-from train.checkpoint import Epoch
-from train.learn import Step
-from train.pictures import Prepared
-from train.prepare import prepare
-from train.recipe import Recipe
+from train.data import prepared_set
+from train.data.prepare import prepare
+from train.data.prepared_set import Prepared
+from train.fitting.checkpoint import Epoch
+from train.fitting.epoch import Step
+from train.fitting.recipe import Recipe
 
 TINY = {
     "seed": 3,
@@ -133,7 +133,7 @@ def class_folders(tmp_path: Path) -> Callable[[int], Path]:
 def prepared(class_folders: Callable[[int], Path], tmp_path: Path) -> Prepared:
     """Prepare 60 separable pictures of each class."""
     prepare([class_folders(60)], tmp_path / "prepared")
-    return pictures.load(tmp_path / "prepared")
+    return prepared_set.load(tmp_path / "prepared")
 
 
 @pytest.fixture

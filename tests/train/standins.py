@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper, save_model
 
 from gdwatch.network import PooledClassifier
 from tests.train.test_dlib import written
-from train import dlib
+from train.published import dlib
 
 SIDE = 32  # of the box that the stand-in for CenterFace finds, in pixels of what it sees
 SHARES = (0.4, 0.3, 0.4, 0.7, 0.6, 0.5, 0.8, 0.35, 0.8, 0.65)  # y and x of each landmark

@@ -9,13 +9,14 @@ from PIL import Image, ImageFilter
 
 from gdwatch.errors import GdwatchError
 from tests.train.conftest import Told, photograph
-from train import pictures, suspects
-from train.audit import Finding, apply, audit
-from train.audit_page import write
-from train.faceless import best_scores
-from train.features import features
-from train.pictures import Prepared
-from train.prepare import prepare
+from train.audit import suspects
+from train.audit.audit import Finding, apply, audit
+from train.audit.faceless import best_scores
+from train.audit.features import features
+from train.audit.page import write
+from train.data import prepared_set
+from train.data.prepare import prepare
+from train.data.prepared_set import Prepared
 
 BARRED = {"female": False, "male": True}
 
@@ -46,7 +47,7 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save(data, "male", "tiny.png", photograph("tiny").resize((16, 20)))
     folder = tmp_path_factory.mktemp("prepared")
     prepare([data], folder)
-    audit(pictures.load(folder), min_age=10)
+    audit(prepared_set.load(folder), min_age=10)
     return folder
 
 
@@ -54,7 +55,7 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def troubled(audited: Path, tmp_path: Path) -> Prepared:
     """A copy of the prepared folder, with its audit."""
     shutil.copytree(audited, tmp_path / "prepared")
-    return pictures.load(tmp_path / "prepared")
+    return prepared_set.load(tmp_path / "prepared")
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def test_applied_findings_leave_a_clean_manifest_and_say_why(
 ) -> None:
     before = (troubled.folder / "manifest.csv").read_bytes()
     excluded = apply(troubled, findings)
-    clean = pictures.load_clean(troubled.folder)
+    clean = prepared_set.load_clean(troubled.folder)
     gone = {row.path for row in troubled.rows} - {row.path for row in clean.rows}
     assert len(gone) == excluded
     assert {"male/swapped.png", "male/copy.jpg", "female/noise.png"} <= gone
@@ -108,7 +109,7 @@ def test_applied_findings_leave_a_clean_manifest_and_say_why(
 
 def test_clean_rows_show_their_own_pictures(troubled: Prepared, findings: list[Finding]) -> None:
     apply(troubled, findings)
-    clean = pictures.load_clean(troubled.folder)
+    clean = prepared_set.load_clean(troubled.folder)
     number = {row.path: place for place, row in enumerate(troubled.rows)}
     for place in (0, 30, len(clean.rows) - 1):
         original = troubled.pixels(np.array([number[clean.rows[place].path]]))
@@ -162,7 +163,7 @@ def test_the_odd_one_of_a_cluster_is_found() -> None:
 
 def test_features_are_computed_once(troubled: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
     first = features(troubled)
-    monkeypatch.setattr("train.features._compute", None)  # asked again, it would fail
+    monkeypatch.setattr("train.audit.features._compute", None)  # asked again, it would fail
     assert np.allclose(features(troubled), first, atol=1e-6)
 
 
@@ -173,7 +174,7 @@ def test_too_few_different_pictures_are_an_error(tmp_path: Path) -> None:
             save(tmp_path / "data", label, f"{number}.png", one)
     prepare([tmp_path / "data"], tmp_path / "out")
     with pytest.raises(GdwatchError, match="too few different pictures of one class"):
-        audit(pictures.load(tmp_path / "out"), min_age=10)
+        audit(prepared_set.load(tmp_path / "out"), min_age=10)
 
 
 def test_the_command_says_how_many_there_are_and_where_to_look(
@@ -205,7 +206,7 @@ def test_where_nobody_is_found_is_listed_and_stays(tmp_path: Path) -> None:
     for number in range(3):
         save(tmp_path / "data", "male", f"{number}.png", photograph(f"{number}"))
     prepare([tmp_path / "data"], tmp_path / "out")
-    folder = pictures.load(tmp_path / "out")
+    folder = prepared_set.load(tmp_path / "out")
     scores, threshold = best_scores(folder)
     paths = [row.path for row in folder.rows]
     assert scores[paths.index("female/face.png")] > threshold

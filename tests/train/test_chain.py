@@ -11,7 +11,7 @@ for each in ("onnx", "onnxruntime"):
 
 from gdwatch import model, model_file
 from tests.train import standins
-from train.recipe import Pooled, Recipe
+from train.fitting.recipe import Pooled, Recipe
 
 from .conftest import Told, photograph, write_recipe
 

@@ -11,11 +11,11 @@ from gdwatch import model_file
 from gdwatch.errors import GdwatchError, UsageError
 from gdwatch.network import PooledClassifier
 from tests.train.conftest import Untold
-from train import dlib
-from train.export import export
-from train.fit import fit
-from train.pictures import Prepared
-from train.recipe import Pooled, Recipe
+from train.data.prepared_set import Prepared
+from train.export.export import export
+from train.fitting.fit import fit
+from train.fitting.recipe import Pooled, Recipe
+from train.published import dlib
 
 
 def network() -> PooledClassifier:

@@ -15,17 +15,18 @@ from gdwatch import model, model_file
 from gdwatch.errors import GdwatchError
 from tests.train.conftest import Told, Untold, photograph, write_recipe
 from tests.train.test_seed import old_weights
-from train import checkpoint, pictures
-from train import recipe as recipes
-from train.evaluate import evaluate
-from train.export import export
-from train.fit import fit
-from train.judge import logits
-from train.measures import fit_temperature
-from train.pictures import Prepared, Row
-from train.recipe import Recipe
-from train.report import report
-from train.teacher import ModelTeacher
+from train.data import prepared_set
+from train.data.prepared_set import Prepared, Row
+from train.evaluation.evaluate import evaluate
+from train.evaluation.report import report
+from train.export.export import export
+from train.fitting import checkpoint
+from train.fitting import recipe as recipes
+from train.fitting.fit import fit
+from train.fitting.predict import logits
+from train.fitting.recipe import Recipe
+from train.fitting.teacher import ModelTeacher
+from train.metrics import fit_temperature
 
 
 def trained(prepared: Prepared, recipe: Recipe, run: Path) -> Path:
@@ -185,7 +186,7 @@ def test_an_accuracy_out_of_reach_is_said(
     for number, row in enumerate(held_back):
         rows[row] = replace(rows[row], label="male" if number % 2 else "female")
     write_rows(prepared, rows)
-    run = trained(pictures.load(prepared.folder), recipe, tmp_path / "run")
+    run = trained(prepared_set.load(prepared.folder), recipe, tmp_path / "run")
     told = gdtrain("export", run, "-o", tmp_path / "m.safetensors")
     assert told.status == 0
     assert told.err.startswith("gdtrain: no min_confidence accepts with accuracy 0.99 on val; ")
@@ -193,7 +194,7 @@ def test_an_accuracy_out_of_reach_is_said(
 
 def write_rows(prepared: Prepared, rows: list[Row]) -> None:
     with (prepared.folder / "manifest.csv").open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, pictures.COLUMNS)
+        writer = csv.DictWriter(stream, prepared_set.COLUMNS)
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
 
@@ -298,7 +299,7 @@ def test_a_source_kept_out_neither_calibrates_nor_counts(
         for number, row in enumerate(prepared.rows)
     ]
     write_rows(prepared, rows)
-    folder = pictures.load(prepared.folder)
+    folder = prepared_set.load(prepared.folder)
     kept_out = recipe.model_copy(update={"without": ["new"]})
     done = export(trained(folder, kept_out, tmp_path / "run"), tmp_path / "m.st", "m", "1", 0.99)
     details = model_file.read(done.file).details

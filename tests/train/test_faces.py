@@ -17,18 +17,20 @@ from gdwatch.errors import GdwatchError, UsageError
 from gdwatch.locator import Locator, scores_and_boxes
 from gdwatch.values import Box
 from tests import build
-from train import boxes, faces, locator, pictures, stock, teacher
-from train.augment import augment, throw
-from train.boxes import Face
-from train.checkpoint import Run
-from train.export import export
-from train.fit import fit, pictures_of_an_epoch
-from train.judge import logits
-from train.locator import LocatorRecipe
-from train.pictures import RIM, SIDE, Prepared
-from train.recipe import Augmentation, Pooled, Recipe
-from train.scenes import Photograph, Stock, compose, taught
-from train.sources import entries
+from train.data import prepared_set
+from train.data.prepared_set import RIM, SIDE, Prepared
+from train.data.sources import entries
+from train.detection import boxes, crop_faces, stock, train_locator
+from train.detection.boxes import Face
+from train.detection.scenes import Photograph, Stock, compose, taught
+from train.detection.train_locator import LocatorRecipe
+from train.export.export import export
+from train.fitting import teacher
+from train.fitting.augment import augment, throw
+from train.fitting.checkpoint import Run
+from train.fitting.fit import fit, pictures_of_an_epoch
+from train.fitting.predict import logits
+from train.fitting.recipe import Augmentation, Pooled, Recipe
 
 from .conftest import DAMAGED, Untold
 
@@ -39,7 +41,7 @@ STILL = Augmentation(degrees=0, zoom=1, shift=0, brightness=0, contrast=0, grey=
 TINY = LocatorRecipe(
     seed=1, input=64, threshold=0.45, epochs=2, scenes=8, batch=4, lr=0.01, weight_decay=0,
     warmup=0.1, ema=0.9, close=5,
-    network=locator.Shape(stem=4, widths=[4, 4, 4], blocks=[0, 0, 0], head=4),
+    network=train_locator.Shape(stem=4, widths=[4, 4, 4], blocks=[0, 0, 0], head=4),
 )  # fmt: skip
 
 lengths = st.floats(1, 900, width=32)
@@ -125,10 +127,10 @@ def test_a_locators_loss_is_less_for_the_right_answer() -> None:
     right = torch.cat((logit[:, None], cells), 1)
     wrong = torch.cat((logit[:, None].flip(2), cells), 1)
     moved = torch.cat((logit[:, None], cells + 0.5), 1)
-    least = locator.loss_of(right, heat, counts, cells, weight)
+    least = train_locator.loss_of(right, heat, counts, cells, weight)
     assert least < 0.1
-    assert least < locator.loss_of(moved, heat, counts, cells, weight)
-    assert least < locator.loss_of(wrong, heat, counts, cells, weight)
+    assert least < train_locator.loss_of(moved, heat, counts, cells, weight)
+    assert least < train_locator.loss_of(wrong, heat, counts, cells, weight)
 
 
 def faces_of(folder: Path) -> dict[str, list[Face]]:
@@ -141,23 +143,23 @@ def test_a_stopped_locator_goes_on_as_if_it_had_not_stopped(
     prepared: Prepared, tmp_path: Path
 ) -> None:
     data = next(tmp_path.glob("*/female")).parent
-    listed, known = entries([data]), pictures.splits(prepared.folder)
+    listed, known = entries([data]), prepared_set.splits(prepared.folder)
     found = faces_of(data)
-    whole = list(locator.fit(listed, known, found, TINY, tmp_path / "whole", 0))
-    begun = locator.fit(listed, known, found, TINY, tmp_path / "again", 0)
+    whole = list(train_locator.fit(listed, known, found, TINY, tmp_path / "whole", 0))
+    begun = train_locator.fit(listed, known, found, TINY, tmp_path / "again", 0)
     next(begun)
     begun.close()
-    rest = list(locator.fit(listed, known, found, TINY, tmp_path / "again", 0))
+    rest = list(train_locator.fit(listed, known, found, TINY, tmp_path / "again", 0))
     assert [epoch for epoch, *_ in rest] == [2]
     assert rest[-1][1] == pytest.approx(whole[-1][1], rel=1e-4)
     assert json.loads((tmp_path / "whole" / "locator.json").read_text())[0]["threshold"] == 0.3
     other = TINY.model_copy(update={"lr": 0.02})
     with pytest.raises(GdwatchError, match="made with another recipe"):
-        next(locator.fit(listed, known, found, other, tmp_path / "again", 0))
+        next(train_locator.fit(listed, known, found, other, tmp_path / "again", 0))
 
 
 def test_the_packaged_locator_recipe_is_the_shipped_network() -> None:
-    recipe = locator.read("locator")
+    recipe = train_locator.read("locator")
     shipped = model_file.read(model_file.find("fast")).details.locator
     assert shipped is not None
     wanted = recipe.network.model_dump() | {"threshold": recipe.threshold, "folded": True}
@@ -180,8 +182,8 @@ def cut(prepared: Prepared) -> Prepared:
     """Prepared pictures with squares of their faces; an untrained locator finds none."""
     data = next(prepared.folder.parent.glob("*/female")).parent
     finder = Locator(**TINY.network.model_dump(), threshold=0.999)
-    assert faces.cut(entries([data]), prepared.folder, finder, 64) == 0
-    return pictures.load(prepared.folder, "face")
+    assert crop_faces.cut(entries([data]), prepared.folder, finder, 64) == 0
+    return prepared_set.load(prepared.folder, "face")
 
 
 def test_without_a_face_the_whole_picture_stands_inside_the_rim(
@@ -254,7 +256,7 @@ def test_answers_come_back_as_they_were_written(said: dict[str, float]) -> None:
 def test_a_damaged_run_of_a_locator_is_one_line(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "locator.pt").write_bytes(content)
     with pytest.raises(GdwatchError, match=r"locator.pt: not a run of `gdtrain locate`") as told:
-        locator.load(tmp_path)
+        train_locator.load(tmp_path)
     assert "\n" not in str(told.value)
 
 
@@ -264,10 +266,10 @@ def test_a_photograph_that_can_no_longer_be_read_is_named(prepared: Prepared) ->
     (data / listed[3].path).write_bytes(b"RIFF, and no more of it")
     finder = Locator(**TINY.network.model_dump(), threshold=0.999)
     with pytest.raises(GdwatchError, match=f"{listed[3].path}: can no longer be read"):
-        faces.cut(listed, prepared.folder, finder, 64)
+        crop_faces.cut(listed, prepared.folder, finder, 64)
     (data / listed[3].path).unlink()
     with pytest.raises(GdwatchError, match=f"{listed[3].path}: can no longer be read"):
-        faces.cut(listed, prepared.folder, finder, 64)
+        crop_faces.cut(listed, prepared.folder, finder, 64)
 
 
 def test_a_stock_leaves_out_what_cannot_be_read(prepared: Prepared) -> None:
@@ -290,15 +292,15 @@ def test_faces_are_learnt_with_a_tutor_and_shipped_with_a_locator(
     first = fit(cut, face, tmp_path / "first", Untold())
     assert first.history[-1].epoch == 1
     data = next(prepared.folder.parent.glob("*/female")).parent
-    list(locator.fit(entries([data]), pictures.splits(prepared.folder), faces_of(data), TINY,
-                     tmp_path / "locator", 0))  # fmt: skip
+    splits = prepared_set.splits(prepared.folder)
+    list(train_locator.fit(entries([data]), splits, faces_of(data), TINY, tmp_path / "locator", 0))
     file = tmp_path / "m.safetensors"
     with pytest.raises(UsageError, match="give --locator"):
         export(tmp_path / "first", file, "m", "1", 0.9)
     export(tmp_path / "first", file, "m", "1", 0.9, tmp_path / "locator")
     loaded = model.load(model_file.read(file))
     assert loaded.locator is not None
-    assert loaded.details.preprocessing.margin == faces.MARGIN
+    assert loaded.details.preprocessing.margin == crop_faces.MARGIN
     tutored = face.model_copy(update={"tutor": 0.5})
     with pytest.raises(UsageError, match="a tutor, but none was given"):
         fit(cut, tutored, tmp_path / "second", Untold())
@@ -328,16 +330,16 @@ def with_nobody(class_folders: object, prepared: Prepared) -> Prepared:
     listed += [f"none/{number}.png,none" for number in range(6)]
     (data / "manifest.csv").write_text("\n".join(listed))
     finder = Locator(**TINY.network.model_dump(), threshold=0.999)
-    faces.cut(entries([data]), prepared.folder, finder, 64)
-    return pictures.load(prepared.folder, "face")
+    crop_faces.cut(entries([data]), prepared.folder, finder, 64)
+    return prepared_set.load(prepared.folder, "face")
 
 
 def test_photographs_without_people_teach_what_nobody_can_tell(
     with_nobody: Prepared, recipe: Recipe, tmp_path: Path
 ) -> None:
     nobody = with_nobody.nobody
-    known = pictures.splits(with_nobody.folder)
-    split = [pictures.split_of_path(f"none/{number}.png", known) for number in range(6)]
+    known = prepared_set.splits(with_nobody.folder)
+    split = [prepared_set.split_of_path(f"none/{number}.png", known) for number in range(6)]
     assert len(nobody) == 8 * split.count("train") > 0
     assert nobody[0] == len(with_nobody.rows)
     learnt = recipe.model_copy(update={"crop": "face"})
@@ -353,7 +355,7 @@ def test_photographs_without_people_teach_what_nobody_can_tell(
     assert run.history[-1].val_balanced_accuracy > 0.9
     np.save(with_nobody.folder / "pictures.npy", np.asarray(with_nobody.stored))
     with pytest.raises(GdwatchError, match=r"120 rows in manifest.csv, but pictures.npy"):
-        pictures.load(with_nobody.folder)
+        prepared_set.load(with_nobody.folder)
 
 
 def test_the_locator_of_a_model_file_serves_like_that_of_a_run(
@@ -361,17 +363,17 @@ def test_the_locator_of_a_model_file_serves_like_that_of_a_run(
 ) -> None:
     data = next(prepared.folder.parent.glob("*/female")).parent
     listed = entries([data])
-    list(locator.fit(listed, pictures.splits(prepared.folder), faces_of(data), TINY,
+    list(train_locator.fit(listed, prepared_set.splits(prepared.folder), faces_of(data), TINY,
                      tmp_path / "run", 0))  # fmt: skip
-    of_run, network = locator.load(tmp_path / "run")
+    of_run, network = train_locator.load(tmp_path / "run")
     shape = build.details(
         locator=network.model_dump(),
         preprocessing={"margin": 1.4, "mean": [0, 0, 0], "std": [1, 1, 1]},
     )
     model.save(tmp_path / "m.safetensors", build.network(), shape, of_run)
-    of_file, same = locator.load(tmp_path / "m.safetensors")
+    of_file, same = train_locator.load(tmp_path / "m.safetensors")
     assert same == network
     thumbnails = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     assert torch.equal(of_run(thumbnails), of_file(thumbnails))
     with pytest.raises(UsageError, match="a model without a locator"):
-        locator.load(build.model_file(tmp_path / "whole.safetensors"))
+        train_locator.load(build.model_file(tmp_path / "whole.safetensors"))

@@ -13,16 +13,16 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from gdwatch import model, model_file
 from gdwatch.errors import GdwatchError, UsageError
 from tests.train.conftest import DAMAGED, Told, Untold
-from train import checkpoint
-from train import recipe as recipes
-from train.augment import augment, throw
-from train.checkpoint import Run
-from train.export import export
-from train.fit import fit, pictures_of_an_epoch
-from train.learn import Step, learning_rate
-from train.pictures import Prepared
-from train.recipe import Recipe
-from train.teacher import ModelTeacher
+from train.data.prepared_set import Prepared
+from train.export.export import export
+from train.fitting import checkpoint
+from train.fitting import recipe as recipes
+from train.fitting.augment import augment, throw
+from train.fitting.checkpoint import Run
+from train.fitting.epoch import Step, learning_rate
+from train.fitting.fit import fit, pictures_of_an_epoch
+from train.fitting.recipe import Recipe
+from train.fitting.teacher import ModelTeacher
 
 
 class Killed(Exception):  # noqa: N818 - not an error

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from train.measures import (
+from train.metrics import (
     Confusion,
     bootstrap,
     choose_threshold,

@@ -15,9 +15,9 @@ from gdwatch import shrink
 from gdwatch.decode import decode
 from gdwatch.errors import GdwatchError, UsageError
 from tests.train.conftest import photograph, picture
-from train import pictures
-from train.pictures import Row
-from train.prepare import LIMITS, prepare, split_all, split_of
+from train.data import prepared_set
+from train.data.prepare import LIMITS, prepare, split_all, split_of
+from train.data.prepared_set import Row
 
 COLUMNS = ["path", "label", "source", "age", "group", "identity", "split"]
 
@@ -46,12 +46,12 @@ def test_class_folders_become_pixels_as_the_service_sees_them(
 ) -> None:
     data = class_folders(3)
     prepare([data], tmp_path / "out")
-    prepared = pictures.load(tmp_path / "out")
+    prepared = prepared_set.load(tmp_path / "out")
     assert [row.path for row in prepared.rows[2:4]] == ["female/002.bmp", "male/000.bmp"]
     assert {row.source for row in prepared.rows} == {"faces"}
     assert (prepared.rows[0].width, prepared.rows[0].height) == (20, 24)
     _, square = decode(
-        (data / "male/000.bmp").read_bytes(), LIMITS, partial(shrink.whole, side=pictures.SIDE)
+        (data / "male/000.bmp").read_bytes(), LIMITS, partial(shrink.whole, side=prepared_set.SIDE)
     )
     assert np.array_equal(prepared.stored[3], square)
 
@@ -61,7 +61,7 @@ def test_a_manifest_gives_source_age_group_and_split(tmp_path: Path) -> None:
     rows = write_pictures(data, 2, source="s", age="7", group="g", identity="i", split="val")
     write_manifest(data, rows)
     prepare([data], tmp_path / "out")
-    row = pictures.load(tmp_path / "out").rows[0]
+    row = prepared_set.load(tmp_path / "out").rows[0]
     assert (row.source, row.age, row.group, row.identity, row.split) == ("s", 7, "g", "i", "val")
 
 
@@ -230,7 +230,7 @@ def test_an_unreadable_picture_is_named_and_the_others_are_kept(
     (data / "male/001.bmp").write_bytes(picture("male", 1)[:200])
     summary = prepare([data], tmp_path / "out")
     assert [picture.path for picture in summary.unreadable] == ["male/001.bmp"]
-    assert len(pictures.load(tmp_path / "out").rows) == 5
+    assert len(prepared_set.load(tmp_path / "out").rows) == 5
 
 
 def test_a_picture_that_is_nowhere_is_named(tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ def test_a_compressed_tar_is_an_error(tmp_path: Path) -> None:
 
 def test_a_folder_that_was_not_prepared_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(GdwatchError, match="not a prepared folder"):
-        pictures.load(tmp_path)
+        prepared_set.load(tmp_path)
 
 
 def test_the_manifest_of_the_pictures_is_never_overwritten(tmp_path: Path) -> None:
@@ -332,4 +332,4 @@ def test_hashes_that_are_gone_are_an_error(
     prepare([class_folders(1)], tmp_path / "out")
     (tmp_path / "out/hashes.npy").unlink()
     with pytest.raises(GdwatchError, match=r"no hashes\.npy .*; make it with `gdtrain prepare`"):
-        pictures.load_hashes(tmp_path / "out")
+        prepared_set.load_hashes(tmp_path / "out")

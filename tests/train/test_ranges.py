@@ -12,7 +12,7 @@ from gdwatch.model import Model
 from gdwatch.network import PooledClassifier
 from gdwatch.quantised import ranged
 from tests import build
-from train.ranges import with_ranges
+from train.export.ranges import with_ranges
 
 CPU = torch.device("cpu")
 ARGUMENTS = {"widths": [8, 16], "blocks": [1, 2]}

@@ -17,10 +17,10 @@ from torchvision import transforms
 
 from gdwatch.errors import GdwatchError
 from tests.train.conftest import photograph
-from train import checkpoint
-from train import recipe as recipes
-from train.learn import loss_of
-from train.seed import import_seed
+from train.export.import_seed import import_seed
+from train.fitting import checkpoint
+from train.fitting import recipe as recipes
+from train.fitting.epoch import loss_of
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
@@ -110,7 +110,7 @@ def test_imported_weights_answer_as_the_old_program_did(tmp_path: Path) -> None:
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs the photographs beside the repository")
 @pytest.mark.timeout(300)
 def test_the_published_weights_answer_as_the_old_program_did(tmp_path: Path) -> None:
-    from train.sources import entries
+    from train.data.sources import entries
 
     weights = torch.load(DATA / "seed/model.pt", weights_only=True, map_location="cpu")
     model = import_seed(DATA / "seed/model.pt", tmp_path / "seed.safetensors").path

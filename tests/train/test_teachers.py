@@ -10,12 +10,14 @@ from PIL import Image
 
 from gdwatch.errors import GdwatchError
 from gdwatch.values import Box
-from train import boxes, pictures, weights
-from train.boxes import Face
-from train.pictures import Prepared
-from train.recipe import Recipe
-from train.sources import entries
-from train.teach import teach
+from train.data import prepared_set
+from train.data.prepared_set import Prepared
+from train.data.sources import entries
+from train.detection import boxes
+from train.detection.boxes import Face
+from train.fitting.recipe import Recipe
+from train.published import weights
+from train.teachers.teach import teach
 
 from .test_export import write_rows
 
@@ -23,8 +25,8 @@ for each in ("onnx", "onnxruntime"):
     pytest.importorskip(each, reason=f"{each} is not installed (extra teachers)")
 
 from tests.train import standins
-from train.detect import CenterFace, detect, read
-from train.embed import PARTS, Networks, align, embeddings
+from train.detection.centerface import CenterFace, detect, read
+from train.teachers.embed import PARTS, Networks, align, embeddings
 
 # Where published weights lie that no package of Python's holds.
 FOLDERS = [Path(folder) for folder in os.environ.get("GDTRAIN_WEIGHTS", "").split(":") if folder]
@@ -252,7 +254,7 @@ def test_a_teacher_never_answers_for_a_person_that_it_has_learnt(
     people = [f"person {number // 4}" for number in range(len(prepared.rows))]
     rows = [replace(row, identity=one) for row, one in zip(prepared.rows, people, strict=True)]
     write_rows(prepared, rows)
-    again = pictures.load(prepared.folder)
+    again = prepared_set.load(prepared.folder)
     directions = np.random.default_rng(0).normal(size=(len(rows), 60))
     embedded = np.array([directions[number // 4] for number in range(len(rows))], np.float32)
     taught = teach(again, embedded, wanted)
@@ -272,7 +274,7 @@ def test_what_is_kept_out_teaches_nothing(prepared: Prepared, wanted: Recipe) ->
     said = []
     for each in (rows, swapped):
         write_rows(prepared, each)
-        said.append(teach(pictures.load(prepared.folder), embedded, wanted).p_male)
+        said.append(teach(prepared_set.load(prepared.folder), embedded, wanted).p_male)
     assert said[0] == said[1]
 
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from tests.train.conftest import TINY_SEED, Told, write_recipe
-from train import checkpoint
-from train.pictures import Prepared
-from train.recipe import Recipe
-from train.team import Team
+from train.data.prepared_set import Prepared
+from train.fitting import checkpoint
+from train.fitting.distributed import Team
+from train.fitting.recipe import Recipe
 
 HERE = Path(__file__).parents[2]
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE)}

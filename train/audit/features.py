@@ -1,0 +1,73 @@
+"""What the shipped model sees in prepared pictures: numbers to compare pictures by."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from gdwatch import model, model_file
+from gdwatch.network import Classifier
+from train.atomic_files import publish
+from train.data.prepared_set import Prepared
+from train.fitting.augment import at_size
+from train.fitting.predict import photos
+from train.metrics import Floats
+
+FEATURES = "features.npz"
+MODEL = "whole"
+_BATCH = 128
+
+
+def features(prepared: Prepared) -> Floats:
+    """The embedding of every picture, as the mean over four views of it; float64 (N, D).
+
+    Kept in FEATURES: computed once for the same pictures and the same model.
+    """
+    loaded = model.load(model_file.read(model_file.find(MODEL)))
+    path = prepared.folder / FEATURES
+    basis = f"{prepared.digest} {loaded.sha256}"
+    kept = _read(path, basis)
+    if kept is not None:
+        return kept
+    computed = _compute(loaded.classifier, loaded.details.classifier.input, prepared)
+    with publish(path) as aside, aside.open("wb") as stream:
+        np.savez(stream, basis=basis, features=computed.astype(np.float32))
+    return computed
+
+
+def _read(path: Path, basis: str) -> Floats | None:
+    try:
+        with np.load(path) as kept:
+            if str(kept["basis"]) == basis:
+                return np.asarray(kept["features"], dtype=np.float64)
+    except (OSError, ValueError, KeyError):
+        pass  # not there, of other pictures or another model: computed anew
+    return None
+
+
+def _compute(network: Classifier, size: int, prepared: Prepared) -> Floats:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network.to(device)
+    console = Console(stderr=True)
+    starts = range(0, len(prepared.rows), _BATCH)
+    parts: list[Tensor] = []
+    with torch.inference_mode():
+        for start in track(starts, "looking", console=console, disable=not console.is_terminal):
+            rows = np.arange(start, min(start + _BATCH, len(prepared.rows)))
+            views = _views(at_size(photos(prepared, rows, device), size))
+            parts.append(torch.stack([network.embed(view) for view in views]).mean(0).cpu())
+    return torch.cat(parts).double().numpy()
+
+
+def _views(photos: Tensor) -> list[Tensor]:
+    """Whole and from a little farther away, each with its mirror image: tells more than one.
+
+    photos: uint8 (B, 3, S, S).
+    """
+    border = photos.shape[-1] // 16
+    farther = at_size(F.pad(photos, [border] * 4, mode="replicate"), photos.shape[-1])
+    return [photos, photos.flip(3), farther, farther.flip(3)]

@@ -1,0 +1,255 @@
+"""The troubles that pictures may have, each found by one function: arrays in, suspects out.
+
+What finds them is libraries': hashes of ImageHash, confident learning of cleanlab, clusters of
+scikit-learn. Here stand only the questions and the thresholds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from cleanlab.filter import find_label_issues
+from cleanlab.rank import get_label_quality_scores
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.stats import entropy
+from skimage.feature import match_template
+from sklearn.cluster import HDBSCAN
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from gdwatch.errors import GdwatchError
+from gdwatch.shrink import Pixels
+from train.data import near_duplicates
+from train.data.prepared_set import Prepared
+from train.metrics import Bools, Floats
+
+Pairs = NDArray[np.int64]
+Trouble = Literal["duplicate", "label", "uninformative", "unknowable", "outlier", "no face"]
+
+_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+_FOLDS = 5
+_SURE_BITS = 44  # of 256: so near, two pictures are of one photograph
+_NEAR_BITS = 60  # so near, they are if they overlap so well, or less well and are embedded alike:
+_OVERLAP, _ALSO_OVERLAP = 0.92, 0.86  # correlation
+_ALIKE = 0.9  # cosine, of standardised embeddings
+_MARGIN = 4  # pixels of SIDE that a copy may have lost on a side
+
+_UNSURE_BITS = 0.97  # entropy of one answer, of 1 at most: 0.4 to 0.6 of probability
+_LABEL_QUALITY = 0.27  # probability of the given label, below which it is doubted
+_PURE = 0.9  # share of a cluster that has one label
+_DIMENSIONS = 12  # in more, HDBSCAN finds everything equally far away
+
+# Of pictures of SIDE x SIDE; thresholds that none of 7,383 photographs of faces passes.
+_TINY = 24  # pixels of the shorter side
+_FLAT = 6.0  # standard deviation of the luma, of 255
+_BLURRED = 1.2  # standard deviation of the Laplacian of the luma
+_NOISY = 0.25  # correlation of pixels _APART; of photographs of faces it is 0.4 and more
+_APART = 4  # pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A picture and what may be wrong with it.
+
+    row: its number; score: 0 to 1, higher is surer; related: another row that tells why, or None.
+    """
+
+    row: int
+    trouble: Trouble
+    score: float
+    evidence: str
+    related: int | None = None
+
+
+def copies(prepared: Prepared, hashed: near_duplicates.Hashes, embedded: Floats) -> Pairs:
+    """Find pairs of one photograph: by bytes, by perceptual hash, and where that is in doubt by
+    embedding and by laying one over the other.
+
+    hashed: bool (N, 3, 256); embedded: (N, D).
+
+    Returns int64 (P, 2).
+    """
+    pairs = near_duplicates.near(hashed, _NEAR_BITS)
+    bits = near_duplicates.distance(hashed, pairs)
+    directions = _standard(embedded)
+    directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-9)
+    cosine = (directions[pairs[:, 0]] * directions[pairs[:, 1]]).sum(1)
+    kept = [
+        pair
+        for pair, distance, alike in zip(pairs.tolist(), bits, cosine, strict=True)
+        if distance <= _SURE_BITS or _confirmed(prepared.pixels(np.array(pair)), float(alike))
+    ]
+    return np.array(kept, dtype=np.int64).reshape(-1, 2)
+
+
+def _confirmed(squares: Pixels, cosine: float) -> bool:
+    """Whether two pictures, uint8 (2, S, S, 3), are one photograph, though their hashes differ."""
+    one, other = squares @ _LUMA
+    inner = one[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
+    # The correlation where it fits best; scikit-image has no types.
+    overlap = float(match_template(other, inner).max())  # type: ignore[no-untyped-call]
+    return overlap >= _OVERLAP or (overlap >= _ALSO_OVERLAP and cosine >= _ALIKE)
+
+
+def duplicated(
+    pairs: NDArray[np.int64], sizes: Sequence[int], sha256: Sequence[str], male: Bools
+) -> list[Suspect]:
+    """Of each group that pairs make, suspect all but the largest picture.
+
+    pairs: int64 (P, 2); sizes: N, pixels of the originals; sha256: N; male: (N,).
+    """
+    group = near_duplicates.connected(len(sizes), pairs)
+    best: dict[int, int] = {}
+    for row in sorted(np.unique(pairs).tolist(), key=lambda row: (-sizes[row], row)):
+        best.setdefault(int(group[row]), row)
+    found = []
+    for row in np.unique(pairs).tolist():
+        kept = best[int(group[row])]
+        if row == kept:
+            continue
+        same = sha256[row] == sha256[kept]
+        evidence = "the same bytes" if same else "shows the same photograph"
+        if male[row] != male[kept]:
+            evidence += ", under the other label"
+        found.append(Suspect(row, "duplicate", 1.0 if same else 0.9, evidence, kept))
+    return found
+
+
+def out_of_fold(embedded: Floats, male: Bools, groups: NDArray[np.int64]) -> Floats:
+    """The probability of `male` for each picture, by a classifier that has not learnt from it.
+
+    embedded: (N, D); groups: (N,), pictures of one group are never on both sides.
+
+    Returns (N,). Raises GdwatchError where one class has too few groups to be divided.
+    """
+    fewest = min(len(np.unique(groups[male])), len(np.unique(groups[~male])))
+    if fewest < _FOLDS:
+        raise GdwatchError("too few different pictures of one class", "prepare more pictures")
+    folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=0)
+    asked = make_pipeline(StandardScaler(), LogisticRegression(C=0.02, max_iter=500))
+    answers = cross_val_predict(
+        asked, embedded, male, groups=groups, cv=folds, method="predict_proba"
+    )
+    return np.asarray(answers[:, 1], dtype=np.float64)
+
+
+def mislabelled(p_male: Floats, male: Bools) -> list[Suspect]:
+    """Suspect labels by confident learning (Northcutt et al. 2021, arXiv:1911.00068).
+
+    p_male: (N,), out of fold.
+    """
+    answers = np.stack((1 - p_male, p_male), 1)
+    labels = male.astype(np.int64)
+    quality = get_label_quality_scores(labels, answers, method="self_confidence")
+    doubted = find_label_issues(labels, answers, filter_by="prune_by_noise_rate", n_jobs=1)
+    doubted = doubted | (quality < _LABEL_QUALITY)
+    return [
+        Suspect(
+            row,
+            "label",
+            float(1 - quality[row]),
+            f"labelled {_word(male[row])}, looks {_word(not male[row])} "
+            f"with {100 * (1 - quality[row]):.0f} %",
+        )
+        for row in np.flatnonzero(doubted & (quality < 0.5)).tolist()
+    ]
+
+
+def unknowable(p_male: Floats) -> list[Suspect]:
+    """Suspect pictures about which a classifier that has not learnt from them knows nothing."""
+    doubt = entropy(np.stack((1 - p_male, p_male)), base=2)
+    return [
+        Suspect(row, "unknowable", float(doubt[row]), f"male with {100 * p_male[row]:.0f} %")
+        for row in np.flatnonzero(doubt >= _UNSURE_BITS).tolist()
+    ]
+
+
+def uninformative(square: Pixels, shorter: int) -> tuple[float, str] | None:
+    """Say how a picture shows nothing, if it does.
+
+    square: uint8 (S, S, 3), RGB; shorter: side of the original, in pixels.
+
+    Returns a score, 0 to 1, and the evidence.
+    """
+    luma = square @ _LUMA
+    spread = float(luma.std())
+    if shorter < _TINY:
+        return 1 - shorter / _TINY / 2, f"tiny: {shorter} pixels"
+    if spread < _FLAT:
+        return 1 - spread / _FLAT / 2, f"flat: contrast {spread:.1f} of 255"
+    alike = structure(luma)
+    if alike < _NOISY:
+        return 1 - max(0.0, alike) / _NOISY / 2, f"noise: neighbours correlate by {alike:.2f}"
+    edges = float(ndimage.laplace(luma).std())
+    if edges < _BLURRED:
+        return 1 - edges / _BLURRED / 2, f"blurred: edges {edges:.1f}"
+    return None
+
+
+def faceless(scores: Floats, threshold: float) -> list[Suspect]:
+    """Suspect pictures on which the locator finds nobody.
+
+    scores: (N,), of the surest face of each; threshold: from which it counts as one.
+    """
+    return [
+        Suspect(
+            row, "no face", float(1 - scores[row]), f"the surest has a score of {scores[row]:.2f}"
+        )
+        for row in np.flatnonzero(scores < threshold).tolist()
+    ]
+
+
+def structure(luma: Floats) -> float:
+    """The correlation of pixels _APART from each other, the lesser of both directions.
+
+    luma: (H, W).
+    """
+    across = np.corrcoef(luma[:, _APART:].ravel(), luma[:, :-_APART].ravel())[0, 1]
+    down = np.corrcoef(luma[_APART:].ravel(), luma[:-_APART].ravel())[0, 1]
+    return float(np.nan_to_num(min(across, down)))
+
+
+def outliers(embedded: Floats, male: Bools) -> list[Suspect]:
+    """Suspect the odd ones out of clusters (HDBSCAN, Campello et al. 2013).
+
+    They are those whose cluster is nearly all of the other label. embedded: (N, D).
+    """
+    found: list[Suspect] = []
+    clusters = cluster(embedded)
+    for number in range(clusters.max() + 1):
+        members = np.flatnonzero(clusters == number)
+        share = float(male[members].mean())
+        usual, purity = share > 0.5, max(share, 1 - share)
+        if purity < _PURE:
+            continue
+        for row in members[male[members] != usual].tolist():
+            evidence = (
+                f"labelled {_word(male[row])} in cluster {number} of {len(members)}, "
+                f"{100 * purity:.0f} % {_word(usual)}"
+            )
+            found.append(Suspect(row, "outlier", purity, evidence))
+    return found
+
+
+def cluster(embedded: Floats) -> NDArray[np.int64]:
+    """Number the cluster of every picture; -1 for those in none. embedded: (N, D)."""
+    count = min(_DIMENSIONS, *embedded.shape)
+    reduced = PCA(count, random_state=0).fit_transform(_standard(embedded))
+    smallest = max(5, len(embedded) // 200)
+    return np.asarray(
+        HDBSCAN(min_cluster_size=smallest, min_samples=5, copy=True).fit_predict(reduced)
+    )
+
+
+def _standard(embedded: Floats) -> Floats:
+    standard: Floats = (embedded - embedded.mean(0)) / (embedded.std(0) + 1e-9)
+    return standard
+
+
+def _word(male: object) -> str:
+    return "male" if male else "female"

@@ -1,0 +1,183 @@
+"""Decode every labelled picture once, exactly as the service does, and split the whole."""
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from gdwatch import shrink
+from gdwatch.decode import Limits, Refused, decode
+from gdwatch.errors import GdwatchError, UsageError
+from gdwatch.values import Header
+from train.atomic_files import make_folder, publish, publish_rows
+from train.data import near_duplicates
+from train.data.near_duplicates import connected, near, together
+from train.data.prepared_set import CLEAN, COLUMNS, HASHES, PIXELS, SIDE, Row, load_hashes, split_of
+from train.data.sources import CLASSES, MANIFEST, Entry, entries
+
+LIMITS = Limits(max_pixels=100_000_000)
+UNREADABLE = "unreadable.csv"
+_PRIORITY = ["", "train", "val", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A picture that was left out, and why."""
+
+    path: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What `prepare` did; no picture that can be read and has a class is left out.
+
+    near_duplicates: pictures that show what another one shows.
+    without_class: pictures whose label is neither of the classes.
+    """
+
+    rows: list[Row]
+    unreadable: list[Unreadable]
+    near_duplicates: int
+    without_class: int
+
+
+def prepare(data: Sequence[Path], out: Path, sources: Collection[str] | None = None) -> Summary:
+    """Write manifest.csv, pictures.npy, hashes.npy and unreadable.csv into `out`.
+
+    data: as for `sources.entries`; sources: take no others' pictures.
+
+    Raises GdwatchError where one of the classes is missing, or `out` cannot be written.
+    """
+    if out.resolve() in [(path if path.is_dir() else path.parent).resolve() for path in data]:
+        raise UsageError(
+            f"{out}: holds the pictures",
+            f"give --out another folder: its {MANIFEST} would be overwritten",
+        )
+    where = ", ".join(map(str, data))
+    listed = entries(data)
+    if sources:
+        listed = _only(listed, sources, where)
+    with_class = [entry for entry in listed if entry.label in CLASSES]
+    _require_both_classes([entry.label for entry in with_class], where)
+    make_folder(out)
+    # From here until the end the folder is not a prepared one.
+    (out / MANIFEST).unlink(missing_ok=True)
+    (out / CLEAN).unlink(missing_ok=True)
+    rows, unreadable = _decode_all(with_class, out)
+    _require_both_classes([row.label for row in rows], f"{where}: readable pictures")
+    pairs = near(load_hashes(out))
+    photographs = int(connected(len(rows), pairs).max()) + 1
+    publish_rows(out / UNREADABLE, ["path", "why"], unreadable)
+    publish_rows(out / MANIFEST, COLUMNS, rows := split_all(rows, pairs))
+    return Summary(rows, unreadable, len(rows) - photographs, len(listed) - len(with_class))
+
+
+def split_all(rows: Sequence[Row], pairs: NDArray[np.int64]) -> list[Row]:
+    """Give every row its split: what `duplicates.together` holds together goes to one.
+
+    Splits that are given stay as they are, and draw with them what belongs to them.
+
+    pairs: int64 (P, 2), rows that show one photograph.
+    """
+    groups = together([row.identity for row in rows], pairs).tolist()
+    given: dict[int, str] = {}
+    names: dict[int, str] = {}
+    for row, group in zip(rows, groups, strict=True):
+        # A test part that leaks is worse than a training part that is short of a picture.
+        given[group] = max(given.get(group, ""), row.split, key=_PRIORITY.index)
+        names[group] = min(names.get(group, row.identity or row.sha256), row.identity or row.sha256)
+    return [
+        replace(row, split=row.split or given[group] or split_of(names[group]))
+        for row, group in zip(rows, groups, strict=True)
+    ]
+
+
+def _only(listed: list[Entry], sources: Collection[str], where: str) -> list[Entry]:
+    there = sorted({entry.source for entry in listed})
+    for source in sources:
+        if source not in there:
+            raise UsageError(f"{where}: no source {source}", f"there are {', '.join(there)}")
+    return [entry for entry in listed if entry.source in sources]
+
+
+def _decode_all(listed: Sequence[Entry], out: Path) -> tuple[list[Row], list[Unreadable]]:
+    """Write the pixels and the hashes of all that can be read."""
+    rows: list[Row] = []
+    unreadable: list[Unreadable] = []
+    hashed: list[near_duplicates.Hashes] = []
+    console = Console(stderr=True)
+    shown = track(listed, "decoding", console=console, disable=not console.is_terminal)
+    with publish(out / PIXELS) as aside, aside.open("wb") as stream:
+        write_header(stream, 0, SIDE)
+        for entry in shown:
+            try:
+                content = _read(entry)
+                header, square = decode(content, LIMITS, partial(shrink.whole, side=SIDE))
+            except (Refused, _NotRead) as error:
+                unreadable.append(Unreadable(entry.path, str(error)))
+                continue
+            rows.append(_row(entry, hashlib.sha256(content).hexdigest(), header))
+            hashed.append(near_duplicates.hashes(square))
+            stream.write(square.tobytes())
+        stream.seek(0)
+        write_header(stream, len(rows), SIDE)
+    with publish(out / HASHES) as aside, aside.open("wb") as stream:
+        np.save(stream, np.packbits(np.array(hashed), axis=-1))
+    return rows, unreadable
+
+
+class _NotRead(Exception):  # noqa: N818 - an answer about one picture
+    pass
+
+
+def _read(entry: Entry) -> bytes:
+    if entry.place is None:
+        raise _NotRead("neither beside the manifest nor in a tar there")
+    try:
+        return entry.place.read()
+    except OSError as error:
+        raise _NotRead((error.strerror or str(error)).lower()) from error
+
+
+def write_header(stream: BinaryIO, count: int, side: int) -> None:
+    """Begin a NumPy file of so many squares, uint8 (count, side, side, 3)."""
+    # NumPy pads the header so that the first axis can grow in place: its length stays the same.
+    shape = (count, side, side, 3)
+    np.lib.format.write_array_header_1_0(
+        stream, {"descr": "|u1", "fortran_order": False, "shape": shape}
+    )
+
+
+def _row(entry: Entry, sha256: str, header: Header) -> Row:
+    return Row(
+        path=entry.path,
+        label=entry.label,
+        source=entry.source,
+        age=entry.age,
+        group=entry.group,
+        identity=entry.identity,
+        split=entry.split,
+        sha256=sha256,
+        width=header.width,
+        height=header.height,
+    )
+
+
+def _require_both_classes(labels: Sequence[str], where: str) -> None:
+    counts = {name: labels.count(name) for name in CLASSES}
+    if not labels:
+        raise GdwatchError(f"{where}: no pictures", "put pictures into female/ and male/")
+    for name, count in counts.items():
+        if count == 0:
+            raise GdwatchError(
+                f"{where}: no picture of class {name}, {len(labels)} of the other one",
+                "training needs both classes",
+            )

@@ -1,0 +1,96 @@
+"""Photographs with the faces that a teacher found: read, shrunk and sorted for training."""
+
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+
+from gdwatch import shrink
+from gdwatch.decode import Refused, decode
+from gdwatch.shrink import Picture
+from train.data.prepare import LIMITS
+from train.data.sources import CLASSES, Entry
+from train.detection.boxes import Face
+from train.detection.scenes import LONGEST, Photograph, Stock
+
+_CLOSE = 0.3  # of the picture's longer side: a face from there on fills its picture
+
+
+def load(
+    listed: Sequence[Entry],
+    faces: Mapping[str, Sequence[Face]],
+    repeat: Mapping[str, int],
+    close: int,
+) -> Stock:
+    """Read what scenes are made of; what cannot be read is left out.
+
+    faces: by path, as `boxes.read` gives them.
+    repeat: how often the wide photographs of a source stand in the stock, 1 where it is not named.
+    close: so many pictures of each source that a face fills are enough.
+    """
+    wide: list[Photograph] = []
+    near: list[Photograph] = []
+    empty: list[Photograph] = []
+    taken: dict[str, int] = {}
+    console = Console(stderr=True)
+    for entry in track(listed, "reading", console=console, disable=not console.is_terminal):
+        found = faces.get(entry.path, [])
+        filled = _filled(entry, found)
+        if filled and taken.get(entry.source, 0) >= close:
+            continue
+        photograph = read(entry, found)
+        if photograph is None:
+            continue
+        if entry.label not in CLASSES:
+            empty.append(photograph)
+        elif filled:
+            taken[entry.source] = taken.get(entry.source, 0) + 1
+            near.append(photograph)
+        elif found:
+            wide.extend([photograph] * repeat.get(entry.source, 1))
+    return Stock(wide, near, empty)
+
+
+def read(entry: Entry, found: Sequence[Face]) -> Photograph | None:
+    """One photograph with its faces, in the pixels of what is kept of it; None if unreadable."""
+    if entry.place is None:
+        return None
+    try:
+        header, image = decode(entry.place.read(), LIMITS, _shrunk)
+    except (Refused, OSError):
+        return None
+    scale = image.width / header.width
+    rows = [
+        (
+            face.box.x * scale,
+            face.box.y * scale,
+            (face.box.x + face.box.width) * scale,
+            (face.box.y + face.box.height) * scale,
+            face.score,
+        )
+        for face in found
+    ]
+    return Photograph(image, np.array(rows, np.float32).reshape(-1, 5))
+
+
+def _shrunk(picture: Picture) -> Image.Image:
+    photo = shrink.image(picture)
+    scale = LONGEST / max(photo.size)
+    if scale >= 1:
+        return photo.copy()
+    size = max(1, round(photo.width * scale)), max(1, round(photo.height * scale))
+    return photo.resize(size, Image.Resampling.BILINEAR)
+
+
+def _filled(entry: Entry, found: Sequence[Face]) -> bool:
+    """Whether one face fills its picture: such pictures are pasted, the others are cut."""
+    if len(found) != 1 or entry.place is None:
+        return False
+    try:
+        with Image.open(io.BytesIO(entry.place.read())) as image:
+            return max(found[0].box.width, found[0].box.height) > _CLOSE * max(image.size)
+    except OSError:
+        return False  # `read` leaves it out

@@ -1,0 +1,192 @@
+"""How good a model file is on one split of a prepared folder, as a whole and by kinds."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from gdwatch.errors import GdwatchError, UsageError
+from gdwatch.model import Model
+from train.data.prepared_set import SIDE, Prepared, Row
+from train.data.sources import SPLITS
+from train.fitting.predict import Indices, logits
+from train.metrics import Bools, Confusion, Floats, Measures, measure, probabilities
+
+_AGES = ((18, "under 18"), (30, "18 to 29"), (50, "30 to 49"), (70, "50 to 69"))
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Measures on one split, overall and by the manifest's columns; rows without one are left out.
+
+    min_age: in years; persons known to be younger were left out.
+    min_confidence: the model's.
+    """
+
+    split: str
+    min_age: int
+    min_confidence: float
+    overall: Measures
+    by_source: dict[str, Measures]
+    by_group: dict[str, Measures]
+    by_age: dict[str, Measures]
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a model says of some pictures, calibrated, and what their labels say.
+
+    rows: (N,) of the prepared folder; p_male, male: (N,).
+    """
+
+    split: str
+    min_age: int
+    rows: Indices
+    p_male: Floats
+    male: Bools
+
+    @property
+    def right(self) -> Bools:
+        """Which answers are those of the labels, (N,)."""
+        right: Bools = (self.p_male > 0.5) == self.male
+        return right
+
+
+def answer(model: Model, prepared: Prepared, split: str, min_age: int) -> Answers:
+    """Ask a model about a split. Raises GdwatchError if that holds no picture."""
+    if split not in SPLITS:
+        raise UsageError(f"split {split}: there is none", f"name one of {', '.join(SPLITS)}")
+    details = model.details
+    rows = prepared.select(split, min_age)
+    if len(rows) == 0:
+        raise GdwatchError(
+            f"{prepared.folder}: split {split} is empty", "prepare more pictures, or name another"
+        )
+    size = details.classifier.input
+    if size > SIDE:
+        raise GdwatchError(
+            f"model {details.name}: takes {size} pixels, prepared pictures have {SIDE}",
+            "evaluate a smaller model",
+        )
+    judged = logits(model.classifier, prepared, rows, size)
+    p_male = probabilities(judged, details.temperature)
+    return Answers(split, min_age, rows, p_male, prepared.is_male()[rows])
+
+
+def evaluate(model: Model, prepared: Prepared, split: str, min_age: int) -> Evaluation:
+    """Judge a model by a split. Raises GdwatchError if that holds no picture."""
+    answers = answer(model, prepared, split, min_age)
+    return evaluate_answers(answers, prepared, model.details.min_confidence)
+
+
+def evaluate_answers(answers: Answers, prepared: Prepared, min_confidence: float) -> Evaluation:
+    """Judge answers as a whole and by kinds."""
+    p_male, male = answers.p_male, answers.male
+
+    def by(key: Callable[[Row], str]) -> dict[str, Measures]:
+        names = np.array([key(prepared.rows[row]) for row in answers.rows])
+        return {
+            str(name): measure(p_male[names == name], male[names == name], min_confidence)
+            for name in np.unique(names)
+            if name
+        }
+
+    return Evaluation(
+        split=answers.split,
+        min_age=answers.min_age,
+        min_confidence=min_confidence,
+        overall=measure(p_male, male, min_confidence),
+        by_source=by(lambda row: row.source),
+        by_group=by(lambda row: row.group),
+        by_age=_in_order(by(lambda row: age_band(row.age))),
+    )
+
+
+def tables(evaluation: Evaluation) -> list[Table]:
+    """The evaluation for a terminal: by source, group and age, the confusion, the coverage."""
+    overall = {"all": evaluation.overall}
+    return [
+        _table("source", evaluation.by_source | overall),
+        *(
+            _table(name, parts)
+            for name, parts in (("group", evaluation.by_group), ("age", evaluation.by_age))
+            if parts
+        ),
+        _confusion(evaluation.overall.confusion),
+        _coverage(evaluation),
+    ]
+
+
+COLUMNS = (
+    "pictures",
+    "balanced",
+    "95 %",
+    "accuracy",
+    "AUC",
+    "ECE",
+    "accepted",
+    "right",
+)
+
+
+def cells(measures: Measures) -> list[str]:
+    """The measures as text, in the order of COLUMNS; shares in per cent."""
+    low, high = measures.balanced_interval
+    return [
+        str(measures.pictures),
+        _percent(measures.balanced_accuracy),
+        f"{_percent(low)}-{_percent(high)}",
+        _percent(measures.accuracy),
+        _percent(measures.roc_auc),
+        _percent(measures.expected_calibration_error),
+        _percent(measures.coverage),
+        _percent(measures.accepted_accuracy),
+    ]
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
+def _table(name: str, parts: Mapping[str, Measures]) -> Table:
+    shown = Table(name, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in COLUMNS:
+        shown.add_column(column, justify="right")
+    for part, measures in parts.items():
+        shown.add_row(part, *cells(measures), end_section=part == "all")
+    return shown
+
+
+def _confusion(counts: Confusion) -> Table:
+    shown = Table(
+        "label", "said female", "said male", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )
+    shown.add_row("female", str(counts.female_as_female), str(counts.female_as_male))
+    shown.add_row("male", str(counts.male_as_female), str(counts.male_as_male))
+    return shown
+
+
+def _coverage(evaluation: Evaluation) -> Table:
+    shown = Table(
+        "min_confidence", "accepted", "right", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )
+    for point in evaluation.overall.curve:
+        if round(point.min_confidence * 100) % 5 == 0 or point.min_confidence > 0.97:
+            shown.add_row(
+                f"{point.min_confidence:.3f}", _percent(point.coverage), _percent(point.accuracy)
+            )
+    return shown
+
+
+def age_band(age: int | None) -> str:
+    """The name of an age's band; empty for none."""
+    if age is None:
+        return ""
+    return next((name for below, name in _AGES if age < below), "70 and over")
+
+
+def _in_order(by_age: dict[str, Measures]) -> dict[str, Measures]:
+    order = [*(name for _, name in _AGES), age_band(_AGES[-1][0])]
+    return {name: by_age[name] for name in order if name in by_age}

@@ -1,0 +1,198 @@
+"""How good a model file is on whole photographs, located, cropped and decided as in the service.
+
+    python -m train.evaluation.photographs DATA PREPARED MODEL… [--split test] [--without SOURCE]
+
+DATA holds the photographs, as for `gdtrain prepare`; PREPARED is what that made of them, and says
+which photographs belong to which split. A source named with --without was kept out of training
+altogether, so all of it is judged. Pictures of label `none` are judged for what gets an answer.
+"""
+
+import argparse
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from gdwatch import model, model_file
+from gdwatch.decide import Rules, decide
+from gdwatch.decode import Refused, decode
+from gdwatch.engine import Engine, choose_device
+from gdwatch.layout import Layout, layout, view
+from gdwatch.model import Model
+from gdwatch.settings import load as load_settings
+from gdwatch.shrink import Pixels
+from gdwatch.values import Decision, Header, Scores
+from train.data.prepare import LIMITS
+from train.data.prepared_set import split_of_path, splits
+from train.data.sources import CLASSES, Entry, entries
+from train.evaluation.evaluate import age_band
+from train.metrics import Floats, balanced_accuracy, expected_calibration_error
+
+MIN_AGE = 10
+_BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A photograph as a worker leaves it, in the worker's words."""
+
+    header: Header
+    photo: Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the model said of one photograph. decision: by the model's own rules."""
+
+    entry: Entry
+    scores: Scores
+    decision: Decision
+
+    @property
+    def right(self) -> bool:
+        """Whether its label, forced where it is unsure, is that of the data."""
+        return self.decision.label == self.entry.label
+
+
+def choose(
+    data: Sequence[Path], prepared: Path, split: str, without: Collection[str] = ()
+) -> list[Entry]:
+    """The photographs of one split, those without people too, persons under `MIN_AGE` left out.
+
+    without: sources that were kept out of training, of which all are taken.
+
+    Raises GdwatchError.
+    """
+    known = splits(prepared)
+    return [
+        entry
+        for entry in entries(data)
+        if entry.place is not None
+        and (entry.age is None or entry.age >= MIN_AGE)
+        and (entry.source in without or split_of_path(entry.path, known) == split)
+    ]
+
+
+def answers(loaded: Model, chosen: Sequence[Entry]) -> Iterator[Answered]:
+    """Judge photographs as the service does, those that cannot be decoded left out."""
+    settings = load_settings({}, None).settings
+    details = loaded.details
+    borders = 0.5, details.min_confidence, 1 - details.min_confidence
+    engine = Engine(loaded, choose_device("auto"), borders=borders)
+    rules = Rules(
+        "face" if details.locator else "whole",
+        settings.several_faces,
+        details.min_confidence,
+        settings.min_face,
+        settings.min_sharpness,
+    )
+    for batch in batches(loaded, chosen):
+        scores, _ = engine.judge([seen.photo for _, seen in batch])
+        for (entry, seen), each in zip(batch, scores, strict=True):
+            height, width = seen.photo.shape[:2]
+            yield Answered(entry, each, decide(each, seen.header, (width, height), rules))
+
+
+def batches(loaded: Model, chosen: Sequence[Entry]) -> Iterator[list[tuple[Entry, Seen]]]:
+    """The photographs as the model's engine gets them, those that cannot be decoded left out."""
+    wanted = layout(loaded.details, "face")
+    for start in range(0, len(chosen), _BATCH):
+        some = chosen[start : start + _BATCH]
+        batch = [(each, seen) for each in some if (seen := _see(each, wanted)) is not None]
+        if batch:
+            yield batch
+
+
+def _see(entry: Entry, wanted: Layout) -> Seen | None:
+    assert entry.place is not None
+    try:
+        header, seen = decode(
+            entry.place.read(), LIMITS, partial(view, wanted=wanted), wanted.least
+        )
+    except (Refused, OSError):
+        return None
+    return Seen(header, seen)
+
+
+def p_male(found: Sequence[Answered]) -> Floats:
+    """What was said of each, (N,)."""
+    return np.array([each.decision.p_male for each in found], dtype=np.float64)
+
+
+def table(found: Sequence[Answered], title: str) -> Table:
+    """By source, group and age: how many are right, by force and where the model is sure."""
+    shown = Table(title=title, box=SIMPLE_HEAD)
+    shown.add_column("")
+    for name in ("pictures", "balanced %", "accepted %", "right %", "no face %", "ECE %"):
+        shown.add_column(name, justify="right")
+    people = [each for each in found if each.entry.label in CLASSES]
+    rows = [(f"source {name}", [each for each in people if each.entry.source == name])
+            for name in sorted({each.entry.source for each in people})]  # fmt: skip
+    shown.add_row(
+        "mean of the sources", "", f"{100 * np.mean([_balanced(of) for _, of in rows]):.1f}"
+    )
+    rows.append(("all", people))
+    rows += [(f"group {name}", [each for each in people if each.entry.group == name])
+             for name in sorted({each.entry.group for each in people} - {""})]  # fmt: skip
+    bands = {each.entry.path: age_band(each.entry.age) for each in people}
+    rows += [(f"age {name}", [each for each in people if bands[each.entry.path] == name])
+             for name in sorted(set(bands.values()) - {""})]  # fmt: skip
+    for name, of in rows:
+        shown.add_row(name, *_cells(of))
+    nobody = [each for each in found if each.entry.label not in CLASSES]
+    if nobody:
+        answered = np.mean([each.decision.outcome != "unsure" for each in nobody])
+        faces = np.mean([each.decision.faces != 0 for each in nobody])
+        shown.add_row("without people", str(len(nobody)), "", f"{100 * answered:.1f}", "",
+                      f"{100 * (1 - faces):.1f}", "")  # fmt: skip
+    return shown
+
+
+def _balanced(found: Sequence[Answered]) -> float:
+    male = np.array([each.entry.label == "male" for each in found])
+    return balanced_accuracy(p_male(found) >= 0.5, male)
+
+
+def _cells(found: Sequence[Answered]) -> list[str]:
+    male = np.array([each.entry.label == "male" for each in found])
+    sure = [each for each in found if each.decision.outcome != "unsure"]
+    right = f"{100 * np.mean([each.right for each in sure]):.1f}" if sure else ""
+    return [
+        str(len(found)),
+        f"{100 * _balanced(found):.1f}",
+        f"{100 * len(sure) / len(found):.1f}",
+        right,
+        f"{100 * np.mean([each.decision.faces == 0 for each in found]):.1f}",
+        f"{100 * expected_calibration_error(p_male(found), male):.1f}",
+    ]
+
+
+def main() -> None:
+    """Print one table for each model."""
+    parser = argparse.ArgumentParser(
+        prog="python -m train.evaluation.photographs", description=__doc__
+    )
+    parser.add_argument("data", type=Path)
+    parser.add_argument("prepared", type=Path)
+    parser.add_argument("models", nargs="+")
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--without", action="append", default=[])
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    chosen = choose([given.data], given.prepared, given.split, given.without)
+    console = Console(width=100)
+    for name in given.models:
+        loaded = model.load(model_file.read(model_file.find(name)))
+        shown = track(answers(loaded, chosen), name, len(chosen), console=Console(stderr=True))
+        console.print(table(list(shown), f"{name}, split {given.split}"))
+
+
+if __name__ == "__main__":
+    main()

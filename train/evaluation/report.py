@@ -1,0 +1,82 @@
+"""One page that shows how good a model is, and where it is wrong."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from gdwatch.model import Model
+from train import html_page
+from train.data.prepared_set import Prepared
+from train.evaluation import plots
+from train.evaluation.evaluate import COLUMNS, Answers, answer, cells, evaluate_answers
+from train.metrics import Measures, accepted, confidence
+
+_WORST = 50
+
+
+def report(model: Model, prepared: Prepared, split: str, min_age: int, file: Path) -> None:
+    """Write the page. Raises GdwatchError."""
+    answers = answer(model, prepared, split, min_age)
+    details = model.details
+    evaluation = evaluate_answers(answers, prepared, details.min_confidence)
+    html_page.write(
+        file,
+        "report.html",
+        name=details.name,
+        version=details.version,
+        sha256=model.sha256,
+        split=split,
+        min_age=min_age,
+        min_confidence=details.min_confidence,
+        overall=evaluation.overall,
+        columns=COLUMNS,
+        parts={
+            "source": _lines(evaluation.by_source | {"all": evaluation.overall}),
+            "group": _lines(evaluation.by_group),
+            "age": _lines(evaluation.by_age),
+        },
+        plots=[Markup(plot) for plot in _plots(model, answers, evaluation.overall)],
+        worst=_worst(prepared, answers),
+    )
+
+
+def _plots(model: Model, answers: Answers, overall: Measures) -> list[str]:
+    details = model.details
+    chosen = accepted(answers.p_male, answers.male, details.min_confidence)
+    drawn = [
+        plots.reliability(answers.p_male, answers.male),
+        plots.coverage(overall.curve, details.min_confidence, chosen),
+    ]
+    if overall.roc_auc is not None:
+        drawn.insert(0, plots.roc(answers.p_male, answers.male))
+    history = details.trained_on.get("history")
+    if history:
+        drawn.append(plots.training(history))
+    return drawn
+
+
+def _lines(parts: Mapping[str, Measures]) -> dict[str, list[str]]:
+    return {name: cells(measures) for name, measures in parts.items()}
+
+
+def _worst(prepared: Prepared, answers: Answers) -> list[dict[str, Any]]:
+    """The mistakes that the model was surest of."""
+    wrong = np.flatnonzero(~answers.right)
+    surest = wrong[np.argsort(-confidence(answers.p_male[wrong]), kind="stable")][:_WORST]
+    found = []
+    for place in surest.tolist():
+        row = prepared.rows[answers.rows[place]]
+        p_male = answers.p_male[place]
+        found.append(
+            {
+                "picture": html_page.thumbnail(prepared.pixels(answers.rows[[place]])[0]),
+                "label": row.label,
+                "said": f"{'male' if p_male > 0.5 else 'female'} "
+                f"{100 * max(p_male, 1 - p_male):.1f} %",
+                "path": row.path,
+            }
+        )
+    return found

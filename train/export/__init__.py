@@ -1,0 +1,1 @@
+"""From a run to a model file: export, calibration, ranges, model card, old weights."""

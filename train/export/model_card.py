@@ -1,0 +1,134 @@
+"""The model card: what a model file says of itself, for a person."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from gdwatch.model_file import Details
+from train.evaluation.evaluate import COLUMNS, Evaluation, cells
+from train.metrics import Measures
+
+_FEW = 30  # pictures; of fewer a share says little
+_TEXT = """\
+# Model {name} {version}
+
+{network}; input {input} by {input} pixels, the whole picture squeezed into the square.
+Made {created} by `gdtrain export`. Answers `female` or `male` with a probability
+(temperature {temperature:.3f}); one below a confidence of {min_confidence:.4f} is `unsure`.
+
+## What it is for, and what not
+
+It guesses the apparent gender of the one face in a photograph. It knows nothing of identity
+or of how a person sees themselves, and must decide nothing about anybody.
+
+- Not for children under {min_age}: not even a person can tell, and none was learnt from.
+- Not for groups, whole bodies or small faces: the whole picture is squeezed into the square,
+  so only face crops are judged well.
+- A picture without a face gets an answer too, and not always an unsure one.
+- The labels are what someone wrote down about a picture, and some of them are wrong.
+
+## What it learnt from
+
+Pictures by source and split; all pictures of a person known by name, and all copies of a
+photograph, are in one split.{taught}
+
+{trained_on}
+
+No picture is in the model file. Under which terms the pictures may be used, `gdtrain` cannot know:
+whoever passes this model on must write it here.
+
+## How good it is
+
+On the split `{split}`, which nothing was chosen by, in per cent. "balanced" is the mean of the
+two classes' recall, "95 %" its interval by bootstrap, "ECE" the expected calibration error,
+"accepted" the share that is not unsure, "right" the accuracy of that share. Persons without a
+name in the data may stand in this split and in what was learnt: expect a little less elsewhere.
+
+{by_source}
+
+{by_group}
+
+{by_age}
+
+## Where it is worse
+
+{worse}
+"""
+
+
+def card(details: Details, evaluation: Evaluation) -> str:
+    """Write the card of a model, Markdown."""
+    network = details.classifier
+    arguments = ", ".join(f"{name} {value}" for name, value in network.arguments.items())
+    return _TEXT.format(
+        name=details.name,
+        version=details.version,
+        network=f"`{network.arch}` ({arguments})",
+        input=network.input,
+        created=details.created,
+        temperature=details.temperature,
+        min_confidence=details.min_confidence,
+        min_age=evaluation.min_age,
+        trained_on=_counts(details.trained_on["pictures"]),
+        taught=_taught(details.trained_on["teacher_sha256"]),
+        split=evaluation.split,
+        by_source=_measures("source", {**evaluation.by_source, "**all**": evaluation.overall}),
+        by_group=_measures("group", evaluation.by_group),
+        by_age=_measures("age", evaluation.by_age),
+        worse=_worse(evaluation),
+    )
+
+
+def measures(evaluation: Evaluation) -> dict[str, Any]:
+    """The evaluation for the model file: shares to four digits, which is more than they hold."""
+    rounded: dict[str, Any] = json.loads(
+        json.dumps(asdict(evaluation)), parse_float=lambda text: round(float(text), 4)
+    )
+    parts = [rounded["overall"]]
+    for kind in ("by_source", "by_group", "by_age"):
+        parts += rounded[kind].values()
+    for part in parts:
+        del part["curve"]  # `gdtrain evaluate --json` has it
+    return rounded
+
+
+def _taught(sha256: str) -> str:
+    return f" A model taught it as well, SHA-256 {sha256}." if sha256 else ""
+
+
+def _counts(pictures: Mapping[str, Mapping[str, int]]) -> str:
+    lines = ["| source | train | val | test |", "| --- | --: | --: | --: |"]
+    lines += [
+        f"| {source} | {counts['train']} | {counts['val']} | {counts['test']} |"
+        for source, counts in pictures.items()
+    ]
+    return "\n".join(lines)
+
+
+def _measures(what: str, parts: Mapping[str, Measures]) -> str:
+    if not parts:
+        return f"The data name no {what}."
+    lines = [f"| {what} | {' | '.join(COLUMNS)} |", "| --- |" + " --: |" * len(COLUMNS)]
+    lines += [f"| {name} | {' | '.join(cells(part))} |" for name, part in parts.items()]
+    return "\n".join(lines)
+
+
+def _worse(evaluation: Evaluation) -> str:
+    named = {
+        f"{kind} {name}": part
+        for kind, parts in (
+            ("source", evaluation.by_source),
+            ("group", evaluation.by_group),
+            ("age", evaluation.by_age),
+        )
+        for name, part in parts.items()
+        if part.pictures >= _FEW
+        and part.balanced_accuracy < evaluation.overall.balanced_accuracy - 0.02
+    }
+    if not named:
+        return f"Nowhere by more than 2 points, where {_FEW} pictures or more are known."
+    return "\n".join(
+        f"- {name}: {100 * part.balanced_accuracy:.1f} % balanced, of {part.pictures} pictures"
+        for name, part in sorted(named.items(), key=lambda item: item[1].balanced_accuracy)
+    )

@@ -1,0 +1,1 @@
+"""Training a classifier: recipe, augmentation, epochs, checkpoints, several processes."""

@@ -1,0 +1,140 @@
+"""Pictures at the size of an epoch, and changed at random: a batch at a time, on its device.
+
+The dice are always thrown on the CPU and for the whole batch, so that they fall alike on every
+device and however many processes share the batch.
+"""
+
+import math
+from dataclasses import dataclass, fields
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+from torch import Tensor
+
+from train.fitting.recipe import Augmentation
+
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow's mode L
+
+
+def at_size(photos: Tensor, size: int) -> Tensor:
+    """Shrink squares.
+
+    photos: uint8 (B, 3, S, S), RGB, S ≥ size.
+
+    Returns uint8 (B, 3, size, size).
+    """
+    if photos.shape[-1] == size:
+        return photos
+    # antialias, as Pillow does in the service: without it the scores shift. On a GPU torch does
+    # it for floats alone.
+    x = photos.float() if photos.is_cuda else photos
+    x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
+    return x.round().clamp(0, 255).to(torch.uint8) if photos.is_cuda else x
+
+
+@dataclass(frozen=True, slots=True)
+class Dice:
+    """What is to be done to each picture of a batch; all float32.
+
+    affine: (B, 2, 3), where each result looks into its picture, coordinates from -1 to 1.
+    contrast, brightness: (B,), factor and summand; grey: (B,), 1 for no colour, else 0.
+    coarse: (B,), 1 for less resolution, else 0; factor: (B,), the share left, for all the same.
+    hidden: (B, 4), left, top, right and bottom of what is hidden, 0 to 1; colour: (B, 3), 0 to 255.
+    """
+
+    affine: Tensor
+    contrast: Tensor
+    brightness: Tensor
+    grey: Tensor
+    coarse: Tensor
+    factor: Tensor
+    hidden: Tensor
+    colour: Tensor
+
+    def part(self, which: slice) -> "Dice":
+        """Those of some pictures."""
+        return Dice(*(getattr(self, field.name)[which] for field in fields(self)))
+
+
+def throw(count: int, how: Augmentation) -> Dice:
+    """Throw the dice for a batch: mirror, turn, zoom, shift, lighten, grey, blur and hide."""
+    return Dice(
+        affine=_affine(count, how),
+        contrast=1 + how.contrast * _spread(count),
+        brightness=255 * how.brightness * _spread(count),
+        grey=(torch.rand(count) < how.grey).float(),
+        coarse=(torch.rand(count) < how.coarse).float(),
+        factor=torch.empty(1).uniform_(0.3, 0.8).expand(count),
+        hidden=_hidden(count, how),
+        colour=torch.rand(count, 3) * 255,
+    )
+
+
+def augment(photos: Tensor, dice: Dice, how: Augmentation, size: int) -> Tensor:
+    """Change each picture as its dice say.
+
+    photos: uint8 (B, 3, S, S), RGB, on any device; where S > size, with a rim that is only seen
+    where a picture is shifted, turned or seen from farther away.
+
+    Returns float32 (B, 3, size, size), about 0 to 255, on the same device; what lies outside a
+    picture repeats its edge or is black, as the recipe says.
+    """
+    x = _recoloured(photos.float().contiguous(), dice)
+    look = dice.affine.to(x.device) * (size / x.shape[-1])
+    grid = F.affine_grid(look, [len(x), 3, size, size], align_corners=False)
+    padding = "zeros" if how.outside == "black" else "border"
+    x = F.grid_sample(x, grid, how.interpolation, padding, align_corners=False)
+    if how.coarse:
+        x = _coarse(x, dice)
+    return _covered(x, dice) if how.hidden else x
+
+
+def _coarse(x: Tensor, dice: Dice) -> Tensor:
+    """As a small or blurred face looks that was made larger."""
+    small = max(8, round(x.shape[-1] * dice.factor[0].item()))
+    less = F.interpolate(x, size=(small, small), mode="bilinear", antialias=True)
+    less = F.interpolate(less, size=x.shape[-2:], mode="bilinear")
+    return torch.where(dice.coarse.to(x.device).view(-1, 1, 1, 1) > 0, less, x)
+
+
+def _covered(x: Tensor, dice: Dice) -> Tensor:
+    """Something of one colour before the face."""
+    place = (torch.arange(x.shape[-1], device=x.device) + 0.5) / x.shape[-1]
+    left, top, right, bottom = dice.hidden.to(x.device).unbind(1)
+    across = (place >= left[:, None]) & (place < right[:, None])
+    down = (place >= top[:, None]) & (place < bottom[:, None])
+    colour = dice.colour.to(x.device).view(-1, 3, 1, 1)
+    return torch.where((down[:, :, None] & across[:, None, :])[:, None], colour, x)
+
+
+def _hidden(count: int, how: Augmentation) -> Tensor:
+    sides = 1 / 6 + torch.rand(count, 2) / 3
+    corner = torch.rand(count, 2) * (1 - sides)
+    covered = (torch.rand(count, 1) < how.hidden).float()
+    return torch.cat((corner, corner + sides), 1) * covered
+
+
+def _affine(count: int, how: Augmentation) -> Tensor:
+    angle = _spread(count) * math.radians(how.degrees)
+    zoom = torch.exp(_spread(count) * math.log(how.zoom))
+    mirror = torch.where(torch.rand(count) < 0.5, -1.0, 1.0)
+    shift = 2 * how.shift * torch.stack((_spread(count), _spread(count)), 1)
+    cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
+    turn = torch.stack((torch.stack((cos * mirror, -sin), 1),
+                        torch.stack((sin * mirror, cos), 1)), 1)  # fmt: skip
+    return torch.cat((turn, shift[:, :, None]), 2)
+
+
+def _recoloured(x: Tensor, dice: Dice) -> Tensor:
+    def each(values: Tensor) -> Tensor:
+        return values.to(x.device).view(-1, 1, 1, 1)
+
+    luma = (x * torch.tensor(_LUMA, device=x.device).view(3, 1, 1)).sum(1, keepdim=True)
+    mean, contrast = luma.mean((1, 2, 3), keepdim=True), each(dice.contrast)
+    x = torch.lerp(x, luma.expand_as(x), each(dice.grey))
+    return (x * contrast + (mean * (1 - contrast) + each(dice.brightness))).clamp_(0, 255)
+
+
+def _spread(count: int) -> Tensor:
+    """Evenly from -1 to 1, (count,)."""
+    return 2 * torch.rand(count) - 1

@@ -1,0 +1,253 @@
+"""Train a network by a recipe; a stopped run goes on where its last epoch ended."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+
+from gdwatch import model, model_file
+from gdwatch.errors import GdwatchError, UsageError
+from gdwatch.model import Model
+from gdwatch.network import Classifier
+from train.atomic_files import make_folder, publish
+from train.data import prepared_set
+from train.data.prepared_set import Prepared
+from train.fitting import checkpoint, run_log
+from train.fitting.checkpoint import CHECKPOINT, Basis, Epoch, Run
+from train.fitting.distributed import Team, alone
+from train.fitting.epoch import Lessons, Shown, learn, learner
+from train.fitting.predict import Album, Indices, logits, photos
+from train.fitting.recipe import Colour, Recipe
+from train.fitting.teacher import Teacher
+from train.metrics import balanced_accuracy
+from train.published.dlib import begin_with, digest
+
+PREPARED = "prepared.txt"  # where the pictures are, for `export`
+_STATISTICS = 4000  # pictures are enough for mean and standard deviation to three digits
+
+
+def fit(  # noqa: PLR0913 - all that a run is made from
+    prepared: Prepared,
+    recipe: Recipe,
+    out: Path,
+    shown: Shown,
+    teacher: Teacher | None = None,
+    team: Team | None = None,
+    start: Path | None = None,
+    tutor: Model | None = None,
+) -> Run:
+    """Train until the recipe's last epoch, with a checkpoint in `out` after each.
+
+    start: weights to begin with: dlib's published ones, see `dlib`, or a model file's.
+    tutor: a model that answers for every picture as it is shown.
+
+    Raises GdwatchError if the data do not suffice or `out` holds a run of something else.
+    """
+    team = team or alone()
+    team.require_equal_parts(recipe.batch)
+    learnt = pictures_of_an_epoch(prepared, recipe)
+    held_back = pictures_held_back(prepared, recipe)
+    _require_both_classes(prepared, learnt, held_back)
+    _require("teacher", recipe.teacher, teacher)
+    _require("tutor", recipe.tutor, tutor)
+    _require_crop(recipe, prepared)
+    make_folder(out)
+    run = _resume(_basis(prepared, recipe, learnt, (teacher, tutor), start), out, start)
+    run.to(team.device)
+    if team.rank == 0:
+        _write_origin(prepared, recipe, out)
+    targets = _targets(prepared, learnt, recipe, teacher, team)
+    album = Album(prepared, team.device)
+    if tutor is not None:
+        tutor.classifier.to(team.device).eval()
+    shown_rows = np.concatenate((learnt, np.repeat(prepared.nobody, recipe.nobody)))
+    lessons = Lessons(prepared, shown_rows, targets, album, tutor)
+    network = learner(run.network, team)
+    for _ in range(len(run.history), len(recipe.sizes)):
+        began = time.monotonic()
+        loss = learn(run, network, lessons, team, shown)
+        epoch = _measured(run, lessons, held_back, loss, began)
+        run.history.append(epoch)
+        if run.best_epoch is epoch:
+            run.best = {
+                name: value.clone().cpu() for name, value in run.average.state_dict().items()
+            }
+        if team.rank == 0:
+            checkpoint.save(run, out)
+            run_log.write(run.history, out)
+        shown.epoch(epoch)
+    return run
+
+
+def pictures_of_an_epoch(prepared: Prepared, recipe: Recipe) -> Indices:
+    """The rows that an epoch shows, small sources repeated."""
+    youngest = recipe.min_age if recipe.learn_age is None else recipe.learn_age
+    rows = _of(prepared, recipe, prepared.select("train", youngest))
+    if recipe.pictures is not None:
+        by_hash = sorted(rows.tolist(), key=lambda row: prepared.rows[row].sha256)
+        rows = np.sort(np.array(by_hash[: recipe.pictures], dtype=np.int64))
+    times = [recipe.repeat.get(prepared.rows[row].source, 1) for row in rows]
+    return np.repeat(rows, times)
+
+
+def pictures_held_back(prepared: Prepared, recipe: Recipe) -> Indices:
+    """The rows of the split `val` that tell the best epoch and calibrate it."""
+    return _of(prepared, recipe, prepared.select("val", recipe.min_age))
+
+
+def _of(prepared: Prepared, recipe: Recipe, rows: Indices) -> Indices:
+    """Those that are not of a source that is kept out."""
+    return np.array(
+        [row for row in rows.tolist() if prepared.rows[row].source not in recipe.without], np.int64
+    )
+
+
+def prepared_of(run: Run, folder: Path) -> Prepared:
+    """Open the prepared folder that the run in `folder` learns from. Raises GdwatchError."""
+    try:
+        prepared = prepared_set.load_manifest(
+            Path((folder / PREPARED).read_text(encoding="utf-8")), run.basis.recipe.crop
+        )
+    except OSError as error:
+        raise GdwatchError(
+            f"{folder}: no {PREPARED} in it", "give the run to `gdtrain fit` once more"
+        ) from error
+    _require_same("prepared folder", folder, same=run.basis.data == prepared.digest)
+    return prepared
+
+
+def _require_both_classes(prepared: Prepared, learnt: Indices, held_back: Indices) -> None:
+    male = prepared.is_male()
+    for split, rows in (("train", learnt), ("val", held_back)):
+        if len(set(male[rows].tolist())) < 2:
+            raise GdwatchError(
+                f"{prepared.folder}: split {split} has {len(rows)} pictures, not of both classes",
+                "prepare more pictures",
+            )
+
+
+def _require(name: str, share: float, given: object) -> None:
+    if share and given is None:
+        raise UsageError(f"the recipe has a {name}, but none was given", f"name one with --{name}")
+    if given is not None and not share:
+        raise UsageError(
+            f"the recipe has no `{name}`", f"leave --{name} out, or use another recipe"
+        )
+
+
+def _require_crop(recipe: Recipe, prepared: Prepared) -> None:
+    if (recipe.crop == "face") != bool(prepared.rim):
+        raise UsageError(f"the recipe learns from crop {recipe.crop}", "open the folder so")
+
+
+def _resume(basis: Basis, out: Path, start: Path | None) -> Run:
+    """Go on with the run in `out`, or begin one."""
+    if not (out / CHECKPOINT).exists():
+        run = checkpoint.start(basis)
+        if start is not None:
+            _begin(run.network, start)
+            run.average.load_state_dict(run.network.state_dict())
+        return run
+    run = checkpoint.load(out)
+    _require_same("recipe", out, same=run.basis.recipe == basis.recipe)
+    _require_same("prepared folder", out, same=run.basis.data == basis.data)
+    _require_same("teacher", out, same=run.basis.teacher == basis.teacher)
+    _require_same("tutor", out, same=run.basis.tutor == basis.tutor)
+    _require_same("start", out, same=run.basis.start == basis.start)
+    return run
+
+
+def _begin(network: Classifier, start: Path) -> None:
+    """Begin with dlib's weights, or with those of a model file whose network is the same."""
+    if start.suffix == ".dat":
+        begin_with(network, start)
+        return
+    weights = model.load(model_file.read(start)).classifier.state_dict()
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UsageError(
+            f"{start}: its network is not the recipe's", "name a model of the same recipe"
+        ) from error
+
+
+def _require_same(what: str, out: Path, *, same: bool) -> None:
+    if not same:
+        raise GdwatchError(
+            f"{out / CHECKPOINT}: made with another {what}", "train into another folder"
+        )
+
+
+def _basis(
+    prepared: Prepared,
+    recipe: Recipe,
+    learnt: Indices,
+    taught: tuple[Teacher | None, Model | None],
+    start: Path | None,
+) -> Basis:
+    teacher, tutor = taught
+    if start is not None and start.suffix == ".dat" and recipe.network.arch != "pooled":
+        raise UsageError(
+            f"the recipe's network is {recipe.network.arch}",
+            "leave --start out, or use a recipe with a pooled network",
+        )
+    some = np.sort(np.random.default_rng(recipe.seed).permutation(learnt)[:_STATISTICS])
+    values = photos(prepared, some).float() / 255
+    mean, std = values.mean((0, 2, 3)).tolist(), values.std((0, 2, 3)).tolist()
+    return Basis(
+        recipe=recipe,
+        data=prepared.digest,
+        teacher=teacher.sha256 if teacher else "",
+        tutor=tutor.sha256 if tutor else "",
+        start=digest(start) if start else "",
+        mean=recipe.mean or _rounded(mean),
+        std=recipe.std or _rounded([max(0.01, value) for value in std]),  # of black it is 0
+    )
+
+
+def _rounded(colour: list[float]) -> Colour:
+    return round(colour[0], 4), round(colour[1], 4), round(colour[2], 4)
+
+
+def _write_origin(prepared: Prepared, recipe: Recipe, out: Path) -> None:
+    with publish(out / PREPARED) as aside:
+        aside.write_text(str(prepared.manifest.resolve()), encoding="utf-8")
+    run_log.write_recipe(recipe, out)
+
+
+def _targets(
+    prepared: Prepared, learnt: Indices, recipe: Recipe, teacher: Teacher | None, team: Team
+) -> torch.Tensor:
+    """The share of `male` that each row teaches, those of nobody too.
+
+    Of the rows of people only those of `learnt` are meant to be used.
+    """
+    smoothing = recipe.label_smoothing
+    targets = prepared.is_male().astype(np.float64) * (1 - smoothing) + smoothing / 2
+    if teacher is not None:
+        rows = np.unique(learnt)
+        said = teacher.answers(prepared, rows, team.device)
+        targets[rows] += recipe.teacher * (said - targets[rows])
+    return torch.from_numpy(np.append(targets, np.full(len(prepared.nobody), 0.5))).float()
+
+
+def _measured(
+    run: Run, lessons: Lessons, held_back: Indices, train_loss: float, began: float
+) -> Epoch:
+    number = len(run.history)
+    size = run.basis.recipe.sizes[number]
+    male = lessons.prepared.is_male()[held_back]
+    judged = logits(run.average, lessons.prepared, held_back, size, lessons.album)
+    loss = F.binary_cross_entropy_with_logits(
+        torch.from_numpy(judged), torch.from_numpy(male).double()
+    )
+    return Epoch(
+        epoch=number + 1,
+        size=size,
+        train_loss=train_loss,
+        val_loss=loss.item(),
+        val_balanced_accuracy=balanced_accuracy(judged > 0, male),
+        seconds=time.monotonic() - began,
+    )

@@ -1,0 +1,186 @@
+"""A recipe: every number that a training run depends on, in one TOML file."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from gdwatch.errors import GdwatchError, UsageError
+from gdwatch.values import Crop
+from train.data.prepared_set import SIDE
+
+PACKAGED = Path(__file__).parents[1] / "recipes"
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Whole = Annotated[int, Field(ge=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Stages(_Strict):
+    stem: Whole
+    widths: list[Whole]
+    blocks: list[Annotated[int, Field(ge=0)]]
+    dropout: Share = 0.2
+
+
+class Residual(_Stages):
+    """Arguments of `ResidualClassifier`."""
+
+    arch: Literal["residual"]
+
+
+class Ensemble(_Stages):
+    """Arguments of `EnsembleClassifier`."""
+
+    arch: Literal["ensemble"]
+    members: Whole
+
+
+class Pooled(_Strict):
+    """Arguments of `PooledClassifier`."""
+
+    arch: Literal["pooled"]
+    widths: Annotated[list[Whole], Field(min_length=1)]
+    blocks: list[Whole]
+    dropout: Share = 0.2
+
+
+class Seed(_Strict):
+    """Arguments of `SeedClassifier`."""
+
+    arch: Literal["seed"]
+    stages: Annotated[list[list[Whole]], Field(min_length=1)]
+    grey: bool
+    dropout: Share = 0.2
+
+
+Shape = Annotated[Residual | Ensemble | Pooled | Seed, Field(discriminator="arch")]
+Colour = tuple[float, float, float]
+
+
+class Phase(_Strict):
+    """Some epochs at one input size, in pixels."""
+
+    size: Annotated[int, Field(ge=16, le=SIDE)]
+    epochs: Whole
+
+
+class Augmentation(_Strict):
+    """How far a picture may be changed, besides being mirrored; see `augment`."""
+
+    degrees: Annotated[float, Field(ge=0, le=180)]
+    zoom: Annotated[float, Field(ge=1, le=4)]
+    shift: Share
+    brightness: Share
+    contrast: Share
+    grey: Share
+    outside: Literal["edge", "black"] = "edge"
+    interpolation: Literal["bilinear", "nearest"] = "bilinear"
+    coarse: Share = 0.0
+    hidden: Share = 0.0
+
+
+class Optimizer(_Strict):
+    """How the weights are changed; `adam` and `adamw` are torch's."""
+
+    name: Literal["adam", "adamw"]
+    lr: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    schedule: Literal["cosine", "constant"]
+    warmup: Share = 0.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    clip: Annotated[float, Field(gt=0)] | None = None
+
+
+class Recipe(_Strict):
+    """What a model is trained with; the meaning of each number stands in `default.toml`.
+
+    pictures: learn from so many of the split `train` at most, chosen by hash.
+    crop: what of a photograph is learnt from, the whole of it or its face.
+    learn_age: the youngest who are learnt from; `min_age` where not given.
+    without: sources that are kept out of training, to see what a new one costs.
+    nobody: how often an epoch shows each square without a face; its answer is 0.5.
+    teacher: share of the teacher's answer in what is learnt; 0 without a teacher.
+    tutor: share, in the rest's place, of the answer of a model that sees what is learnt as it was
+    changed for it (Beyer et al. 2022, arXiv:2106.05237); 0 without a tutor.
+    mean, std: for the network, in 0 to 1, RGB; those of the pictures where not given.
+    best_by: which measure of the split `val` tells the best epoch.
+    """
+
+    seed: int
+    min_age: Annotated[int, Field(ge=0)]
+    batch: Annotated[int, Field(ge=2)]
+    pictures: Whole | None = None
+    loss: Literal["cross-entropy", "nll"] = "cross-entropy"
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    crop: Crop = "whole"
+    learn_age: Annotated[int, Field(ge=0)] | None = None
+    teacher: Share = 0.0
+    tutor: Share = 0.0
+    mean: Colour | None = None
+    std: Colour | None = None
+    best_by: Literal["loss", "balanced accuracy"] = "balanced accuracy"
+    optimizer: Optimizer
+    network: Shape
+    phases: Annotated[list[Phase], Field(min_length=1)]
+    without: list[str] = []
+    nobody: Annotated[int, Field(ge=0)] = 0
+    repeat: dict[str, Whole] = {}
+    augmentation: Augmentation
+
+    @model_validator(mode="after")
+    def _nll_takes_classes(self) -> Self:
+        if self.loss == "nll" and (self.label_smoothing or self.teacher or self.tutor):
+            raise ValueError("nll learns classes, not shares: no label_smoothing and no teacher")
+        return self
+
+    @model_validator(mode="after")
+    def _seed_network_has_one_size(self) -> Self:
+        if self.network.arch == "seed" and len(set(self.sizes)) > 1:
+            raise ValueError("a seed network has one size, so its phases must have the same")
+        return self
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Of the network, as the model file keeps them; without mean and std."""
+        arguments = self.network.model_dump(exclude={"arch"})
+        return arguments | {"input": self.input} if self.network.arch == "seed" else arguments
+
+    @property
+    def sizes(self) -> list[int]:
+        """The input size of every epoch, in pixels."""
+        return [phase.size for phase in self.phases for _ in range(phase.epochs)]
+
+    @property
+    def input(self) -> int:
+        """The size that the model is measured and used with, in pixels."""
+        return self.phases[-1].size
+
+
+def read(recipe: str) -> Recipe:
+    """Read a recipe by its name in the package, or from a file.
+
+    Raises GdwatchError.
+    """
+    packaged = sorted(path.stem for path in PACKAGED.glob("*.toml"))
+    path = PACKAGED / f"{recipe}.toml" if recipe in packaged else Path(recipe)
+    try:
+        found: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(
+            f"recipe {recipe}: no such file", f"name one of {', '.join(packaged)}, or a .toml file"
+        ) from error
+    except ValueError as error:
+        raise GdwatchError(f"recipe {path}: no valid TOML ({error})") from error
+    try:
+        return Recipe.model_validate(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise GdwatchError(
+            f"recipe {path}: {where}: {first['msg'].lower()}", "compare it with default.toml"
+        ) from error

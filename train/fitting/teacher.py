@@ -1,0 +1,105 @@
+"""Who teaches a network besides the labels: a model file, or answers written down before."""
+
+import csv
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from gdwatch import model, model_file
+from gdwatch.errors import GdwatchError
+from gdwatch.model import Model
+from train.atomic_files import publish
+from train.data.prepared_set import Prepared
+from train.fitting.predict import Indices, logits
+from train.metrics import Floats, probabilities
+
+ANSWERS = ["path", "p_male"]
+
+
+class Teacher(Protocol):
+    """Knows the share of `male` in what a picture shows."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the file that it was read from."""
+
+    def answers(self, prepared: Prepared, rows: Indices, device: torch.device) -> Floats:
+        """What it says of some rows: (N,), 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTeacher:
+    """A model file that looks at the pictures as they were prepared."""
+
+    model: Model
+
+    @property
+    def sha256(self) -> str:  # noqa: D102 - as in Teacher
+        return self.model.sha256
+
+    def answers(  # noqa: D102 - as in Teacher
+        self, prepared: Prepared, rows: Indices, device: torch.device
+    ) -> Floats:
+        classifier, details = self.model.classifier.to(device), self.model.details
+        judged = logits(classifier, prepared, rows, details.classifier.input)
+        return probabilities(judged, details.temperature)
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenTeacher:
+    """Answers by path; of a picture that is not among them, the label alone is learnt."""
+
+    sha256: str
+    by_path: Mapping[str, float]
+
+    def answers(  # noqa: D102 - as in Teacher
+        self,
+        prepared: Prepared,
+        rows: Indices,
+        device: torch.device,
+    ) -> Floats:
+        return np.array(
+            [
+                self.by_path.get(prepared.rows[row].path, float(prepared.rows[row].label == "male"))
+                for row in rows
+            ],
+            dtype=np.float64,
+        )
+
+
+def read(file: Path) -> Teacher:
+    """Open a teacher: a .csv of answers, else a model file. Raises GdwatchError."""
+    if file.suffix != ".csv":
+        return ModelTeacher(model.load(model_file.read(file)))
+    try:
+        content = file.read_bytes()
+        rows = csv.DictReader(io.StringIO(content.decode(), newline=""))
+        by_path = {row["path"]: _share(row["p_male"], rows.line_num) for row in rows}
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise GdwatchError(
+            f"{file}: not a teacher's answers ({error})", f"its columns are {','.join(ANSWERS)}"
+        ) from error
+    return WrittenTeacher(hashlib.sha256(content).hexdigest(), by_path)
+
+
+def _share(text: str | None, line: int) -> float:
+    if text is None:
+        raise ValueError(f"line {line} is cut short")
+    share = float(text)
+    if not 0 <= share <= 1:
+        raise ValueError(f"line {line}: p_male {text} is not from 0 to 1")
+    return share
+
+
+def write(answers: Mapping[str, float], file: Path) -> None:
+    """Write answers by path, 0 to 1, for `read`. Raises GdwatchError."""
+    with publish(file) as aside, aside.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(ANSWERS)
+        writer.writerows([path, f"{p_male:.5f}"] for path, p_male in answers.items())

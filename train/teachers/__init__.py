@@ -1,0 +1,1 @@
+"""Answers for a classifier to learn from, given by published networks."""
