@@ -23,7 +23,8 @@ from gdwatch import crop
 from gdwatch.crop import Axis, Square
 from gdwatch.cuda import Graph, Stream, fetched, moved
 from gdwatch.faces import chosen, scored
-from gdwatch.locator import BESIDE, find, shown
+from gdwatch.inference.detection import find, shown
+from gdwatch.networks.locator import BESIDE
 from gdwatch.resample import resized_together
 from gdwatch.sharpness import sharpness
 from gdwatch.shrink import Pixels

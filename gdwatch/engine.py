@@ -20,9 +20,10 @@ from gdwatch.card import say_plain
 from gdwatch.cuda import moved
 from gdwatch.errors import ActionNeeded
 from gdwatch.faces import chosen, scored
+from gdwatch.inference.detection import Found, find, thumbnails
 from gdwatch.layout import Layout
-from gdwatch.locator import Found, Locator, find, thumbnails
 from gdwatch.model import Model
+from gdwatch.networks.locator import Locator
 from gdwatch.precision import fastest, ready
 from gdwatch.sharpness import sharpness
 from gdwatch.shrink import Pixels

@@ -8,7 +8,7 @@ from gdwatch.prominence import MOST_FACES, prominence
 from gdwatch.values import Box, Face, Scores
 
 if TYPE_CHECKING:  # only the engine has torch
-    from gdwatch.locator import Found
+    from gdwatch.inference.detection import Found
 
 
 def chosen(found: "Sequence[Found]", thumbnail: int, width: int, height: int) -> "list[Found]":

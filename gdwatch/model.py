@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from gdwatch.errors import ActionNeeded, GdwatchError
-from gdwatch.locator import LOCATORS, Locator
 from gdwatch.model_file import METADATA_KEY, Details, ModelFile, Network
-from gdwatch.network import ARCHITECTURES, Classifier
-from gdwatch.quantised import ranged
+from gdwatch.networks.classifier import Classifier
+from gdwatch.networks.locator import Locator
+from gdwatch.networks.quantised import ranged
+from gdwatch.networks.registry import ARCHITECTURES, LOCATORS
 
 CLASSIFIER = "classifier."
 LOCATOR = "locator."

@@ -8,9 +8,9 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from gdwatch import quantised
-from gdwatch.fused import computes_in, fuse
-from gdwatch.network import Classifier
+from gdwatch.networks import quantised
+from gdwatch.networks.classifier import Classifier
+from gdwatch.networks.fused import computes_in, fuse
 
 Network = TypeVar("Network", bound=nn.Module)
 

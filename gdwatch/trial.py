@@ -12,7 +12,7 @@ from torch import Tensor
 from gdwatch import crop
 from gdwatch.card import Begun, Card, say_plain
 from gdwatch.cuda import fetched, moved, pin, pinned, require_alive
-from gdwatch.locator import scores_and_boxes, thumbnails
+from gdwatch.inference.detection import scores_and_boxes, thumbnails
 from gdwatch.resample import resized_together
 from gdwatch.shrink import Pixels
 from gdwatch.values import Box

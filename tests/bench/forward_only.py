@@ -10,8 +10,8 @@ from torch import Tensor
 
 from gdwatch import model, model_file
 from gdwatch.engine import Engine
+from gdwatch.inference.detection import thumbnails
 from gdwatch.layout import layout, view
-from gdwatch.locator import thumbnails
 from gdwatch.shrink import Pixels
 from tests.bench.loop import serve
 

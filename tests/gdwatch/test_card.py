@@ -18,13 +18,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from gdwatch import children, crop, judging, locator, model, model_file, shrink, trial
+from gdwatch import children, crop, judging, model, model_file, shrink, trial
 from gdwatch.card import Card, thumbnails_together
 from gdwatch.cuda import pinned
 from gdwatch.engine import Engine, Finish, Judge, serve
+from gdwatch.inference import detection
 from gdwatch.layout import Layout
 from gdwatch.model import Model
-from gdwatch.network import ResidualClassifier
+from gdwatch.networks.residual import ResidualClassifier
 from gdwatch.pipeline import Pipeline, drain
 from gdwatch.resample import resized_together
 from gdwatch.sharpness import sharpness
@@ -87,14 +88,14 @@ def test_whole_photographs_are_cut_out_together_as_one_by_one(
 
 @given(PHOTOS)
 def test_thumbnails_are_made_together_as_one_by_one(photos: list[Pixels]) -> None:
-    plain = list(locator.thumbnails(photos, 64).numpy())
+    plain = list(detection.thumbnails(photos, 64).numpy())
     assert levels_apart(thumbnails_together(on_device(photos), 64), plain) <= 2
 
 
 def test_few_pixels_differ_and_by_one_level_only() -> None:
     photos = [noise(150 + 37 * number, 400 - 53 * number) for number in range(6)]
     found = thumbnails_together(on_device(photos), 160)
-    plain = locator.thumbnails(photos, 160)
+    plain = detection.thumbnails(photos, 160)
     assert levels_apart(found, list(plain.numpy())) == 1
     assert (found.permute(0, 2, 3, 1) != plain).float().mean() < 0.01
 

@@ -12,8 +12,9 @@ from gdwatch import model, model_file, shrink
 from gdwatch.engine import Engine, choose_device, in_halves
 from gdwatch.errors import ActionNeeded
 from gdwatch.model import Model
-from gdwatch.network import ARCHITECTURES, Classifier
-from gdwatch.quantised import is_fast
+from gdwatch.networks.classifier import Classifier
+from gdwatch.networks.quantised import is_fast
+from gdwatch.networks.registry import ARCHITECTURES
 from gdwatch.values import Scores
 from tests import build
 

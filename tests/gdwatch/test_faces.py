@@ -1,7 +1,7 @@
 import pytest
 
 from gdwatch.faces import chosen, scored
-from gdwatch.locator import Found
+from gdwatch.inference.detection import Found
 from gdwatch.values import Box, Face, Scores
 
 

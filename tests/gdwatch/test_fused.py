@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from gdwatch import fused, model, model_file
-from gdwatch.fused import Fused, fuse
-from gdwatch.layers import rectified
+from gdwatch import model, model_file
+from gdwatch.networks import fused
+from gdwatch.networks.fused import Fused, fuse
+from gdwatch.networks.layers import rectified
 
 SIDE = st.integers(1, 12)
 CHANNELS = st.integers(1, 40)

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from gdwatch.fused import Fused
-from gdwatch.layers import (
+from gdwatch.networks.fused import Fused
+from gdwatch.networks.layers import (
     Bytes,
     Layer,
     averaged,

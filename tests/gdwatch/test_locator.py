@@ -10,18 +10,8 @@ from PIL import Image
 from torchvision.ops import nms
 
 from gdwatch import model, model_file
-from gdwatch.locator import (
-    STRIDE,
-    UNIT,
-    Found,
-    Locator,
-    _distinct,
-    _holds,
-    find,
-    fold,
-    scores_and_boxes,
-    thumbnails,
-)
+from gdwatch.inference.detection import Found, _distinct, _holds, find, scores_and_boxes, thumbnails
+from gdwatch.networks.locator import STRIDE, UNIT, Locator, fold
 from gdwatch.values import Box
 from tests import build
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gdwatch import quantised
+from gdwatch.networks import quantised
 from gdwatch.precision import fastest
 
 CPU = torch.device("cpu")

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor, nn
 
-from gdwatch import model, model_file, quantised
-from gdwatch.layers import Bytes, Convolution, Normalisation
-from gdwatch.locator import thumbnails
-from gdwatch.network import PooledClassifier, ResidualClassifier
-from gdwatch.quantised import Quantised, Rounded, is_fast, quantise, ranged
+from gdwatch import model, model_file
+from gdwatch.inference.detection import thumbnails
+from gdwatch.networks import quantised
+from gdwatch.networks.layers import Bytes, Convolution, Normalisation
+from gdwatch.networks.pooled import PooledClassifier
+from gdwatch.networks.quantised import Quantised, Rounded, is_fast, quantise, ranged
+from gdwatch.networks.residual import ResidualClassifier
 from tests import build
 
 pytestmark = pytest.mark.skipif(not is_fast(), reason="this processor has no AVX2")

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from onnx import TensorProto, helper, numpy_helper, save_model
 
-from gdwatch.network import PooledClassifier
+from gdwatch.networks.pooled import PooledClassifier
 from tests.train.test_dlib import written
 from train.published import dlib
 

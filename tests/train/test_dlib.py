@@ -9,7 +9,7 @@ from torch import nn
 
 from gdwatch import model_file
 from gdwatch.errors import GdwatchError, UsageError
-from gdwatch.network import PooledClassifier
+from gdwatch.networks.pooled import PooledClassifier
 from tests.train.conftest import Untold
 from train.data.prepared_set import Prepared
 from train.export.export import export

@@ -14,7 +14,8 @@ from PIL import Image
 
 from gdwatch import model, model_file
 from gdwatch.errors import GdwatchError, UsageError
-from gdwatch.locator import Locator, scores_and_boxes
+from gdwatch.inference.detection import scores_and_boxes
+from gdwatch.networks.locator import Locator
 from gdwatch.values import Box
 from tests import build
 from train.data import prepared_set

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from gdwatch import quantised
 from gdwatch.engine import Engine
 from gdwatch.errors import GdwatchError
-from gdwatch.locator import Locator, fold
 from gdwatch.model import Model
-from gdwatch.network import PooledClassifier
-from gdwatch.quantised import ranged
+from gdwatch.networks import quantised
+from gdwatch.networks.locator import Locator, fold
+from gdwatch.networks.pooled import PooledClassifier
+from gdwatch.networks.quantised import ranged
 from tests import build
 from train.export.ranges import with_ranges
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import track
 
 from gdwatch import model, model_file
-from gdwatch.locator import scores_and_boxes, thumbnails
+from gdwatch.inference.detection import scores_and_boxes, thumbnails
 from gdwatch.shrink import Pixels
 from train.data.prepared_set import Prepared
 from train.metrics import Floats

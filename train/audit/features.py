@@ -10,7 +10,7 @@ from rich.progress import track
 from torch import Tensor
 
 from gdwatch import model, model_file
-from gdwatch.network import Classifier
+from gdwatch.networks.classifier import Classifier
 from train.atomic_files import publish
 from train.data.prepared_set import Prepared
 from train.fitting.augment import at_size

@@ -14,8 +14,9 @@ from rich.progress import track
 from gdwatch import crop
 from gdwatch.decode import Refused, decode
 from gdwatch.errors import GdwatchError
+from gdwatch.inference.detection import Found, find, thumbnails
 from gdwatch.layout import Layout, view
-from gdwatch.locator import Found, Locator, find, thumbnails
+from gdwatch.networks.locator import Locator
 from gdwatch.prominence import prominence
 from gdwatch.values import Box
 from train.atomic_files import publish

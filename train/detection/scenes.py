@@ -9,7 +9,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image
 
-from gdwatch.locator import STRIDE, UNIT
+from gdwatch.networks.locator import STRIDE, UNIT
 
 Floats = NDArray[np.float32]
 

@@ -18,8 +18,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from gdwatch import model, model_file
 from gdwatch.errors import GdwatchError, UsageError
-from gdwatch.locator import Locator, find, fold, overlap, thumbnails
+from gdwatch.inference.detection import find, overlap, thumbnails
 from gdwatch.model_file import Network
+from gdwatch.networks.locator import Locator, fold
 from gdwatch.prominence import prominence
 from gdwatch.values import Box
 from train.atomic_files import make_folder, publish

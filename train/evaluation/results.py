@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gdwatch import model, model_file
 from gdwatch.model import Model
-from gdwatch.network import Classifier
+from gdwatch.networks.classifier import Classifier
 from train.data import prepared_set
 from train.evaluation.evaluate import evaluate
 from train.fitting import checkpoint

@@ -11,10 +11,10 @@ import torch
 
 from gdwatch import model, model_file
 from gdwatch.errors import UsageError
-from gdwatch.locator import Locator
 from gdwatch.model import Model
 from gdwatch.model_file import Details, Network, Preprocessing
-from gdwatch.network import fold
+from gdwatch.networks.locator import Locator
+from gdwatch.networks.residual import fold
 from train.atomic_files import make_folder, publish
 from train.data.prepared_set import Prepared
 from train.data.sources import SPLITS

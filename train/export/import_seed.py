@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gdwatch import model, model_file
 from gdwatch.errors import GdwatchError
 from gdwatch.model_file import Details, ModelFile, Network, Preprocessing
-from gdwatch.network import SeedClassifier
+from gdwatch.networks.seed import SeedClassifier
 from train.atomic_files import make_folder
 from train.fitting import recipe as recipes
 

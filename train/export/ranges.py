@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from gdwatch.engine import Engine
 from gdwatch.errors import GdwatchError
-from gdwatch.layers import Activations, Convolution, Layer, rectified
-from gdwatch.layers import replace as put
 from gdwatch.model import Model
-from gdwatch.quantised import ranged
+from gdwatch.networks.layers import Activations, Convolution, Layer, rectified
+from gdwatch.networks.layers import replace as put
+from gdwatch.networks.quantised import ranged
 from gdwatch.shrink import Pixels
 
 Network = TypeVar("Network", bound=nn.Module)

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from gdwatch.errors import GdwatchError
-from gdwatch.network import ARCHITECTURES, Classifier
+from gdwatch.networks.classifier import Classifier
+from gdwatch.networks.registry import ARCHITECTURES
 from train.atomic_files import publish
 from train.fitting.recipe import Colour, Recipe
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from gdwatch.model import Model
-from gdwatch.network import Classifier
+from gdwatch.networks.classifier import Classifier
 from train.data.prepared_set import SIDE, Prepared
 from train.fitting.augment import Dice, at_size, augment, throw
 from train.fitting.checkpoint import Epoch, Run

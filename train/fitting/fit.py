@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from gdwatch import model, model_file
 from gdwatch.errors import GdwatchError, UsageError
 from gdwatch.model import Model
-from gdwatch.network import Classifier
+from gdwatch.networks.classifier import Classifier
 from train.atomic_files import make_folder, publish
 from train.data import prepared_set
 from train.data.prepared_set import Prepared

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gdwatch.network import Classifier
+from gdwatch.networks.classifier import Classifier
 from train.data.prepared_set import SIDE, Prepared
 from train.fitting.augment import at_size
 from train.metrics import Floats

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from gdwatch.errors import GdwatchError
-from gdwatch.network import PooledClassifier
+from gdwatch.networks.pooled import PooledClassifier
 
 MEAN = (122.782 / 255, 117.001 / 255, 104.298 / 255)  # of what the network was trained with
 STD = (256 / 255, 256 / 255, 256 / 255)

@@ -15,7 +15,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from gdwatch.network import PooledClassifier
+from gdwatch.networks.pooled import PooledClassifier
 from gdwatch.prominence import prominence
 from gdwatch.shrink import Pixels
 from train.atomic_files import make_folder, publish

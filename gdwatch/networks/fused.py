@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gdwatch.layers import Activations, Convolution, Layer, replace
+from gdwatch.networks.layers import Activations, Convolution, Layer, replace
 
 # Made for torch.compile, which itself needs a C++ compiler on the machine.
 _ONEDNN: Any = torch.ops.mkldnn

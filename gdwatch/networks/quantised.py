@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from gdwatch.layers import (
+from gdwatch.networks.layers import (
     Activations,
     Bytes,
     Convolution,

@@ -1,0 +1,1 @@
+"""Networks alone: layers, classifiers, the locator, and how they compute in service."""
