@@ -12,9 +12,10 @@ from selectors import EVENT_READ, BaseSelector
 
 import structlog
 
-from gdwatch import answer, filing
+from gdwatch import answer
 from gdwatch.children import MOST_DESCRIPTORS, Child, Died
 from gdwatch.errors import GdwatchError
+from gdwatch.files import content
 from gdwatch.settings import Settings
 from gdwatch.slots import Slots
 from gdwatch.values import Opened, Photo, Refusal, RejectedReason
@@ -242,7 +243,7 @@ class Decoding:
     def _reject(self, task: Task, why: RejectedReason) -> None:
         """Two workers have ended on it. Its hash is taken here: reading harms nobody."""
         try:
-            sha256 = filing.digest(task.opened.descriptor)
+            sha256 = content.digest(task.opened.descriptor)
         except OSError as error:
             self.finish(task, Refusal("unreadable", error.strerror or str(error)))
             return

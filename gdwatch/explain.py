@@ -9,13 +9,14 @@ from captum.attr import LayerAttribution, LayerGradCam
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from gdwatch import crop, model, model_file, names, shrink
+from gdwatch import crop, model, model_file, shrink
 from gdwatch.decode import Limits, decode
 from gdwatch.errors import GdwatchError
+from gdwatch.files import escaping
+from gdwatch.files.content import read_whole
 from gdwatch.layout import layout, view
 from gdwatch.settings import Settings
 from gdwatch.values import Box, Decision, Judged, Refusal
-from gdwatch.worker import read_whole
 
 _SIDE = 288  # of each of the three pictures, in pixels
 _GAP = 8
@@ -64,7 +65,7 @@ class Explainer:
             ],
             _caption(judged.decision),
         )
-        name = names.to_text(judged.opened.drop.path.rpartition(b"/")[2])
+        name = escaping.to_text(judged.opened.drop.path.rpartition(b"/")[2])
         path = self._folder / f"{number + 1:05d}-{_SAFE.sub('_', name)[:100]}.png"
         try:
             panel.save(path)

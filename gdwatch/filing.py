@@ -7,30 +7,19 @@ unlink; across file systems a copy that is verified and durable before its sourc
 import contextlib
 import ctypes
 import errno
-import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from enum import Enum, auto
 
-from gdwatch.folders import Handles, make_durable
-from gdwatch.read import modified_ns
+from gdwatch.files.content import Place, chunks, digest, digest_at, opened_to_read
+from gdwatch.files.durability import make_durable
+from gdwatch.files.identity import modified_ns
+from gdwatch.folders import Handles
 from gdwatch.values import Entry
 
 _RENAME_NOREPLACE = 1
-_CHUNK_BYTES = 1 << 20
-_TO_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _UNKNOWN = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # to this file system, or this kernel
 _libc = ctypes.CDLL(None, use_errno=True)
-_THREADS = 8
-_threads = ThreadPoolExecutor(max_workers=_THREADS)  # they start with the first files, and stay
-
-Place = tuple[int, bytes]  # a folder's handle, and a name in it
-
-
-class Unreadable(OSError):  # noqa: N818 - what the file is, not what went wrong here
-    """A file could not be read: its own trouble, and no sign of a disk that takes no more."""
 
 
 class Moved(Enum):
@@ -40,21 +29,6 @@ class Moved(Enum):
     TAKEN = auto()  # something else lies there: a new target is needed
     CHANGED = auto()  # the source is not what was recorded
     GONE = auto()  # neither source nor target has the file
-
-
-def sync_contents(descriptors: Sequence[int]) -> None:
-    """Make the bytes of dropped files durable before a row says that they were decided.
-
-    Raises as `make_durable`.
-    """
-    shares = [descriptors[start::_THREADS] for start in range(min(_THREADS, len(descriptors)))]
-    for _ in _threads.map(_sync_each, shares):
-        pass
-
-
-def _sync_each(descriptors: Sequence[int]) -> None:
-    for descriptor in descriptors:
-        make_durable(descriptor)
 
 
 def move(entry: Entry, handles: Handles, held: int | None) -> Moved:
@@ -96,42 +70,6 @@ def changed_since(entry: Entry, held: int) -> bool:
     return (now.st_size, modified_ns(now)) != (entry.size_bytes, entry.modified_ns)
 
 
-def stable_digest(descriptor: int) -> tuple[os.stat_result, str]:
-    """Hash a file that may be being written to: what was hashed has this size and time.
-
-    A writer that never rests is not waited for: the third look stands.
-    """
-    for _ in range(3):
-        before = os.fstat(descriptor)
-        sha256 = digest(descriptor)
-        after = os.fstat(descriptor)
-        if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
-            break
-    return after, sha256
-
-
-def digest(descriptor: int) -> str:
-    """SHA-256 of a file's content, from its beginning, whatever its size. Raises Unreadable."""
-    sha256 = hashlib.sha256()
-    for chunk in _chunks(descriptor):
-        sha256.update(chunk)
-    return sha256.hexdigest()
-
-
-def _chunks(descriptor: int) -> Iterator[bytes]:
-    at = 0
-    while chunk := _read(descriptor, at):
-        yield chunk
-        at += len(chunk)
-
-
-def _read(descriptor: int, at: int) -> bytes:
-    try:
-        return os.pread(descriptor, _CHUNK_BYTES, at)
-    except OSError as error:
-        raise Unreadable(error.errno, error.strerror) from error
-
-
 def _moved_before(entry: Entry, handles: Handles) -> Moved:
     """The file is not at its source: did a move end before a crash, its folders not yet synced?"""
     if not _has_content(entry.target, entry, handles):
@@ -164,23 +102,6 @@ def _has_content(path: bytes, entry: Entry, handles: Handles) -> bool:
     if entry.sha256 is None:
         return modified_ns(found) == entry.modified_ns
     return digest_at(handles.parent(path)) == entry.sha256
-
-
-def digest_at(place: Place) -> str:
-    """SHA-256 of the file with this name in this folder. Raises Unreadable."""
-    descriptor = _opened(place)
-    try:
-        return digest(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _opened(place: Place) -> int:
-    folder, name = place
-    try:
-        return os.open(name, _TO_READ, dir_fd=folder)
-    except OSError as error:
-        raise Unreadable(error.errno, error.strerror) from error
 
 
 def _rename_or_link(source: Place, target: Place, found: os.stat_result) -> Moved:
@@ -238,7 +159,7 @@ def _copy(
     entry: Entry, handles: Handles, source: Place, target: Place, found: os.stat_result
 ) -> Moved:
     """Move to another file system: copy, verify, sync, publish, remove."""
-    original = _opened(source)
+    original = opened_to_read(source)
     try:
         if not os.path.samestat(found, os.fstat(original)):
             return Moved.CHANGED
@@ -339,7 +260,7 @@ def _fill(copy: int, original: int, entry: Entry) -> bool:
     Returns False where the original was changed meanwhile. Raises OSError.
     """
     found = os.fstat(original)
-    for chunk in _chunks(original):
+    for chunk in chunks(original):
         _write_all(copy, chunk)
     if digest(copy) != (entry.sha256 or digest(original)):
         if _differs(original, found):

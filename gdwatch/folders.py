@@ -5,7 +5,6 @@ nothing outside these folders is ever opened, moved or changed.
 """
 
 import contextlib
-import errno
 import os
 import stat
 from collections.abc import Mapping, Sequence
@@ -13,15 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from gdwatch import names
-from gdwatch.errors import ActionNeeded, GdwatchError, Trouble
+from gdwatch.errors import ActionNeeded, Trouble
+from gdwatch.files.directories import DIRECTORY, open_folder
+from gdwatch.files.durability import make_durable, require_descriptors
 from gdwatch.settings import Settings
 from gdwatch.values import OUTCOMES, Outcome
 
 STATE = ".gdwatch"
 _NO_STEPS = frozenset((b"", b".", b".."))
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_ON_THE_WAY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC  # may be searched, not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,63 +77,6 @@ def _require_apart(paths: Mapping[str, bytes]) -> None:
                     f"{name} {os.fsdecode(path)}: lies in {other} {os.fsdecode(holder)}",
                     "give each its own folder, beside the others",
                 )
-
-
-def open_folder(path: bytes, *, make: bool) -> int:
-    """Open a folder by its absolute path, every step of which refuses links.
-
-    Links were resolved at the start: one that is met now has been put there since, and leads
-    elsewhere.
-
-    make: the last step, durably, if nothing is there.
-
-    Raises OSError, and as `make_durable`.
-    """
-    handle = os.open(b"/", _ON_THE_WAY)
-    *above, name = path.split(b"/")[1:]
-    try:
-        for step in above:
-            below = os.open(step, _ON_THE_WAY, dir_fd=handle)
-            os.close(handle)
-            handle = below
-        try:
-            return os.open(name or b".", _DIRECTORY, dir_fd=handle)
-        except FileNotFoundError:
-            if not make:
-                raise
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(name, dir_fd=handle)
-        holder = os.open(b".", _DIRECTORY, dir_fd=handle)
-        try:
-            make_durable(holder)
-        finally:
-            os.close(holder)
-        return os.open(name, _DIRECTORY, dir_fd=handle)
-    finally:
-        os.close(handle)
-
-
-def mount_of(descriptor: int) -> int:
-    """The id of the mount that a folder or file was opened through (proc(5), fdinfo).
-
-    Where two mounts are of one device, as bind mounts are, nothing else tells them apart. Where
-    the kernel does not tell it: the device.
-    """
-    told = os.open(b"/proc/self/fdinfo/%d" % descriptor, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        _, _, rest = os.read(told, 1024).partition(b"mnt_id:")
-    finally:
-        os.close(told)
-    return int(rest.split(None, 1)[0]) if rest else os.fstat(descriptor).st_dev
-
-
-def is_mount_point(folder: int) -> bool:
-    """Whether an open folder is where another disk begins, or a bind mount."""
-    above = os.open("..", _ON_THE_WAY, dir_fd=folder)
-    try:
-        return mount_of(folder) != mount_of(above)
-    finally:
-        os.close(above)
 
 
 class Handles:
@@ -216,7 +157,7 @@ class Handles:
                         # Now, not with the others: a link or a copy in there may be the only
                         # name that its file has left before `sync`.
                         make_durable(handle)
-                self._open[base] = os.open(step, _DIRECTORY, dir_fd=handle)
+                self._open[base] = os.open(step, DIRECTORY, dir_fd=handle)
             handle = self._open[base]
         return handle
 
@@ -276,30 +217,3 @@ class Handles:
             make_durable(handle)
         self._touched.clear()
         self._left.clear()
-
-
-def require_descriptors(error: OSError) -> None:
-    """Raise Trouble if the process, or the system, has too many open files."""
-    if error.errno in (errno.EMFILE, errno.ENFILE):
-        hint = "raise LimitNOFILE, or `ulimit -n`"
-        raise Trouble("open_files", "too many open files", hint) from error
-
-
-def make_durable(descriptor: int) -> None:
-    """fsync(2), as far as the file system knows it.
-
-    Raises Trouble for a full disk, and GdwatchError for any other fault: after that nobody knows
-    what is on the disk, and only a new start looks at everything again.
-    """
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno in (errno.EINVAL, errno.ENOTSUP):  # not for this kind of file there
-            return
-        what = names.to_text(os.readlink(b"/proc/self/fd/%d" % descriptor))
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Trouble("disk_full", f"{what}: {error.strerror}", "make room") from error
-        raise GdwatchError(
-            f"{what}: could not be made durable ({error.strerror})",
-            "look after the disk; the next start finishes what is recorded",
-        ) from error

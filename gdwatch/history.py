@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from gdwatch import names
 from gdwatch.errors import GdwatchError
+from gdwatch.files import escaping
 from gdwatch.ledger import Ledger, Pen, Row, now
 from gdwatch.tables import corrections, files, models, results
 from gdwatch.values import Label
@@ -38,7 +38,9 @@ def find(ledger: Ledger, connection: Connection, which: str) -> Row:
             found = connection.execute(query).first()
             if found is not None:
                 return ledger.row(found)
-    raise GdwatchError(f"{names.to_text(given)}: not in the ledger", "name an id or a path of it")
+    raise GdwatchError(
+        f"{escaping.to_text(given)}: not in the ledger", "name an id or a path of it"
+    )
 
 
 def _absolute(path: bytes) -> bytes:

@@ -14,12 +14,14 @@ from itertools import islice, takewhile
 
 import structlog
 
-from gdwatch import names
 from gdwatch.backoff import Backoff
 from gdwatch.errors import Trouble
-from gdwatch.folders import Folders, Handles, is_mount_point, mount_of
+from gdwatch.files import escaping
+from gdwatch.files.identity import identity_of
+from gdwatch.files.mounts import is_mount_point, mount_of
+from gdwatch.folders import Folders, Handles
 from gdwatch.listing import Listing
-from gdwatch.read import identity_of, is_being_written
+from gdwatch.read import is_being_written
 from gdwatch.settings import Settings
 from gdwatch.values import Drop, Identity
 
@@ -252,7 +254,7 @@ class Inbox:
         status = self._status(handles, path)
         if status is None or not stat.S_ISREG(status.st_mode):
             self._forget_look(path)
-            log.debug("file.vanished", name=names.to_text(path))
+            log.debug("file.vanished", name=escaping.to_text(path))
             return
         identity = identity_of(status)
         if identity != look.identity:
@@ -294,7 +296,7 @@ class Inbox:
         self._forget_look(path)
         if self._once and now_s - look.first_s > max(_ONCE_WAIT_S, 10 * self._settle_s):
             self.stayed += 1
-            log.warning("file.deferred", name=names.to_text(path), reason="still being written")
+            log.warning("file.deferred", name=escaping.to_text(path), reason="still being written")
         else:
             self._observe(path, Look(identity, now_s, now_s, look.first_s, look.received_at))
 

@@ -16,10 +16,11 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, CursorResult, Engine
 from sqlalchemy.exc import DBAPIError
 
-from gdwatch import names, schema, statements
+from gdwatch import schema, statements
 from gdwatch.database import connect, identity_of, translated, url_of, use_write_ahead_log
 from gdwatch.errors import ActionNeeded, Trouble
-from gdwatch.read import modified_ns
+from gdwatch.files import escaping
+from gdwatch.files.identity import modified_ns
 from gdwatch.settings import Settings
 from gdwatch.tables import files, models, results, roots
 from gdwatch.values import Batch, Decision, Drop, Entry, Judged, Outcome, Photo, Reason, Serving
@@ -88,8 +89,8 @@ class Ledger:
             return [
                 Entry(
                     row.id,
-                    names.absolute(row.source_path, self.root),
-                    names.absolute(row.path, self.root),
+                    escaping.absolute(row.source_path, self.root),
+                    escaping.absolute(row.path, self.root),
                     row.sha256,
                     row.size_bytes,
                     row.modified_ns,
@@ -99,15 +100,15 @@ class Ledger:
 
     def text(self, path: bytes) -> str:
         """A path as the ledger shows it."""
-        return names.below(path, self.root)
+        return escaping.below(path, self.root)
 
     def row(self, found: sa.Row[Any]) -> Row:
         """A row of `files` as a value."""
         return Row(
             id=found.id,
-            path=names.absolute(found.path, self.root),
-            source=names.absolute(found.source_path, self.root) if found.source_path else None,
-            original=names.absolute(found.original_path, self.root),
+            path=escaping.absolute(found.path, self.root),
+            source=escaping.absolute(found.source_path, self.root) if found.source_path else None,
+            original=escaping.absolute(found.original_path, self.root),
             sha256=found.sha256,
             size_bytes=found.size_bytes,
             modified_ns=found.modified_ns,

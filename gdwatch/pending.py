@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from gdwatch import destination, filing, names
+from gdwatch import destination, filing
 from gdwatch.errors import Trouble
+from gdwatch.files import content, escaping
+from gdwatch.files.identity import modified_ns
 from gdwatch.filing import Moved
 from gdwatch.folders import Folders, Handles
 from gdwatch.ledger import Ledger
-from gdwatch.read import modified_ns
 from gdwatch.record import choose
 from gdwatch.values import Entry
 
@@ -121,7 +122,7 @@ class _Round:
                     filed.append(entry)
                 case _, entry:
                     gone.append(entry)
-                    log.error("file.missing", id=entry.id, name=names.to_text(entry.source))
+                    log.error("file.missing", id=entry.id, name=escaping.to_text(entry.source))
         self.handles.sync()
         if filed or gone:
             with self.ledger.writing() as pen:
@@ -136,7 +137,7 @@ class _Round:
             moved, entry = self._move(entry)
         except ValueError as error:  # below none of today's folders: other settings
             return Stuck(entry.source, str(error))
-        except filing.Unreadable as error:
+        except content.Unreadable as error:
             return Stuck(entry.source, f"cannot be read: {error.strerror}")
         except OSError as error:
             _raise_if_storage(entry, error)
@@ -155,7 +156,7 @@ class _Round:
             moved = filing.move(entry, self.handles, descriptor)
             if moved is Moved.TAKEN:
                 entry = self._send_elsewhere(entry)
-                log.info("file.collision", id=entry.id, name=names.to_text(entry.target))
+                log.info("file.collision", id=entry.id, name=escaping.to_text(entry.target))
             elif descriptor is None or not filing.changed_since(entry, descriptor):
                 break
             elif moved is Moved.DONE:
@@ -173,7 +174,7 @@ class _Round:
 
     def _judge_changed(self, entry: Entry, descriptor: int) -> Entry:
         """The file was written to after it was read: the decision is of bytes that are no more."""
-        status, sha256 = filing.stable_digest(descriptor)
+        status, sha256 = content.stable_digest(descriptor)
         with self.ledger.writing() as pen:
             row = pen.row(entry.id)
             wanted = destination.target(
@@ -181,7 +182,7 @@ class _Round:
             )
             (target,) = choose(pen, self.handles, [entry.id], [wanted])
             pen.changed_late(entry.id, status, sha256, entry.source, target)
-        log.warning("file.changed_late", id=entry.id, name=names.to_text(entry.source))
+        log.warning("file.changed_late", id=entry.id, name=escaping.to_text(entry.source))
         return replace(
             entry,
             target=target,
@@ -195,5 +196,5 @@ def _raise_if_storage(entry: Entry, error: OSError) -> None:
     """A disk's trouble is every file's: the service waits for it."""
     reason = _STORAGE.get(error.errno or 0)
     if reason is not None:
-        path = names.to_text(entry.target)
+        path = escaping.to_text(entry.target)
         raise Trouble(reason, f"{path}: {error.strerror}", "look after the disk") from error

@@ -7,9 +7,10 @@ import signal
 import stat
 from dataclasses import dataclass
 
-from gdwatch import names
+from gdwatch.files import escaping
+from gdwatch.files.identity import identity_of
 from gdwatch.folders import Handles
-from gdwatch.values import Drop, Identity, Opened
+from gdwatch.values import Drop, Opened
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -23,19 +24,6 @@ class Skipped:
 
     reason: str
     hint: str = ""
-
-
-def identity_of(status: os.stat_result) -> Identity:
-    """What tells this state of a file from another."""
-    return Identity(status.st_ino, status.st_size, modified_ns(status), status.st_ctime_ns)
-
-
-def modified_ns(status: os.stat_result) -> int:
-    """When a file was changed, as near as the 64 bits of a database come (the years 1678 to 2262).
-
-    File systems reach further, and a file with such a date is a drop like any other.
-    """
-    return max(-(2**63), min(status.st_mtime_ns, 2**63 - 1))
 
 
 def is_being_written(path: bytes, handles: Handles) -> bool:
@@ -71,7 +59,9 @@ def open_drop(drop: Drop, handles: Handles) -> Opened | Skipped:
     except (FileNotFoundError, NotADirectoryError):
         return Skipped("vanished")
     except PermissionError:
-        return Skipped("permission", f"setfacl -m u:{os.geteuid()}:r {names.to_shell(drop.path)}")
+        return Skipped(
+            "permission", f"setfacl -m u:{os.geteuid()}:r {escaping.to_shell(drop.path)}"
+        )
     except OSError as error:
         if error.errno == errno.EIO:
             return Skipped("unreadable", "look after the disk")
@@ -82,7 +72,7 @@ def open_drop(drop: Drop, handles: Handles) -> Opened | Skipped:
         return Skipped("changed")
     if not _may_be_moved(folder, status):
         os.close(descriptor)
-        holder = names.to_shell(os.path.dirname(drop.path))
+        holder = escaping.to_shell(os.path.dirname(drop.path))
         return Skipped("permission", f"setfacl -m u:{os.geteuid()}:rwx {holder}")
     return Opened(drop, descriptor)
 

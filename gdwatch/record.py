@@ -5,8 +5,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from gdwatch import destination, filing, names
-from gdwatch.folders import Folders, Handles, require_descriptors
+from gdwatch import destination
+from gdwatch.files import durability, escaping
+from gdwatch.files.durability import require_descriptors
+from gdwatch.folders import Folders, Handles
 from gdwatch.ledger import Ledger, Pen, now, result_row
 from gdwatch.settings import Settings
 from gdwatch.values import Batch, Decision, Entry, Judged
@@ -23,7 +25,7 @@ def record(
     descriptors = [each.opened.descriptor for batch in batches for each in batch.judged]
     if not descriptors:
         return [[] for _ in batches]
-    filing.sync_contents(descriptors)
+    durability.sync_contents(descriptors)
     try:
         with Handles(folders) as handles, ledger.writing() as pen:
             recorded_at = now()
@@ -149,7 +151,7 @@ def _file_row(
         "sha256": entry.sha256,
         "size_bytes": entry.size_bytes,
         "modified_ns": entry.modified_ns,
-        "name": names.to_text(entry.source.rpartition(b"/")[2]),
+        "name": escaping.to_text(entry.source.rpartition(b"/")[2]),
         "original_path": source,
         "path": ledger.text(entry.target),
         "source_path": source,

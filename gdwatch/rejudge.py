@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from gdwatch import destination, filing, history, names
+from gdwatch import destination, history
+from gdwatch.files import content, escaping
+from gdwatch.files.identity import identity_of
 from gdwatch.folders import Folders, Handles
 from gdwatch.ledger import Ledger, Pen, Row, now, result_row
 from gdwatch.pipeline import Pipeline, drain
-from gdwatch.read import identity_of, open_drop
+from gdwatch.read import open_drop
 from gdwatch.record import choose
 from gdwatch.settings import Settings
 from gdwatch.values import Batch, Decision, Drop, Judged, Opened, Outcome, Serving
@@ -103,7 +105,7 @@ class Rejudging:
             result = history.result_of(connection, row.id, model.sha256)
         if self._rules.again or result is None or result["rules"] != model.rules:
             return False
-        if row.sha256 != filing.digest(opened.descriptor):
+        if row.sha256 != content.digest(opened.descriptor):
             return False
         if self._rules.move and row.model_id != result["model_id"]:
             decision = Decision(result["outcome"], result["reason"])
@@ -186,7 +188,7 @@ class Rejudging:
                     "sha256": sha256,
                     "size_bytes": drop.identity.size_bytes,
                     "modified_ns": drop.identity.modified_ns,
-                    "name": names.to_text(drop.path.rpartition(b"/")[2]),
+                    "name": escaping.to_text(drop.path.rpartition(b"/")[2]),
                     "original_path": text,
                     "path": text,
                     "source_path": None,

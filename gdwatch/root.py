@@ -7,7 +7,8 @@ from pathlib import Path
 
 from gdwatch import ledger
 from gdwatch.errors import ActionNeeded
-from gdwatch.folders import Folders, make_durable
+from gdwatch.files.durability import make_durable
+from gdwatch.folders import Folders
 from gdwatch.settings import Settings
 
 _MARKER = "root-id"

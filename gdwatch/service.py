@@ -19,10 +19,12 @@ from dataclasses import replace
 
 import structlog
 
-from gdwatch import __version__, ledger, lock, names, notify, root
+from gdwatch import __version__, ledger, lock, notify, root
 from gdwatch.backoff import Backoff
 from gdwatch.batch import TOGETHER, recorded_together
 from gdwatch.errors import ActionNeeded, Trouble
+from gdwatch.files import escaping
+from gdwatch.files.mounts import on_network
 from gdwatch.folders import Folders, Handles
 from gdwatch.inbox import Inbox
 from gdwatch.ledger import Ledger
@@ -35,7 +37,7 @@ from gdwatch.signals import heeded
 from gdwatch.standing import Standing
 from gdwatch.status import Status
 from gdwatch.values import Batch, Drop, Entry, Judged, Opened, Refusal
-from gdwatch.watch import Watch, on_network
+from gdwatch.watch import Watch
 
 log = structlog.get_logger()
 
@@ -117,7 +119,7 @@ class _Service:
         self._tries = Backoff[int]()
 
     def serve(self) -> int:
-        log.info("service.started", version=__version__, root=names.to_text(self._folders.root))
+        log.info("service.started", version=__version__, root=escaping.to_text(self._folders.root))
         self._pipeline.wake_by(self._watch.waker.fileno())
         self._standing.tell(Status("running"))
         try:
@@ -215,7 +217,7 @@ class _Service:
             case Skipped(reason):
                 self._inbox.release(drop.path)
                 self._inbox.rescan()
-                log.debug("file.vanished", name=names.to_text(drop.path), reason=reason)
+                log.debug("file.vanished", name=escaping.to_text(drop.path), reason=reason)
 
     # ------------------------------------------------------------------ to the folders
 
@@ -259,7 +261,7 @@ class _Service:
         os.close(judged.opened.descriptor)
         path = judged.opened.drop.path
         if _is_unreadable(judged) and isinstance(judged.decoded, Refusal):
-            log.error("file.deferred", name=names.to_text(path), reason=judged.decoded.detail)
+            log.error("file.deferred", name=escaping.to_text(path), reason=judged.decoded.detail)
             self._inbox.skip(path, "unreadable")
         else:
             self._inbox.release(path)
@@ -308,7 +310,7 @@ class _Service:
         for row, stuck in ended.stuck.items():
             self._tries.failed(row, began)
             if row not in self._stuck:
-                log.error("file.deferred", name=names.to_text(stuck.source), reason=stuck.why)
+                log.error("file.deferred", name=escaping.to_text(stuck.source), reason=stuck.why)
         self._stuck = {**others, **ended.stuck}
         self._tries.keep(set(self._stuck))
         self._progress_at += time.monotonic() - began  # photographs got no chance to get on
@@ -330,7 +332,7 @@ class _Service:
             raise Trouble("root_missing", error.message, "put it back, or mount it") from error
         if found != self._root_id:
             raise ActionNeeded(
-                f"{names.to_text(self._folders.root)}: became another root, {found}",
+                f"{escaping.to_text(self._folders.root)}: became another root, {found}",
                 "is the right disk mounted? put it back and start again",
             )
         self._root_at = now
@@ -341,12 +343,12 @@ class _Service:
         try:
             free_mb = shutil.disk_usage(self._folders.root).free // MIB
         except OSError as error:
-            name, why = names.to_text(self._folders.root), (error.strerror or "").lower()
+            name, why = escaping.to_text(self._folders.root), (error.strerror or "").lower()
             raise Trouble("root_missing", f"{name}: {why}", "put it back, or mount it") from error
         if free_mb < self._settings.min_free_mb:
             raise Trouble(
                 "disk_low",
-                f"{names.to_text(self._folders.root)}: {free_mb} MiB are free, "
+                f"{escaping.to_text(self._folders.root)}: {free_mb} MiB are free, "
                 f"min_free_mb is {self._settings.min_free_mb}",
                 "make room; work goes on by itself",
             )
@@ -397,9 +399,9 @@ class _Service:
         if not self._inbox.newly_skipped and len(self._inbox.skipped) == len(told.skipped):
             return
         for path, reason, hint in self._inbox.newly_skipped:
-            log.warning("inbox.skipped", name=names.to_text(path), reason=reason, hint=hint)
+            log.warning("inbox.skipped", name=escaping.to_text(path), reason=reason, hint=hint)
         self._inbox.newly_skipped.clear()
-        skipped = {names.to_text(path): why for path, why in self._inbox.skipped.items()}
+        skipped = {escaping.to_text(path): why for path, why in self._inbox.skipped.items()}
         self._standing.tell(replace(told, skipped=skipped))
 
     def _has_finished(self) -> bool:
@@ -424,7 +426,7 @@ def _is_unreadable(judged: Judged) -> bool:
 
 def _name_attention(judged: Judged) -> None:
     """A line for a file that somebody should look at."""
-    name = names.to_text(judged.opened.drop.path)
+    name = escaping.to_text(judged.opened.drop.path)
     if isinstance(judged.decoded, Refusal):
         log.warning("file.rejected", name=name, reason=judged.decoded.reason,
                     detail=judged.decoded.detail)  # fmt: skip

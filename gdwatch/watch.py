@@ -6,7 +6,6 @@ import os
 import socket
 import time
 from collections import deque
-from pathlib import Path
 from typing import Literal
 
 import structlog
@@ -22,10 +21,10 @@ from watchdog.events import (
 from watchdog.observers.inotify import InotifyFullEmitter, InotifyObserver
 from watchdog.observers.inotify_c import InotifyConstants, Mask
 
-from gdwatch.folders import open_folder
+from gdwatch.files.directories import open_folder
+from gdwatch.files.mounts import on_network
 
 log = structlog.get_logger()
-
 _EVENTS: list[type[FileSystemEvent]] = [
     FileCreatedEvent,
     FileMovedEvent,
@@ -33,7 +32,6 @@ _EVENTS: list[type[FileSystemEvent]] = [
     DirCreatedEvent,
     DirMovedEvent,
 ]
-_NETWORK = ("nfs", "cifs", "smb", "fuse", "9p", "ceph", "gluster", "lustre", "afs", "virtiofs")
 _POLL_S = 2.0
 _RETRY_S = 3600.0
 _ARRIVALS = 10_000
@@ -212,18 +210,6 @@ def _is_no_link(path: bytes) -> bool:
     except OSError:
         return False
     return True
-
-
-def on_network(path: bytes) -> bool:
-    """Whether other hosts may change this folder without this kernel knowing."""
-    real = os.path.realpath(os.fsdecode(path))
-    best, kind = "", ""
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        left, _, right = line.partition(" - ")
-        point = left.split()[4]
-        if (real + "/").startswith(point.rstrip("/") + "/") and len(point) >= len(best):
-            best, kind = point, right.split()[0]
-    return kind.startswith(_NETWORK)
 
 
 def _identity(path: bytes) -> tuple[int, int] | None:

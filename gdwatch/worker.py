@@ -12,6 +12,7 @@ from typing import Any
 
 from gdwatch import children
 from gdwatch.decode import Limits, Refused, decode
+from gdwatch.files.content import read_whole
 from gdwatch.layout import Layout, view
 from gdwatch.shrink import Picture
 from gdwatch.slots import Slots
@@ -86,16 +87,6 @@ def _lay_out(photo: Picture, slots: Slots, slot: int) -> tuple[int, int]:
     seen = view(photo, slots.layout)
     slots.put(slot, seen)
     return seen.shape[1], seen.shape[0]
-
-
-def read_whole(descriptor: int) -> bytes:
-    """Read from the beginning to the end, wherever the descriptor stands."""
-    chunks = []
-    at = 0
-    while chunk := os.pread(descriptor, _CHUNK_BYTES, at):
-        chunks.append(chunk)
-        at += len(chunk)
-    return b"".join(chunks)
 
 
 def _milliseconds_since(began: float) -> float:

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
+IMPORT = re.compile(
+    r"from ((?:gdwatch|train)[\w.]*) import (\w+(?:, \w+)*)"
+)  # in code that is text
 NAME = re.compile(r"(gdwatch|train)(\.[A-Za-z_]\w*)+(:[A-Za-z_][\w.]*)?")
 FILES = {"gdwatch.service", "gdwatch.toml", "gdwatch.db"}  # files that are called like modules
 
@@ -16,9 +19,13 @@ FILES = {"gdwatch.service", "gdwatch.toml", "gdwatch.db"}  # files that are call
 def names_in(file: Path) -> Iterator[str]:
     """Every text that names a module of ours, or something in one: `gdwatch.lock:hold`."""
     for node in ast.walk(ast.parse(file.read_text())):
-        name = node.value if isinstance(node, ast.Constant) else None
-        if isinstance(name, str) and NAME.fullmatch(name) and name not in FILES:
-            yield name
+        text = node.value if isinstance(node, ast.Constant) else None
+        if not isinstance(text, str):
+            continue
+        if NAME.fullmatch(text) and text not in FILES:
+            yield text
+        for module, imported in IMPORT.findall(text):
+            yield from (f"{module}.{name}" for name in imported.split(", "))
 
 
 def resolve(name: str) -> object:

@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 from gdwatch.errors import GdwatchError
+from gdwatch.files.identity import identity_of
 from gdwatch.pipeline import Pipeline
-from gdwatch.read import identity_of
 from gdwatch.settings import Settings
 from gdwatch.sizes import batch_size_of, engines_of, workers_of
 from gdwatch.values import Batch, Drop, Opened

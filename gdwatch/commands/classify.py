@@ -13,11 +13,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from gdwatch import names
 from gdwatch.commands.answers import progress
 from gdwatch.errors import ActionNeeded, GdwatchError
+from gdwatch.files import escaping
+from gdwatch.files.identity import identity_of
 from gdwatch.pipeline import Pipeline, drain
-from gdwatch.read import identity_of
 from gdwatch.settings import Settings
 from gdwatch.values import Decision, Drop, Judged, Opened
 
@@ -194,14 +194,14 @@ def _numbered(
 
 
 def _complain(path: bytes, why: str) -> None:
-    print(f"gdwatch: {names.to_text(path)}: {why.lower()}", file=sys.stderr)
+    print(f"gdwatch: {escaping.to_text(path)}: {why.lower()}", file=sys.stderr)
 
 
 def _answer(path: bytes, decision: Decision, judged: Judged | None, model: str) -> Answer:
     header = judged.decoded.header if judged else None
     box = decision.box
     values = (
-        names.to_text(path),
+        escaping.to_text(path),
         decision.outcome,
         decision.reason,
         decision.label,

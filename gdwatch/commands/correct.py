@@ -5,8 +5,9 @@ import os
 import sys
 from contextlib import closing
 
-from gdwatch import filing, history, names, rejudge, root, wishes
+from gdwatch import history, rejudge, root, wishes
 from gdwatch.errors import GdwatchError
+from gdwatch.files import content, escaping
 from gdwatch.folders import Folders, Handles
 from gdwatch.ledger import Ledger, Pen, Row, open_ledger
 from gdwatch.settings import Settings
@@ -43,15 +44,15 @@ def correct(settings: Settings, which: str, label: Label | None) -> None:
 
 
 def _taken_away(which: str) -> GdwatchError:
-    shown = names.to_text(os.fsencode(which))
+    shown = escaping.to_text(os.fsencode(which))
     return GdwatchError(f"{shown}: its file has been taken away", "drop it into the inbox again")
 
 
 def _require_same(row: Row, handles: Handles) -> None:
     """Raise GdwatchError if the file has other bytes than its row says."""
-    if row.sha256 is not None and filing.digest_at(handles.parent(row.path)) != row.sha256:
+    if row.sha256 is not None and content.digest_at(handles.parent(row.path)) != row.sha256:
         raise GdwatchError(
-            f"{names.to_text(row.path)}: its bytes are not those that were judged",
+            f"{escaping.to_text(row.path)}: its bytes are not those that were judged",
             "`gdwatch reprocess` on its folder gives them a row of their own",
         )
 
@@ -77,4 +78,4 @@ def _model_decision(pen: Pen, row: Row) -> Decision:
 def _where(ledger: Ledger, file_id: int) -> str:
     with ledger.reading() as connection:
         row = history.find(ledger, connection, str(file_id))
-    return names.below(row.source or row.path, ledger.root)
+    return escaping.below(row.source or row.path, ledger.root)

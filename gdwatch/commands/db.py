@@ -9,9 +9,10 @@ from typing import Any
 
 import structlog
 
-from gdwatch import history, lock, names, root, schema
+from gdwatch import history, lock, root, schema
 from gdwatch.commands.answers import print_json
 from gdwatch.database import connect, translated, url_of
+from gdwatch.files import escaping
 from gdwatch.folders import Folders, Handles
 from gdwatch.ledger import Ledger, open_ledger
 from gdwatch.settings import Settings
@@ -54,7 +55,7 @@ def check(settings: Settings, *, json_: bool) -> int:
         damage = _damage(ledger)
         missing = _mark_missing(ledger, folders)
         found = _without_row(ledger, folders, settings.ignore)
-        without_row = [names.below(path, ledger.root) for path in found]
+        without_row = [escaping.below(path, ledger.root) for path in found]
     answer: dict[str, Any] = {
         "damage": damage,
         "missing": missing,
@@ -92,8 +93,8 @@ def _mark_missing(ledger: Ledger, folders: Folders) -> list[str]:
     for row in found:
         with ledger.writing() as pen:
             pen.mark_missing([row])
-        log.info("file.missing", id=row.id, name=names.to_text(row.path))
-    return [names.below(row.path, ledger.root) for row in found]
+        log.info("file.missing", id=row.id, name=escaping.to_text(row.path))
+    return [escaping.below(row.path, ledger.root) for row in found]
 
 
 def _without_row(ledger: Ledger, folders: Folders, ignored: tuple[str, ...]) -> Iterator[bytes]:

@@ -21,12 +21,13 @@ from gdwatch.commands.bench import Bench
 from gdwatch.commands.bench import bench as measure
 from gdwatch.database import url_of
 from gdwatch.errors import GdwatchError
+from gdwatch.files.mounts import on_network
 from gdwatch.folders import Folders
 from gdwatch.ledger import open_to_read
 from gdwatch.pipeline import Pipeline
 from gdwatch.settings import MIB, Loaded, Settings
 from gdwatch.values import OUTCOMES
-from gdwatch.watch import Watch, on_network
+from gdwatch.watch import Watch
 
 _PROBE = ".gdwatch-probe-"
 _PATIENCE_S = 120.0

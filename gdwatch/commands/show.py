@@ -5,8 +5,9 @@ from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
-from gdwatch import history, names
+from gdwatch import history
 from gdwatch.commands.answers import print_json
+from gdwatch.files import escaping
 from gdwatch.ledger import Ledger, Row, open_to_read
 from gdwatch.settings import Settings
 
@@ -35,7 +36,7 @@ def _plain(ledger: Ledger, row: Row) -> dict[str, Any]:
     values = asdict(row)
     for name in ("path", "source", "original"):
         if values[name] is not None:
-            values[name] = names.below(values[name], ledger.root)
+            values[name] = escaping.below(values[name], ledger.root)
     return values
 
 

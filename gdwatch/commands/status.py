@@ -8,9 +8,10 @@ from typing import Any
 from rich.live import Live
 from rich.text import Text
 
-from gdwatch import history, lock, names
+from gdwatch import history, lock
 from gdwatch.commands.answers import print_json
 from gdwatch.errors import GdwatchError
+from gdwatch.files import escaping
 from gdwatch.folders import Folders
 from gdwatch.inbox import count_waiting
 from gdwatch.ledger import open_to_read
@@ -62,7 +63,7 @@ def look(settings: Settings) -> dict[str, Any]:
         "missing": tally.get("missing"),
         "skipped": told.skipped,
         "model": told.model,
-        "root": names.to_text(folders.root),
+        "root": escaping.to_text(folders.root),
     }
 
 

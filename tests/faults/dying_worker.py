@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gdwatch import worker
+from gdwatch.files.content import read_whole
 from tests.faults.crash_at import replace
 
 _MARK = b"\ntests: "
@@ -67,7 +68,7 @@ def main() -> None:
     serve = worker.serve
 
     def served(descriptor: int, slots: Any, slot: int, *given: Any) -> Any:
-        content = worker.read_whole(descriptor)
+        content = read_whole(descriptor)
         _, mark, deed = content.rpartition(_MARK)
         if mark == _MARK and deed == b"unreadable":
             descriptor = os.open("/proc/self/mem", os.O_RDONLY)  # nothing is at 0: EIO

@@ -15,8 +15,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from gdwatch import filing, folders, ledger, names, pipeline, read, tables, watch
+from gdwatch import filing, folders, ledger, pipeline, tables, watch
 from gdwatch.errors import Trouble
+from gdwatch.files import content, directories, durability, escaping, identity
 from tests.faults import careless_worker, crash_at
 
 _notes = Path(os.devnull)  # of the run, see `crash_at.replace_noted`
@@ -74,7 +75,7 @@ def _moves_within(pen: ledger.Pen, rows: list[dict[str, Any]]) -> None:
     with folders.Handles(found) as handles:
         for row in rows:
             source = handles.parent(pen.row(row["id"]).original)
-            target = names.absolute(row["path"], pen.ledger.root)
+            target = escaping.absolute(row["path"], pen.ledger.root)
             filing._rename(source, handles.parent(target, make=True))
 
 
@@ -123,7 +124,7 @@ def filed_before_sync() -> None:
 def inbox_synced_first() -> None:
     def sync(handles: folders.Handles) -> None:
         for handle in sorted((*handles._touched, *handles._left)):
-            folders.os.fsync(handle)
+            durability.os.fsync(handle)  # as it is seen there: the recorder replaces it
 
     _instead("gdwatch.folders:Handles.sync", sync)
 
@@ -138,7 +139,7 @@ def no_folder_synced() -> None:
 
 @mistake("T4")
 def no_source_synced() -> None:
-    _instead("gdwatch.filing:sync_contents", _nothing)
+    _instead("gdwatch.files.durability:sync_contents", _nothing)
 
 
 def _synchronous(level: str) -> None:
@@ -210,7 +211,7 @@ def copy_not_verified() -> None:
 
 @mistake("T14")
 def plain_rename() -> None:
-    def rename(source: filing.Place, target: filing.Place) -> None:
+    def rename(source: content.Place, target: content.Place) -> None:
         os.rename(source[1], target[1], src_dir_fd=source[0], dst_dir_fd=target[0])
 
     _instead("gdwatch.filing:_rename", rename)
@@ -218,7 +219,7 @@ def plain_rename() -> None:
 
 @mistake("T14")
 def check_then_rename() -> None:
-    def rename(source: filing.Place, target: filing.Place) -> None:
+    def rename(source: content.Place, target: content.Place) -> None:
         if target[1] in map(os.fsencode, os.listdir(target[0])):
             raise FileExistsError
         filing.os.rename(source[1], target[1], src_dir_fd=source[0], dst_dir_fd=target[0])
@@ -228,7 +229,7 @@ def check_then_rename() -> None:
 
 @mistake("T14")
 def shutil_move() -> None:
-    def rename_or_link(source: filing.Place, target: filing.Place, _: Any) -> filing.Moved:
+    def rename_or_link(source: content.Place, target: content.Place, _: Any) -> filing.Moved:
         paths = [os.readlink(f"/proc/self/fd/{handle}") for handle, _ in (source, target)]
         shutil.move(f"{paths[0]}/{os.fsdecode(source[1])}", f"{paths[1]}/{os.fsdecode(target[1])}")
         return filing.Moved.DONE
@@ -251,10 +252,11 @@ def _without(flag: int, constant: str) -> None:
 @mistake("T17")
 def links_followed() -> None:
     for where in (
-        "gdwatch.folders:_DIRECTORY",
-        "gdwatch.folders:_ON_THE_WAY",
+        "gdwatch.files.directories:DIRECTORY",
+        "gdwatch.files.directories:PATH_ONLY",
+        "gdwatch.folders:DIRECTORY",
         "gdwatch.read:_FILE",
-        "gdwatch.filing:_TO_READ",
+        "gdwatch.files.content:TO_READ",
         "gdwatch.listing:os.O_NOFOLLOW",
     ):
         _without(os.O_NOFOLLOW, where)
@@ -273,12 +275,12 @@ def opened_without_nonblock() -> None:
 
 @mistake("T30")
 def path_resolved_again() -> None:
-    def parent(handles: folders.Handles, path: bytes, *, make: bool = False) -> filing.Place:
+    def parent(handles: folders.Handles, path: bytes, *, make: bool = False) -> content.Place:
         holder, name = os.path.split(path)
         if make:
             os.makedirs(holder, exist_ok=True)
         if holder not in handles._open:
-            handles._open[holder] = os.open(holder, folders._DIRECTORY)
+            handles._open[holder] = os.open(holder, directories.DIRECTORY)
         return handles._open[holder], name
 
     _instead("gdwatch.folders:Handles.parent", parent)
@@ -382,7 +384,7 @@ def settles_by_size_only() -> None:
         def open_drop(drop: Any, handles: folders.Handles) -> Any:
             status = handles.lstat(drop.path)
             assert status is not None
-            whole = type(drop)(drop.path, read.identity_of(status), drop.received_at)
+            whole = type(drop)(drop.path, identity.identity_of(status), drop.received_at)
             return original(whole, handles)
 
         return open_drop
@@ -466,7 +468,7 @@ def bombs_decoded() -> None:
 
 @mistake("T16")
 def names_decoded_with_replacements() -> None:
-    _instead("gdwatch.names:to_text", lambda name: name.decode("utf-8", "replace"))
+    _instead("gdwatch.files.escaping:to_text", lambda name: name.decode("utf-8", "replace"))
 
 
 @mistake("T20")

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gdwatch import filing, names
+from gdwatch.files import content, escaping
 from tests.faults.crash_at import replace
 
 
@@ -54,7 +54,7 @@ class _Recorder:
         return fsync
 
     def rename(self, original: Callable[..., None]) -> Callable[..., None]:
-        def rename(source: filing.Place, target: filing.Place) -> None:
+        def rename(source: content.Place, target: content.Place) -> None:
             inode = os.stat(source[1], dir_fd=source[0], follow_symlinks=False).st_ino
             original(source, target)
             self.write("move", source=_path(source), target=_path(target), inode=inode)
@@ -130,13 +130,13 @@ class _Recorder:
         self.write("commit", durable=durable, image=str(path), rows=rows)
 
     def _absolute(self, text: str | None) -> str | None:
-        return None if text is None else os.fsdecode(names.absolute(text, self._root))
+        return None if text is None else os.fsdecode(escaping.absolute(text, self._root))
 
 
 def start(trace: str, root: str) -> None:
     """Record this process from here on."""
     recorder = _Recorder(Path(trace), os.fsencode(root))
-    replace("gdwatch.folders:os.fsync", recorder.fsync)
+    replace("gdwatch.files.durability:os.fsync", recorder.fsync)
     replace("gdwatch.filing:_rename", recorder.rename)
     replace("gdwatch.filing:move", recorder.move)
     replace("gdwatch.filing:os.link", recorder.link)
@@ -145,7 +145,7 @@ def start(trace: str, root: str) -> None:
     replace("sqlalchemy.engine.default:DefaultDialect.do_commit", recorder.commit)
 
 
-def _path(place: filing.Place) -> str:
+def _path(place: content.Place) -> str:
     return f"{_folder(place[0])}/{os.fsdecode(place[1])}"
 
 

@@ -163,7 +163,7 @@ _NO_MEMORY = """
 import sys
 if "gdwatch.engine" in sys.orig_argv:
     import torch
-    from gdwatch.network import ResidualClassifier
+    from gdwatch.networks.residual import ResidualClassifier
     whole = ResidualClassifier.forward
     def forward(self, batch):
         if len(batch) > {fits}:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from gdwatch import filing
+from gdwatch.files import content
 from gdwatch.filing import Moved
 from gdwatch.folders import Folders, Handles
 from gdwatch.values import Entry
@@ -402,14 +403,14 @@ def test_a_file_written_to_since_it_was_read_is_noticed(folders: Folders) -> Non
         with open(entry.source, "ab") as file:
             file.write(b"!")
         assert filing.changed_since(entry, held)
-        status, sha256 = filing.stable_digest(held)
+        status, sha256 = content.stable_digest(held)
     assert (status.st_size, sha256) == (len(CONTENT) + 1, build.sha256(CONTENT + b"!"))
 
 
 def test_a_hash_is_of_the_whole_file_wherever_the_descriptor_stands(folders: Folders) -> None:
     with opened(dropped(folders)) as held:
         os.lseek(held, 100, os.SEEK_SET)
-        assert filing.digest(held) == build.sha256(CONTENT)
+        assert content.digest(held) == build.sha256(CONTENT)
 
 
 def test_only_an_empty_folder_is_removed(root: Path) -> None:

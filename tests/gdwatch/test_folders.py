@@ -8,7 +8,9 @@ import pytest
 
 from gdwatch import folders as folders_
 from gdwatch.errors import GdwatchError, Trouble
-from gdwatch.folders import Folders, Handles, is_mount_point, make_durable
+from gdwatch.files.durability import make_durable
+from gdwatch.files.mounts import is_mount_point
+from gdwatch.folders import Folders, Handles
 from tests import build
 
 

@@ -94,7 +94,7 @@ def test_without_onednn_a_network_stays_as_it_is(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_whatever_the_processor_a_network_in_any_precision_runs(isa: str, precision: str) -> None:
     run = (
-        "import torch; from torch import nn; from gdwatch.fused import fuse;"
+        "import torch; from torch import nn; from gdwatch.networks.fused import fuse;"
         f"network = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU()).to(torch.{precision}).eval();"
         "fuse(network); torch.set_grad_enabled(False);"
         f"print(network(torch.ones(1, 3, 8, 8, dtype=torch.{precision})).shape)"

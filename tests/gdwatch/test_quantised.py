@@ -119,8 +119,8 @@ def test_a_relu_between_floats_and_bytes_rounds_and_ends_where_bytes_do() -> Non
 
 def test_with_the_largest_numbers_an_older_processor_computes_the_same() -> None:
     run = (
-        "import torch; from torch import nn; from gdwatch.layers import Bytes;"
-        "from gdwatch.quantised import Quantised; torch.manual_seed(0);"
+        "import torch; from torch import nn; from gdwatch.networks.layers import Bytes;"
+        "from gdwatch.networks.quantised import Quantised; torch.manual_seed(0);"
         "plain = nn.Conv2d(64, 32, 3).requires_grad_(False);"
         "nn.init.constant_(plain.weight, 1.0); plain.weight[::2, ::3] = -0.9;"
         "x = Bytes(torch.full((1, 64, 5, 5), 255, dtype=torch.uint8), 1.0);"

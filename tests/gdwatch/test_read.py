@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from gdwatch.files.identity import modified_ns
 from gdwatch.folders import Handles
-from gdwatch.read import Skipped, modified_ns, open_drop
+from gdwatch.read import Skipped, open_drop
 from gdwatch.values import Drop, Opened
 from tests import build
 

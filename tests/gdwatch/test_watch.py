@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from watchdog.events import FileSystemEvent
 
-from gdwatch.watch import Watch, _Listener, on_network
+from gdwatch.files.mounts import on_network
+from gdwatch.watch import Watch, _Listener
 from tests.build import wait_until
 
 
