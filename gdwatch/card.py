@@ -22,12 +22,12 @@ from torch import Tensor, nn
 from gdwatch import crop
 from gdwatch.crop import Axis, Square
 from gdwatch.cuda import Graph, Stream, fetched, moved
+from gdwatch.decode.reduce import Pixels
 from gdwatch.faces import chosen, scored
 from gdwatch.inference.detection import find, shown
 from gdwatch.networks.locator import BESIDE
 from gdwatch.resample import resized_together
 from gdwatch.sharpness import sharpness
-from gdwatch.shrink import Pixels
 from gdwatch.values import Scores
 
 if TYPE_CHECKING:  # it is the program, and would be loaded a second time

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gdwatch.decode.reduce import Pixels
 from gdwatch.resample import resized
-from gdwatch.shrink import Pixels
 from gdwatch.values import Box
 
 _EVEN = 1e-4  # of a pixel; sums of fractions miss a border by less

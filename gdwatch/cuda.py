@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gdwatch.shrink import Pixels
+from gdwatch.decode.reduce import Pixels
 
 _WARM_UPS = 2  # runs before one is recorded, in which libraries choose and take what they need
 

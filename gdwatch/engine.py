@@ -15,18 +15,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gdwatch import children, crop, judging, model, model_file
+from gdwatch import children, crop, judging, model
 from gdwatch.card import say_plain
 from gdwatch.cuda import moved
+from gdwatch.decode.reduce import Layout, Pixels
 from gdwatch.errors import ActionNeeded
 from gdwatch.faces import chosen, scored
+from gdwatch.inference import model_file
 from gdwatch.inference.detection import Found, find, thumbnails
-from gdwatch.layout import Layout
 from gdwatch.model import Model
 from gdwatch.networks.locator import Locator
 from gdwatch.precision import fastest, ready
 from gdwatch.sharpness import sharpness
-from gdwatch.shrink import Pixels
 from gdwatch.slots import Slots
 from gdwatch.trial import on_card
 from gdwatch.values import Scores

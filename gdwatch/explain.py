@@ -9,12 +9,16 @@ from captum.attr import LayerAttribution, LayerGradCam
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from gdwatch import crop, model, model_file, shrink
-from gdwatch.decode import Limits, decode
+from gdwatch import crop, model
+from gdwatch.decode import reduce
+from gdwatch.decode.decoder import decode
+from gdwatch.decode.formats import Limits
+from gdwatch.decode.reduce import view
 from gdwatch.errors import GdwatchError
 from gdwatch.files import escaping
 from gdwatch.files.content import read_whole
-from gdwatch.layout import layout, view
+from gdwatch.inference import model_file
+from gdwatch.inference.model_file import layout
 from gdwatch.settings import Settings
 from gdwatch.values import Box, Decision, Judged, Refusal
 
@@ -55,7 +59,7 @@ class Explainer:
         if isinstance(judged.decoded, Refusal):
             return None
         content = read_whole(judged.opened.descriptor)
-        _, photo = decode(content, self._limits, shrink.image)
+        _, photo = decode(content, self._limits, reduce.image)
         square = self._seen(photo, judged.decision.box)
         panel = _side_by_side(
             [
@@ -73,7 +77,7 @@ class Explainer:
             raise GdwatchError(f"{path}: {error.strerror}", "make room") from error
         return path
 
-    def evidence(self, square: shrink.Pixels) -> NDArray[np.float32]:
+    def evidence(self, square: reduce.Pixels) -> NDArray[np.float32]:
         """Where the network saw what spoke for its answer (Grad-CAM, Selvaraju et al. 2017).
 
         square: uint8 (side, side, 3), RGB, as the classifier sees it.
@@ -88,7 +92,7 @@ class Explainer:
         found: NDArray[np.float32] = heat[0, 0].clamp(min=0).detach().numpy()
         return found / found.max() if found.max() > 0 else found
 
-    def _seen(self, photo: Image.Image, box: Box | None) -> shrink.Pixels:
+    def _seen(self, photo: Image.Image, box: Box | None) -> reduce.Pixels:
         """The classifier's square, made as in the service."""
         pixels = view(photo, self._layout)
         if self._layout.whole:
@@ -109,7 +113,7 @@ def _outlined(photo: Image.Image, box: Box | None) -> Image.Image:
     return shown
 
 
-def _heated(square: shrink.Pixels, heat: NDArray[np.float32]) -> Image.Image:
+def _heated(square: reduce.Pixels, heat: NDArray[np.float32]) -> Image.Image:
     """The crop in grey, and in red what spoke for the answer."""
     grey = np.asarray(Image.fromarray(square).convert("L"), np.float32)[:, :, None] * 0.6
     red = np.array([255.0, 48.0, 0.0], np.float32)

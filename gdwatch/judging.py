@@ -13,7 +13,7 @@ from typing import Any
 from gdwatch.children import Channel, Child, Died, Packet
 from gdwatch.decoding import Task
 from gdwatch.errors import ActionNeeded
-from gdwatch.model_file import ModelFile
+from gdwatch.inference.model_file import ModelFile
 from gdwatch.settings import Settings
 from gdwatch.slots import Slots
 from gdwatch.values import Box, Face, Photo, Scores

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gdwatch.errors import ActionNeeded, GdwatchError
-from gdwatch.model_file import METADATA_KEY, Details, ModelFile, Network
+from gdwatch.inference.model_file import METADATA_KEY, Details, ModelFile, Network
 from gdwatch.networks.classifier import Classifier
 from gdwatch.networks.locator import Locator
 from gdwatch.networks.quantised import ranged

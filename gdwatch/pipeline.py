@@ -16,15 +16,16 @@ from selectors import EVENT_READ, DefaultSelector
 
 import structlog
 
-from gdwatch import decide, decoding, judging, model_file
+from gdwatch import decide, decoding, judging
 from gdwatch.batch import next_batch
 from gdwatch.children import Died
 from gdwatch.decide import Rules
+from gdwatch.decode.reduce import Layout
 from gdwatch.decoding import Decoding, Task, Worker
 from gdwatch.errors import ActionNeeded, GdwatchError, Trouble
+from gdwatch.inference import model_file
+from gdwatch.inference.model_file import ModelFile, layout
 from gdwatch.judging import Answered, Judging
-from gdwatch.layout import Layout, layout
-from gdwatch.model_file import ModelFile
 from gdwatch.settings import Settings
 from gdwatch.sizes import batch_size_of, engines_of, places_of, workers_of
 from gdwatch.slots import Slots

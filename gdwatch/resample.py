@@ -9,7 +9,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
 from gdwatch.cuda import moved
-from gdwatch.shrink import Pixels
+from gdwatch.decode.reduce import Pixels
 
 if TYPE_CHECKING:
     from gdwatch.crop import Axis, Square

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from gdwatch import decoding, judging
-from gdwatch.layout import Layout
+from gdwatch.decode.reduce import Layout
 from gdwatch.settings import Settings
 
 _SLOTS_BYTES = 1 << 30  # of decoded photographs, if all were as large as they can be

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gdwatch.layout import Layout
-from gdwatch.shrink import Pixels
+from gdwatch.decode.reduce import Layout, Pixels
 
 
 class Slots:

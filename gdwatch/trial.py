@@ -12,9 +12,9 @@ from torch import Tensor
 from gdwatch import crop
 from gdwatch.card import Begun, Card, say_plain
 from gdwatch.cuda import fetched, moved, pin, pinned, require_alive
+from gdwatch.decode.reduce import Pixels
 from gdwatch.inference.detection import scores_and_boxes, thumbnails
 from gdwatch.resample import resized_together
-from gdwatch.shrink import Pixels
 from gdwatch.values import Box
 
 if TYPE_CHECKING:  # it is the program, and would be loaded a second time

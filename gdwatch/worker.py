@@ -11,10 +11,10 @@ import time
 from typing import Any
 
 from gdwatch import children
-from gdwatch.decode import Limits, Refused, decode
+from gdwatch.decode.decoder import decode
+from gdwatch.decode.formats import Limits, Refused
+from gdwatch.decode.reduce import Layout, Picture, view
 from gdwatch.files.content import read_whole
-from gdwatch.layout import Layout, view
-from gdwatch.shrink import Picture
 from gdwatch.slots import Slots
 from gdwatch.values import Header, Photo, Refusal
 

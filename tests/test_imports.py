@@ -57,7 +57,7 @@ def test_the_engine_loads_no_more_of_torch_than_it_needs() -> None:
 @pytest.mark.parametrize("name", ["fast", "accurate", "whole"])
 def test_loading_a_model_imports_no_more_of_torch(name: str) -> None:
     read = f"model_file.read(model_file.find({name!r}))"
-    do = f"from gdwatch import model, model_file; model.load({read})"
+    do = f"from gdwatch import model; from gdwatch.inference import model_file; model.load({read})"
     assert not loaded_by("gdwatch.engine", do) & {"torch._dynamo", "sympy"}  # 1 s, 80 MB
 
 

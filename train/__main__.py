@@ -451,7 +451,8 @@ def _crop(model: "Model") -> "Crop":
 
 
 def _model(path: Path) -> "Model":
-    from gdwatch import model, model_file
+    from gdwatch import model
+    from gdwatch.inference import model_file
 
     return model.load(model_file.read(path))
 

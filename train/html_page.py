@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
-from gdwatch.shrink import Pixels
+from gdwatch.decode.reduce import Pixels
 from train.atomic_files import publish
 
 _TEMPLATES = Path(__file__).parent / "pages"

@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from gdwatch import lock, model_file, root
+from gdwatch import lock, root
 from gdwatch.commands.answers import print_json
 from gdwatch.commands.bench import Bench
 from gdwatch.commands.bench import bench as measure
@@ -23,6 +23,7 @@ from gdwatch.database import url_of
 from gdwatch.errors import GdwatchError
 from gdwatch.files.mounts import on_network
 from gdwatch.folders import Folders
+from gdwatch.inference import model_file
 from gdwatch.ledger import open_to_read
 from gdwatch.pipeline import Pipeline
 from gdwatch.settings import MIB, Loaded, Settings

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from gdwatch import model_file
 from gdwatch.commands.answers import print_json
+from gdwatch.inference import model_file
 
 
 def show(model: str, *, json_: bool) -> None:

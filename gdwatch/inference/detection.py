@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gdwatch.decode.reduce import Pixels
 from gdwatch.networks.locator import BESIDE, STRIDE, UNIT
 from gdwatch.resample import resized
-from gdwatch.shrink import Pixels
 from gdwatch.values import Box
 
 _CANDIDATES = 64  # cells looked at in one picture, the best ones

@@ -4,9 +4,9 @@ import os
 import sys
 from pathlib import Path
 
-from gdwatch import model_file
-from gdwatch.decode import Limits
-from gdwatch.layout import layout
+from gdwatch.decode.formats import Limits
+from gdwatch.inference import model_file
+from gdwatch.inference.model_file import layout
 from gdwatch.settings import Settings
 from gdwatch.slots import Slots
 from gdwatch.values import Photo

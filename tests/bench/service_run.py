@@ -12,8 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gdwatch import model_file
-from gdwatch.layout import layout
+from gdwatch.inference import model_file
+from gdwatch.inference.model_file import layout
 from gdwatch.settings import Settings
 from gdwatch.sizes import places_of, workers_of
 

@@ -8,7 +8,7 @@ from typing import Any
 from gdwatch import worker
 from tests.faults import crash_at
 
-CHECK = "gdwatch.decode:_require_few_pixels"
+CHECK = "gdwatch.decode.decoder:require_few_pixels"
 _VARIABLE = "CARELESS_WORKER_NOTES"
 
 
@@ -44,6 +44,7 @@ def main() -> None:
         notes.with_suffix(".reached").touch()
 
     crash_at.replace(CHECK, lambda _: check)
+    crash_at.replace("gdwatch.decode.formats:require_few_pixels", lambda _: check)
     worker.main()
 
 

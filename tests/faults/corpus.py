@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gdwatch.decode import FORMATS
+from gdwatch.decode.formats import FORMATS
 
 Dice = np.random.Generator
 SIZE = (64, 48)  # width and height of the originals, in pixels

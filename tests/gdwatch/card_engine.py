@@ -9,7 +9,7 @@ from typing import Any
 
 from gdwatch import engine
 from gdwatch.card import Card
-from gdwatch.shrink import Pixels
+from gdwatch.decode.reduce import Pixels
 from gdwatch.trial import on_card
 
 DIES = os.environ.get("CARD_DIES")

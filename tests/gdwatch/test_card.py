@@ -18,18 +18,18 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from gdwatch import children, crop, judging, model, model_file, shrink, trial
+from gdwatch import children, crop, judging, model, trial
 from gdwatch.card import Card, thumbnails_together
 from gdwatch.cuda import pinned
+from gdwatch.decode import reduce
+from gdwatch.decode.reduce import Layout, Pixels
 from gdwatch.engine import Engine, Finish, Judge, serve
-from gdwatch.inference import detection
-from gdwatch.layout import Layout
+from gdwatch.inference import detection, model_file
 from gdwatch.model import Model
 from gdwatch.networks.residual import ResidualClassifier
 from gdwatch.pipeline import Pipeline, drain
 from gdwatch.resample import resized_together
 from gdwatch.sharpness import sharpness
-from gdwatch.shrink import Pixels
 from gdwatch.slots import Slots
 from gdwatch.trial import on_card
 from gdwatch.values import Box, Decision, Opened, Scores
@@ -144,7 +144,7 @@ def photographs() -> list[Pixels]:
     for number in range(7):
         crowd.paste(portrait.resize((260, 305)), (number % 4 * 270, number // 4 * 320))
     pictures = [*real_photographs(), crowd, Image.new("RGB", (3, 1), "olive")]
-    return [shrink.reduced(np.array(each), 610) for each in pictures]
+    return [reduce.reduced(np.array(each), 610) for each in pictures]
 
 
 def judged(judge: Judge, photos: Sequence[Pixels]) -> list[Scores]:

@@ -4,8 +4,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gdwatch import crop, model_file, shrink
-from gdwatch.layout import Layout, layout
+from gdwatch import crop
+from gdwatch.decode import reduce
+from gdwatch.decode.reduce import Layout
+from gdwatch.inference import model_file
+from gdwatch.inference.model_file import layout
 from gdwatch.values import Box
 from tests import build
 
@@ -15,7 +18,7 @@ BOX = st.builds(
 )
 
 
-def ramp(width: int, height: int) -> shrink.Pixels:
+def ramp(width: int, height: int) -> reduce.Pixels:
     """Red tells the column, green the row."""
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[:, :, 0] = np.arange(width)[None]
@@ -95,11 +98,11 @@ def test_a_reduced_photograph_keeps_its_least_and_not_twice_that(
     width: int, height: int, least: int
 ) -> None:
     image = Image.fromarray(ramp(width, height))
-    pixels = shrink.reduced(image, least)
+    pixels = reduce.reduced(image, least)
     size = pixels.shape[1::-1]
     assert min(least, max(width, height)) <= max(size) < 2 * least or size == (width, height)
     assert max(size) < 2 * least
-    assert np.array_equal(pixels, shrink.reduced(np.asarray(image), least))
+    assert np.array_equal(pixels, reduce.reduced(np.asarray(image), least))
 
 
 def test_the_smallest_face_fills_the_input_when_it_is_enlarged_by_a_fifth() -> None:

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
-from gdwatch import shrink
-from gdwatch.decode import FORMATS, Limits, Refused, decode, sniff
+from gdwatch.decode import reduce
+from gdwatch.decode.decoder import decode
+from gdwatch.decode.formats import FORMATS, Limits, Refused, sniff
 from gdwatch.values import Header
 from tests import build
 from tests.build import encode
@@ -21,7 +22,7 @@ from tests.faults.corpus import HEADERS
 
 LIMITS = Limits(max_pixels=64_000_000)
 SIDE = 32
-WHOLE = partial(shrink.whole, side=SIDE)
+WHOLE = partial(reduce.whole, side=SIDE)
 
 
 def photo(size: tuple[int, int] = (160, 120)) -> Image.Image:
@@ -75,7 +76,7 @@ def test_a_large_jpeg_is_decoded_smaller_and_keeps_its_least(
 ) -> None:
     image = Image.fromarray(build.pixels(1, size=(width, height)))
     content = with_orientation(image, orientation, "JPEG")
-    header, size = decode(content, LIMITS, lambda photo: shrink.image(photo).size, least)
+    header, size = decode(content, LIMITS, lambda photo: reduce.image(photo).size, least)
     upright = (width, height) if orientation < 5 else (height, width)
     assert (header.width, header.height) == upright
     smaller = {factor: tuple(-(-side // factor) for side in upright) for factor in (1, 2, 4, 8)}
@@ -402,7 +403,7 @@ def test_the_limit_of_pixels_is_met_and_passed(format_: str) -> None:
 # Decodes standard input within 1 GiB of address space, as a worker does, and says what it took.
 WITHIN_A_WORKER = """
 import resource, sys
-from gdwatch.decode import Limits, Refused, decode
+from gdwatch.decode.formats import Limits, Refused; from gdwatch.decode.decoder import decode
 space = 1 << 30
 resource.setrlimit(resource.RLIMIT_AS, (space, space))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

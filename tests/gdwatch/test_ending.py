@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gdwatch.ending import ends_early
+from gdwatch.decode.truncation import ends_early
 from tests.build import encode, photograph
 
 FRAMES = [Image.new("RGB", (48, 40), (number, 90, 200 - number)) for number in (10, 80, 150)]

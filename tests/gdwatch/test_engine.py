@@ -8,9 +8,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gdwatch import model, model_file, shrink
+from gdwatch import model
+from gdwatch.decode import reduce
 from gdwatch.engine import Engine, choose_device, in_halves
 from gdwatch.errors import ActionNeeded
+from gdwatch.inference import model_file
 from gdwatch.model import Model
 from gdwatch.networks.classifier import Classifier
 from gdwatch.networks.quantised import is_fast
@@ -255,7 +257,7 @@ def real_photographs() -> list[Image.Image]:
 
 
 def judged(engine: Engine, photographs: Sequence[Image.Image]) -> list[Scores]:
-    return engine.judge([shrink.reduced(np.array(photo), 400) for photo in photographs])[0]
+    return engine.judge([reduce.reduced(np.array(photo), 400) for photo in photographs])[0]
 
 
 def test_every_face_is_found_and_judged(shipped: Engine) -> None:

@@ -8,8 +8,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from gdwatch import model, model_file
+from gdwatch import model
 from gdwatch.errors import ActionNeeded
+from gdwatch.inference import model_file
 from tests import build
 
 

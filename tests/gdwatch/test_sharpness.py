@@ -6,8 +6,8 @@ import torch
 from PIL import Image, ImageFilter
 from scipy import ndimage
 
+from gdwatch.decode.reduce import Pixels
 from gdwatch.sharpness import sharpness
-from gdwatch.shrink import Pixels
 from tests.gdwatch.test_engine import real_photographs
 
 LAPLACIAN = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]])

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from gdwatch.children import Child, Died, Packet
-from gdwatch.layout import Layout
+from gdwatch.decode.reduce import Layout
 from gdwatch.slots import Slots
 from tests import build
 from tests.build import photograph, wait_until

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from gdwatch import model_file
 from gdwatch.errors import GdwatchError, UsageError
+from gdwatch.inference import model_file
 from gdwatch.networks.pooled import PooledClassifier
 from tests.train.conftest import Untold
 from train.data.prepared_set import Prepared

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdwatch import shrink
-from gdwatch.decode import decode
+from gdwatch.decode import reduce
+from gdwatch.decode.decoder import decode
 from gdwatch.errors import GdwatchError, UsageError
 from tests.train.conftest import photograph, picture
 from train.data import prepared_set
@@ -51,7 +51,7 @@ def test_class_folders_become_pixels_as_the_service_sees_them(
     assert {row.source for row in prepared.rows} == {"faces"}
     assert (prepared.rows[0].width, prepared.rows[0].height) == (20, 24)
     _, square = decode(
-        (data / "male/000.bmp").read_bytes(), LIMITS, partial(shrink.whole, side=prepared_set.SIDE)
+        (data / "male/000.bmp").read_bytes(), LIMITS, partial(reduce.whole, side=prepared_set.SIDE)
     )
     assert np.array_equal(prepared.stored[3], square)
 

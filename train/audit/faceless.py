@@ -6,9 +6,10 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from gdwatch import model, model_file
+from gdwatch import model
+from gdwatch.decode.reduce import Pixels
+from gdwatch.inference import model_file
 from gdwatch.inference.detection import scores_and_boxes, thumbnails
-from gdwatch.shrink import Pixels
 from train.data.prepared_set import Prepared
 from train.metrics import Floats
 

@@ -22,8 +22,8 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from gdwatch.decode.reduce import Pixels
 from gdwatch.errors import GdwatchError
-from gdwatch.shrink import Pixels
 from train.data import near_duplicates
 from train.data.prepared_set import Prepared
 from train.metrics import Bools, Floats

@@ -14,7 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.neighbors import NearestNeighbors
 
-from gdwatch.shrink import Pixels
+from gdwatch.decode.reduce import Pixels
 
 Hashes = NDArray[np.bool_]
 

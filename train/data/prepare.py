@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from gdwatch import shrink
-from gdwatch.decode import Limits, Refused, decode
+from gdwatch.decode import reduce
+from gdwatch.decode.decoder import decode
+from gdwatch.decode.formats import Limits, Refused
 from gdwatch.errors import GdwatchError, UsageError
 from gdwatch.values import Header
 from train.atomic_files import make_folder, publish, publish_rows
@@ -120,7 +121,7 @@ def _decode_all(listed: Sequence[Entry], out: Path) -> tuple[list[Row], list[Unr
         for entry in shown:
             try:
                 content = _read(entry)
-                header, square = decode(content, LIMITS, partial(shrink.whole, side=SIDE))
+                header, square = decode(content, LIMITS, partial(reduce.whole, side=SIDE))
             except (Refused, _NotRead) as error:
                 unreadable.append(Unreadable(entry.path, str(error)))
                 continue

@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.progress import track
 from torchvision.ops import nms
 
-from gdwatch import shrink
-from gdwatch.decode import Refused, decode
-from gdwatch.shrink import Pixels
+from gdwatch.decode import reduce
+from gdwatch.decode.decoder import decode
+from gdwatch.decode.formats import Refused
+from gdwatch.decode.reduce import Pixels
 from gdwatch.values import Box
 from train.atomic_files import make_folder
 from train.data.prepare import LIMITS
@@ -145,7 +146,7 @@ def look(entry: Entry) -> tuple[Pixels, float] | None:
         return None
     try:
         header, photo = decode(
-            entry.place.read(), LIMITS, partial(shrink.reduced, least=LONGEST), LONGEST
+            entry.place.read(), LIMITS, partial(reduce.reduced, least=LONGEST), LONGEST
         )
     except (Refused, OSError):
         return None

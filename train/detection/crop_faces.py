@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.progress import track
 
 from gdwatch import crop
-from gdwatch.decode import Refused, decode
+from gdwatch.decode.decoder import decode
+from gdwatch.decode.formats import Refused
+from gdwatch.decode.reduce import Layout, view
 from gdwatch.errors import GdwatchError
 from gdwatch.inference.detection import Found, find, thumbnails
-from gdwatch.layout import Layout, view
 from gdwatch.networks.locator import Locator
 from gdwatch.prominence import prominence
 from gdwatch.values import Box

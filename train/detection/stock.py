@@ -8,9 +8,10 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from gdwatch import shrink
-from gdwatch.decode import Refused, decode
-from gdwatch.shrink import Picture
+from gdwatch.decode import reduce
+from gdwatch.decode.decoder import decode
+from gdwatch.decode.formats import Refused
+from gdwatch.decode.reduce import Picture
 from train.data.prepare import LIMITS
 from train.data.sources import CLASSES, Entry
 from train.detection.boxes import Face
@@ -77,7 +78,7 @@ def read(entry: Entry, found: Sequence[Face]) -> Photograph | None:
 
 
 def _shrunk(picture: Picture) -> Image.Image:
-    photo = shrink.image(picture)
+    photo = reduce.image(picture)
     scale = LONGEST / max(photo.size)
     if scale >= 1:
         return photo.copy()

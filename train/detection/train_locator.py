@@ -16,10 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from gdwatch import model, model_file
+from gdwatch import model
 from gdwatch.errors import GdwatchError, UsageError
+from gdwatch.inference import model_file
 from gdwatch.inference.detection import find, overlap, thumbnails
-from gdwatch.model_file import Network
+from gdwatch.inference.model_file import Network
 from gdwatch.networks.locator import Locator, fold
 from gdwatch.prominence import prominence
 from gdwatch.values import Box

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from gdwatch import model
+from gdwatch.inference.model_file import Details
 from gdwatch.model import Model
-from gdwatch.model_file import Details
 from train.atomic_files import make_folder
 from train.data.sources import CLASSES
 from train.evaluation.photographs import Answered, answers, batches, choose, p_male

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gdwatch import model, model_file
+from gdwatch import model
 from gdwatch.errors import GdwatchError
-from gdwatch.model_file import Details, ModelFile, Network, Preprocessing
+from gdwatch.inference import model_file
+from gdwatch.inference.model_file import Details, ModelFile, Network, Preprocessing
 from gdwatch.networks.seed import SeedClassifier
 from train.atomic_files import make_folder
 from train.fitting import recipe as recipes

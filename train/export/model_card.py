@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from gdwatch.model_file import Details
+from gdwatch.inference.model_file import Details
 from train.evaluation.evaluate import COLUMNS, Evaluation, cells
 from train.metrics import Measures
 

@@ -12,13 +12,13 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from gdwatch.decode.reduce import Pixels
 from gdwatch.engine import Engine
 from gdwatch.errors import GdwatchError
 from gdwatch.model import Model
 from gdwatch.networks.layers import Activations, Convolution, Layer, rectified
 from gdwatch.networks.layers import replace as put
 from gdwatch.networks.quantised import ranged
-from gdwatch.shrink import Pixels
 
 Network = TypeVar("Network", bound=nn.Module)
 

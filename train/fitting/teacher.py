@@ -11,8 +11,9 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from gdwatch import model, model_file
+from gdwatch import model
 from gdwatch.errors import GdwatchError
+from gdwatch.inference import model_file
 from gdwatch.model import Model
 from train.atomic_files import publish
 from train.data.prepared_set import Prepared

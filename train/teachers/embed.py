@@ -15,9 +15,9 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
+from gdwatch.decode.reduce import Pixels
 from gdwatch.networks.pooled import PooledClassifier
 from gdwatch.prominence import prominence
-from gdwatch.shrink import Pixels
 from train.atomic_files import make_folder, publish
 from train.data.prepared_set import Prepared, Row
 from train.data.sources import Entry

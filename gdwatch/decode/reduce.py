@@ -1,4 +1,6 @@
-"""What a worker leaves of a photograph; what the networks see of that: `crop` and `locator`."""
+"""What a worker leaves of a photograph, and so how large its place in memory is."""
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,3 +41,38 @@ def reduced(photo: Picture, least: int) -> Pixels:
     longest = max(photo.size if isinstance(photo, Image.Image) else photo.shape[:2])
     factor = longest // least
     return np.asarray(image(photo).reduce(factor) if factor > 1 else photo)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a worker leaves of a photograph.
+
+    whole: all of it, squeezed into a square; else its shape is kept, for a locator to look at.
+    photo: the side of that square; else the pixels that its longer side keeps at least, if it
+    has them.
+    """
+
+    photo: int
+    whole: bool
+
+    @property
+    def least(self) -> int:
+        """The pixels of its longer side that a photograph must keep when decoded; 0: all."""
+        return 0 if self.whole else self.photo
+
+    @property
+    def longest(self) -> int:
+        """The most pixels that a side has."""
+        return self.photo if self.whole else 2 * self.photo
+
+    @property
+    def most_bytes(self) -> int:
+        """What one photograph takes if it is as large as it can be."""
+        return 3 * self.longest**2
+
+
+def view(photo: Picture, wanted: Layout) -> Pixels:
+    """Make what the engine gets of a photograph: uint8 (H, W, 3), RGB."""
+    if wanted.whole:
+        return whole(photo, wanted.photo)
+    return reduced(photo, wanted.photo)

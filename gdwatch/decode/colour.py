@@ -1,0 +1,61 @@
+"""Decoding to 8-bit RGB, whatever the mode: deep grey, palettes, transparency."""
+
+import io
+from typing import Any
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image
+
+from gdwatch.decode.reduce import Picture, Pixels
+
+_ROWS = 256  # of a deep picture scaled together: as floats, all of them take eight times the memory
+_BACKGROUND = (128, 128, 128)  # under transparent pixels, whose own colour is often nonsense
+
+
+def to_rgb(image: Image.Image, content: bytes, least: int) -> Picture:
+    """Decode and convert to RGB, whatever the mode; a JPEG perhaps smaller, see `decode`."""
+    if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
+        # The same pixels as Pillow's (the same library decodes), in about 0.65 of its time. Of
+        # the smaller sizes, only these are decoded faster.
+        factor = next((n for n in (8, 4, 2) if max(image.size) >= n * least > 0), 1)
+        width, height = (-(-length // factor) for length in image.size)
+        pixels: Pixels = simplejpeg.decode_jpeg(
+            content, "RGB", strict=True, min_height=height, min_width=width
+        )
+        return pixels
+    if image.format == "PNG":
+        # Decoding does not check the sums that every chunk has.
+        Image.open(io.BytesIO(content), formats=["PNG"]).verify()
+    image.load()
+    if image.mode.startswith("I") or image.mode == "F":
+        return _from_deep(image)
+    if image.has_transparency_data:
+        if image.mode != "RGBA":
+            image = image.convert("RGBA")
+        photo = Image.new("RGB", image.size, _BACKGROUND)
+        photo.paste(image, mask=image)
+        return photo
+    return image.convert("RGB")
+
+
+def _from_deep(image: Image.Image) -> Image.Image:
+    """Scale 16-bit, 32-bit and float grey to 8 bits; Pillow's own conversion would clip."""
+    values = np.asarray(image)
+    low, high = _range(values)
+    if image.mode.startswith("I") and low >= 0 and high <= 65535:
+        low, high = 0.0, 65535.0
+    scale = 255 / (high - low) if high > low else 0.0
+    grey = np.empty(values.shape, np.uint8)
+    for row in range(0, len(values), _ROWS):
+        some = values[row : row + _ROWS].astype(np.float64)
+        some = (np.nan_to_num(some, nan=low, posinf=high, neginf=low) - low) * scale
+        grey[row : row + _ROWS] = some.round().clip(0, 255)
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _range(values: NDArray[Any]) -> tuple[float, float]:
+    """The least and the greatest of the finite values; 0 where there are none."""
+    light = values if values.dtype.kind in "iu" else values[np.isfinite(values)]
+    return (float(light.min()), float(light.max())) if light.size else (0.0, 0.0)
