@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from gdwatch.errors import GdwatchError
 from gdwatch.files import escaping
-from gdwatch.ledger import Ledger, Pen, Row, now
+from gdwatch.ledger import Ledger, Pen, Row, now, row_of
 from gdwatch.tables import corrections, files, models, results
 from gdwatch.values import Label
 
@@ -26,7 +26,7 @@ def find(ledger: Ledger, connection: Connection, which: str) -> Row:
         found = connection.execute(sa.select(files).where(files.c.id == number)).first()
         if found is None:
             raise GdwatchError(f"id {which}: no such row", "`gdwatch show PATH` finds it by path")
-        return ledger.row(found)
+        return row_of(found, ledger.root)
     given = os.fsencode(which)
     texts = [ledger.text(path) for path in (_absolute(given), ledger.root + b"/" + given)]
     last = files.c.id.desc()
@@ -37,7 +37,7 @@ def find(ledger: Ledger, connection: Connection, which: str) -> Row:
             query = query.order_by(files.c.state == "missing", last).limit(1)
             found = connection.execute(query).first()
             if found is not None:
-                return ledger.row(found)
+                return row_of(found, ledger.root)
     raise GdwatchError(
         f"{escaping.to_text(given)}: not in the ledger", "name an id or a path of it"
     )
@@ -121,7 +121,7 @@ def chosen(ledger: Ledger, outcome: str | None, reason: str | None) -> Iterator[
         if not page:
             return
         after = page[-1].id
-        yield from map(ledger.row, page)
+        yield from (row_of(each, ledger.root) for each in page)
 
 
 def filed_below(ledger: Ledger) -> Iterator[Row]:

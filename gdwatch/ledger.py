@@ -51,6 +51,24 @@ class Row:
     recorded_at: datetime
 
 
+def row_of(found: sa.Row[Any], root: bytes) -> Row:
+    """A row of `files` as a value. root: that its paths are relative to."""
+    return Row(
+        id=found.id,
+        path=escaping.absolute(found.path, root),
+        source=escaping.absolute(found.source_path, root) if found.source_path else None,
+        original=escaping.absolute(found.original_path, root),
+        sha256=found.sha256,
+        size_bytes=found.size_bytes,
+        modified_ns=found.modified_ns,
+        state=found.state,
+        outcome=found.outcome,
+        reason=found.reason,
+        model_id=found.model_id,
+        recorded_at=found.recorded_at,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Ledger:
     """An open ledger. root: bytes, absolute; root_id: its row, 0 where only read."""
@@ -66,7 +84,7 @@ class Ledger:
         with translated(self.engine):
             self._require_same_file()
             with self.engine.begin() as connection:
-                yield Pen(self, connection)
+                yield Pen(self.root, self.root_id, connection)
                 self._require_same_file()  # a commit to a file that is gone would tell of success
 
     def _require_same_file(self) -> None:
@@ -102,23 +120,6 @@ class Ledger:
         """A path as the ledger shows it."""
         return escaping.below(path, self.root)
 
-    def row(self, found: sa.Row[Any]) -> Row:
-        """A row of `files` as a value."""
-        return Row(
-            id=found.id,
-            path=escaping.absolute(found.path, self.root),
-            source=escaping.absolute(found.source_path, self.root) if found.source_path else None,
-            original=escaping.absolute(found.original_path, self.root),
-            sha256=found.sha256,
-            size_bytes=found.size_bytes,
-            modified_ns=found.modified_ns,
-            state=found.state,
-            outcome=found.outcome,
-            reason=found.reason,
-            model_id=found.model_id,
-            recorded_at=found.recorded_at,
-        )
-
     def close(self, *, last: bool = False) -> None:
         """Close it; `last`: as the service, which leaves a file that read-only users can query."""
         if last and self.engine.dialect.name == "sqlite":
@@ -130,17 +131,25 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Pen:
-    """The open transaction of a ledger."""
+    """The open transaction of a ledger: its rows, and the paths in them.
 
-    ledger: Ledger
+    root: bytes, absolute; root_id: its row.
+    """
+
+    root: bytes
+    root_id: int
     connection: Connection
+
+    def text(self, path: bytes) -> str:
+        """A path as the ledger shows it."""
+        return escaping.below(path, self.root)
 
     def model_id(self, model: Serving) -> int:
         """The row of a model, made at its first use."""
         found = statements.MODEL_ID.run(self.connection, {"model": model.sha256}).scalar()
         if found is not None:
             return int(found)
-        return self._insert(
+        return self.insert(
             models,
             sha256=model.sha256,
             name=model.name,
@@ -184,20 +193,21 @@ class Pen:
 
     def at(self, paths: set[bytes]) -> dict[bytes, Row]:
         """The rows that claim these paths."""
-        texts = [self.ledger.text(path) for path in paths]
-        wanted = {"root_id": self.ledger.root_id, "paths": texts}
+        texts = [self.text(path) for path in paths]
+        wanted = {"root_id": self.root_id, "paths": texts}
         return {row.path: row for row in self._rows(statements.AT.run(self.connection, wanted))}
 
     def _rows(self, found: CursorResult[Any]) -> Iterator[Row]:
         ids = list(found.scalars())
         for start in range(0, len(ids), _VARIABLES):
             some = {"ids": ids[start : start + _VARIABLES]}
-            yield from map(self.ledger.row, self.connection.execute(statements.ROWS, some))
+            found_rows = self.connection.execute(statements.ROWS, some)
+            yield from (row_of(each, self.root) for each in found_rows)
 
     def under_way(self, drops: Sequence[Drop]) -> set[bytes]:
         """The paths of those very drops that were recorded before, and could not be moved yet."""
-        by_text = {self.ledger.text(drop.path): drop for drop in drops}
-        wanted = {"root_id": self.ledger.root_id, "paths": list(by_text)}
+        by_text = {self.text(drop.path): drop for drop in drops}
+        wanted = {"root_id": self.root_id, "paths": list(by_text)}
         found: set[bytes] = set()
         for row in statements.UNDER_WAY.run(self.connection, wanted):
             drop = by_text[row.source_path]
@@ -209,9 +219,9 @@ class Pen:
     def is_on_its_way(self, path: bytes) -> bool:
         """Whether the file at this path is recorded to go elsewhere."""
         query = sa.select(files.c.id).where(
-            files.c.root_id == self.ledger.root_id,
+            files.c.root_id == self.root_id,
             files.c.state == "recorded",
-            files.c.source_path == self.ledger.text(path),
+            files.c.source_path == self.text(path),
         )
         return self.connection.execute(query).first() is not None
 
@@ -222,7 +232,7 @@ class Pen:
     def row(self, file_id: int) -> Row:
         """The row of a file that has one."""
         query = sa.select(files).where(files.c.id == file_id)
-        return self.ledger.row(self.connection.execute(query).one())
+        return row_of(self.connection.execute(query).one(), self.root)
 
     def changed_late(
         self, file_id: int, status: os.stat_result, sha256: str, source: bytes, target: bytes
@@ -234,8 +244,8 @@ class Pen:
             size_bytes=status.st_size,
             modified_ns=modified_ns(status),
             state="recorded",
-            source_path=self.ledger.text(source),
-            path=self.ledger.text(target),
+            source_path=self.text(source),
+            path=self.text(target),
             outcome="unsure",
             reason="changed_late",
             duplicate_of=None,
@@ -259,7 +269,7 @@ class Pen:
             for entry in entries:
                 row = self.row(entry.id)
                 if row.state == "recorded":
-                    self.update(entry.id, source_path=self.ledger.text(entry.target))
+                    self.update(entry.id, source_path=self.text(entry.target))
 
     def mark_gone(self, entries: Sequence[Entry]) -> None:
         """Say that these files are neither at their sources nor at their targets."""
@@ -270,7 +280,7 @@ class Pen:
         for row in rows:
             self.connection.execute(
                 sa.update(files)
-                .where(files.c.id == row.id, files.c.path == self.ledger.text(row.path))
+                .where(files.c.id == row.id, files.c.path == self.text(row.path))
                 .where(files.c.state == row.state)
                 .values(state="missing", source_path=None)
             )
@@ -279,12 +289,12 @@ class Pen:
         if not entries:
             return 0
         rows = [
-            {"row": entry.id, "as_read": self.ledger.text(entry.target), **values}
-            for entry in entries
+            {"row": entry.id, "as_read": self.text(entry.target), **values} for entry in entries
         ]
         return statement.run(self.connection, *rows).rowcount
 
-    def _insert(self, table: sa.Table, **values: Any) -> int:
+    def insert(self, table: sa.Table, **values: Any) -> int:
+        """Insert a row into a table; returns its id."""
         statement = sa.insert(table).values(**values).returning(table.c.id)
         return int(self.connection.execute(statement).scalar_one())
 
@@ -427,4 +437,4 @@ def _root_id(pen: Pen, uuid: str) -> int:
             f"root-id {uuid}: the ledger has rows, and belongs to another root",
             "is the right disk mounted? put its root-id back, or set `database` elsewhere",
         )
-    return pen._insert(roots, uuid=uuid, first_used_at=now())
+    return pen.insert(roots, uuid=uuid, first_used_at=now())

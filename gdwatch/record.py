@@ -63,7 +63,7 @@ def _insert(
     batch_id = pen.batch(replace(batch, judged=news), model_id)
     pen.insert_files(
         [
-            {**_file_row(pen.ledger, entry, each, recorded_at),
+            {**_file_row(pen, entry, each, recorded_at),
              "model_id": model_id, "duplicate_of": original}
             for entry, each, original in zip(entries, judged, originals, strict=True)
         ]
@@ -140,20 +140,18 @@ def _with_duplicates(
     return decided, originals
 
 
-def _file_row(
-    ledger: Ledger, entry: Entry, judged: Judged, recorded_at: datetime
-) -> dict[str, Any]:
+def _file_row(pen: Pen, entry: Entry, judged: Judged, recorded_at: datetime) -> dict[str, Any]:
     """A new row, but for what it refers to."""
-    source = ledger.text(entry.source)
+    source = pen.text(entry.source)
     return {
         "id": entry.id,
-        "root_id": ledger.root_id,
+        "root_id": pen.root_id,
         "sha256": entry.sha256,
         "size_bytes": entry.size_bytes,
         "modified_ns": entry.modified_ns,
         "name": escaping.to_text(entry.source.rpartition(b"/")[2]),
         "original_path": source,
-        "path": ledger.text(entry.target),
+        "path": pen.text(entry.target),
         "source_path": source,
         "state": "recorded",
         "outcome": judged.decision.outcome,

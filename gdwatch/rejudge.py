@@ -96,7 +96,7 @@ class Rejudging:
     def _is_known(self, opened: Opened, handles: Handles, model: Serving) -> bool:
         """Whether nothing would come of judging this; its result may still become the current."""
         with self._ledger.reading() as connection:
-            pen = Pen(self._ledger, connection)
+            pen = Pen(self._ledger.root, self._ledger.root_id, connection)
             row = pen.at({opened.drop.path}).get(opened.drop.path)
             if row is None:
                 return pen.is_on_its_way(opened.drop.path)
@@ -134,7 +134,7 @@ class Rejudging:
 
     def _only_count(self, judged: list[Judged]) -> None:
         with self._ledger.reading() as connection:
-            pen = Pen(self._ledger, connection)
+            pen = Pen(self._ledger.root, self._ledger.root_id, connection)
             rows = pen.at({each.opened.drop.path for each in judged})
         for each in judged:
             path = each.opened.drop.path
@@ -245,8 +245,8 @@ def send(
     pen.update(
         row.id,
         state="recorded",
-        source_path=pen.ledger.text(row.source or row.path),
-        path=pen.ledger.text(path),
+        source_path=pen.text(row.source or row.path),
+        path=pen.text(path),
         outcome=decision.outcome,
         reason=decision.reason,
     )

@@ -3,24 +3,25 @@
 import os
 import pwd
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
-from gdwatch import ledger
 from gdwatch.errors import ActionNeeded
 from gdwatch.files.durability import make_durable
 from gdwatch.folders import Folders
-from gdwatch.settings import Settings
 
 _MARKER = "root-id"
 
 
-def prepare(settings: Settings, folders: Folders) -> str:
+def prepare(folders: Folders, has_rows: Callable[[], bool]) -> str:
     """Make what a first start needs, and return the root's id.
+
+    has_rows: whether there is a ledger with files in it; asked where the root has no id.
 
     Raises ActionNeeded if a folder cannot be written, or the ledger belongs to another root.
     """
     marker = folders.state / _MARKER
-    if not marker.is_file() and ledger.has_rows(settings):
+    if not marker.is_file() and has_rows():
         raise ActionNeeded(
             f"{marker}: missing, but the ledger has rows",
             "is the right disk mounted? put root-id back, or move the ledger away",

@@ -57,7 +57,7 @@ def run(settings: Settings, *, once: bool = False) -> int:
     """
     folders = Folders.of(settings)
     root.require_own(folders)
-    root_id = root.prepare(settings, folders)
+    root_id = root.prepare(folders, lambda: ledger.has_rows(settings))
     with (
         lock.hold(folders.state),
         contextlib.closing(Watch(folders.inbox, settings.watch)) as watch,

@@ -68,14 +68,14 @@ def _nothing(*_: Any, **__: Any) -> None:
 
 def _moves_within(pen: ledger.Pen, rows: list[dict[str, Any]]) -> None:
     """Move the files of rows that are not committed yet."""
-    found = folders.Folders(pen.ledger.root, pen.ledger.root + b"/inbox", {
-        name: pen.ledger.root + b"/" + name.encode() for name in ("female", "male", "unsure",
+    found = folders.Folders(pen.root, pen.root + b"/inbox", {
+        name: pen.root + b"/" + name.encode() for name in ("female", "male", "unsure",
                                                                  "rejected")
     })  # fmt: skip
     with folders.Handles(found) as handles:
         for row in rows:
             source = handles.parent(pen.row(row["id"]).original)
-            target = escaping.absolute(row["path"], pen.ledger.root)
+            target = escaping.absolute(row["path"], pen.root)
             filing._rename(source, handles.parent(target, make=True))
 
 

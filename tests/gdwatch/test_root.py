@@ -12,6 +12,10 @@ from tests import build
 from tests.gdwatch.conftest import World
 
 
+def prepare(settings: Settings, folders: Folders) -> str:
+    return root.prepare(folders, lambda: ledger.has_rows(settings))
+
+
 def at(path: Path, **others: object) -> tuple[Settings, Folders]:
     folders, settings = build.folders_of(path, **others)
     return settings, folders
@@ -19,7 +23,7 @@ def at(path: Path, **others: object) -> tuple[Settings, Folders]:
 
 def test_the_first_start_makes_the_folders_and_the_id(tmp_path: Path) -> None:
     settings, folders = at(tmp_path / "new" / "root")
-    found = root.prepare(settings, folders)
+    found = prepare(settings, folders)
     assert root.read_id(folders) == found
     for name in ("inbox", *OUTCOMES):
         assert (tmp_path / "new" / "root" / name).is_dir()
@@ -38,21 +42,21 @@ def test_the_id_is_durable_before_any_row_can_be(
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", noted)
-    root.prepare(settings, folders)
+    prepare(settings, folders)
     assert found == ["root-id.part", ".gdwatch"]
 
 
 def test_the_id_stays(tmp_path: Path) -> None:
     settings, folders = at(tmp_path / "root")
-    assert root.prepare(settings, folders) == root.prepare(settings, folders)
+    assert prepare(settings, folders) == prepare(settings, folders)
 
 
 def test_a_later_start_makes_an_answer_folder_but_no_inbox(tmp_path: Path) -> None:
     settings, folders = at(tmp_path / "root")
-    root.prepare(settings, folders)
+    prepare(settings, folders)
     (tmp_path / "root" / "inbox").rmdir()
     (tmp_path / "root" / "male").rmdir()
-    root.prepare(settings, folders)
+    prepare(settings, folders)
     assert (tmp_path / "root" / "male").is_dir()
     assert not (tmp_path / "root" / "inbox").exists()
 
@@ -60,20 +64,20 @@ def test_a_later_start_makes_an_answer_folder_but_no_inbox(tmp_path: Path) -> No
 def test_an_id_that_is_missing_stops_the_start_where_the_ledger_has_rows(world: World) -> None:
     world.record_file("a.jpg")
     with pytest.raises(ActionNeeded, match="root-id: missing, but the ledger has rows"):
-        root.prepare(world.settings, world.folders)
+        prepare(world.settings, world.folders)
     assert not (world.folders.state / "root-id").exists()
 
 
 def test_an_id_that_is_missing_is_made_where_the_ledger_is_empty(world: World) -> None:
     assert not ledger.has_rows(world.settings)
-    root.prepare(world.settings, world.folders)
+    prepare(world.settings, world.folders)
 
 
 def test_a_file_where_a_folder_should_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "root").write_bytes(b"")
     settings, folders = at(tmp_path / "root")
     with pytest.raises(ActionNeeded, match=r"folder .*root.*: not a directory; make it writable"):
-        root.prepare(settings, folders)
+        prepare(settings, folders)
 
 
 def test_a_folder_that_is_no_root_is_named(tmp_path: Path) -> None:
@@ -85,7 +89,7 @@ def test_a_folder_that_is_no_root_is_named(tmp_path: Path) -> None:
 def test_a_root_of_another_user_is_refused(tmp_path: Path) -> None:
     settings, folders = at(tmp_path / "root")
     root.require_own(folders)
-    root.prepare(settings, folders)
+    prepare(settings, folders)
     root.require_own(folders)
     if os.geteuid() != 0:
         pytest.skip("only root can give a folder away")
