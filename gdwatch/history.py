@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from gdwatch.errors import GdwatchError
 from gdwatch.files import escaping
-from gdwatch.ledger import Ledger, Pen, Row, now, row_of
+from gdwatch.ledger import Ledger, Transaction, Row, now, row_of
 from gdwatch.tables import corrections, files, models, results
 from gdwatch.values import Label
 
@@ -61,9 +61,9 @@ def label_of(connection: Connection, file_id: int) -> Label | None:
     return label
 
 
-def correct(pen: Pen, file_id: int, label: Label | None, by: str) -> None:
+def correct(transaction: Transaction, file_id: int, label: Label | None, by: str) -> None:
     """Add a person's word; None takes it back."""
-    pen.connection.execute(
+    transaction.connection.execute(
         sa.insert(corrections).values(file_id=file_id, label=label, by=by, at=now())
     )
 

@@ -79,12 +79,12 @@ class Ledger:
     identity: tuple[int, int] | None  # device and inode of a SQLite file, to notice another
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator["Pen"]:
+    def writing(self) -> Iterator["Transaction"]:
         """One transaction; on leaving it without an error, what was written is durable."""
         with translated(self.engine):
             self._require_same_file()
             with self.engine.begin() as connection:
-                yield Pen(self.root, self.root_id, connection)
+                yield Transaction(self.root, self.root_id, connection)
                 self._require_same_file()  # a commit to a file that is gone would tell of success
 
     def _require_same_file(self) -> None:
@@ -130,7 +130,7 @@ class Ledger:
 
 
 @dataclass(frozen=True, slots=True)
-class Pen:
+class Transaction:
     """The open transaction of a ledger: its rows, and the paths in them.
 
     root: bytes, absolute; root_id: its row.
@@ -350,8 +350,8 @@ def open_ledger(settings: Settings, root_uuid: str, *, serve: bool = False) -> L
                 use_write_ahead_log(engine)
             identity = identity_of(engine)
             ledger = Ledger(engine, root, 0, identity)
-            with ledger.writing() as pen:
-                root_id = _root_id(pen, root_uuid)
+            with ledger.writing() as transaction:
+                root_id = _root_id(transaction, root_uuid)
     except Trouble as trouble:
         is_file = engine.dialect.name == "sqlite"  # a server may only have not started yet
         if is_file and trouble.reason in ("database_readonly", "database_gone"):
@@ -428,13 +428,15 @@ def has_rows(settings: Settings) -> bool:
         engine.dispose()
 
 
-def _root_id(pen: Pen, uuid: str) -> int:
-    found = pen.connection.execute(sa.select(roots.c.id).where(roots.c.uuid == uuid)).scalar()
+def _root_id(transaction: Transaction, uuid: str) -> int:
+    found = transaction.connection.execute(
+        sa.select(roots.c.id).where(roots.c.uuid == uuid)
+    ).scalar()
     if found is not None:
         return int(found)
-    if pen.connection.execute(sa.select(files.c.id).limit(1)).first() is not None:
+    if transaction.connection.execute(sa.select(files.c.id).limit(1)).first() is not None:
         raise ActionNeeded(
             f"root-id {uuid}: the ledger has rows, and belongs to another root",
             "is the right disk mounted? put its root-id back, or set `database` elsewhere",
         )
-    return pen.insert(roots, uuid=uuid, first_used_at=now())
+    return transaction.insert(roots, uuid=uuid, first_used_at=now())

@@ -125,9 +125,9 @@ class _Round:
                     log.error("file.missing", id=entry.id, name=escaping.to_text(entry.source))
         self.handles.sync()
         if filed or gone:
-            with self.ledger.writing() as pen:
-                pen.mark_filed(filed)
-                pen.mark_gone(gone)
+            with self.ledger.writing() as transaction:
+                transaction.mark_filed(filed)
+                transaction.mark_gone(gone)
         ended.filed += [entry.id for entry in filed]
         ended.missing += [entry.id for entry in gone]
         return goes_on
@@ -166,22 +166,22 @@ class _Round:
     def _send_elsewhere(self, entry: Entry) -> Entry:
         """Something has taken the target since it was chosen."""
         folder = entry.target.rpartition(b"/")[0]
-        with self.ledger.writing() as pen:
-            name = pen.row(entry.id).original.rpartition(b"/")[2]
-            (target,) = choose(pen, self.handles, [entry.id], [folder + b"/" + name])
-            pen.update(entry.id, path=self.ledger.text(target))
+        with self.ledger.writing() as transaction:
+            name = transaction.row(entry.id).original.rpartition(b"/")[2]
+            (target,) = choose(transaction, self.handles, [entry.id], [folder + b"/" + name])
+            transaction.update(entry.id, path=self.ledger.text(target))
         return replace(entry, target=target)
 
     def _judge_changed(self, entry: Entry, descriptor: int) -> Entry:
         """The file was written to after it was read: the decision is of bytes that are no more."""
         status, sha256 = content.stable_digest(descriptor)
-        with self.ledger.writing() as pen:
-            row = pen.row(entry.id)
+        with self.ledger.writing() as transaction:
+            row = transaction.row(entry.id)
             wanted = destination.target(
                 self.handles.folders, "unsure", row.original, self.layout, row.recorded_at
             )
-            (target,) = choose(pen, self.handles, [entry.id], [wanted])
-            pen.changed_late(entry.id, status, sha256, entry.source, target)
+            (target,) = choose(transaction, self.handles, [entry.id], [wanted])
+            transaction.changed_late(entry.id, status, sha256, entry.source, target)
         log.warning("file.changed_late", id=entry.id, name=escaping.to_text(entry.source))
         return replace(
             entry,

@@ -9,7 +9,7 @@ from gdwatch import destination
 from gdwatch.files import durability, escaping
 from gdwatch.files.durability import require_descriptors
 from gdwatch.folders import Folders, Handles
-from gdwatch.ledger import Ledger, Pen, now, result_row
+from gdwatch.ledger import Ledger, Transaction, now, result_row
 from gdwatch.settings import Settings
 from gdwatch.values import Batch, Decision, Entry, Judged
 
@@ -27,24 +27,30 @@ def record(
         return [[] for _ in batches]
     durability.sync_contents(descriptors)
     try:
-        with Handles(folders) as handles, ledger.writing() as pen:
+        with Handles(folders) as handles, ledger.writing() as transaction:
             recorded_at = now()
-            return [_insert(pen, handles, batch, settings, recorded_at) for batch in batches]
+            return [
+                _insert(transaction, handles, batch, settings, recorded_at) for batch in batches
+            ]
     except OSError as error:
         require_descriptors(error)  # of deep sub-folders, each a folder to open
         raise
 
 
 def _insert(
-    pen: Pen, handles: Handles, batch: Batch, settings: Settings, recorded_at: datetime
+    transaction: Transaction,
+    handles: Handles,
+    batch: Batch,
+    settings: Settings,
+    recorded_at: datetime,
 ) -> list[tuple[Entry, Judged]]:
     # A file whose move is stuck is listed again: it has its row already.
-    known = pen.under_way([judged.opened.drop for judged in batch.judged])
+    known = transaction.under_way([judged.opened.drop for judged in batch.judged])
     news = tuple(judged for judged in batch.judged if judged.opened.drop.path not in known)
     if not news:
         return []
-    ids = pen.new_ids(len(news))
-    judged, originals = _with_duplicates(pen, handles, news, ids, settings)
+    ids = transaction.new_ids(len(news))
+    judged, originals = _with_duplicates(transaction, handles, news, ids, settings)
     wanted = [
         destination.target(
             handles.folders,
@@ -57,18 +63,20 @@ def _insert(
     ]
     entries = [
         _entry(file_id, each, path)
-        for file_id, each, path in zip(ids, judged, choose(pen, handles, ids, wanted), strict=True)
+        for file_id, each, path in zip(
+            ids, judged, choose(transaction, handles, ids, wanted), strict=True
+        )
     ]
-    model_id = pen.model_id(batch.model)
-    batch_id = pen.batch(replace(batch, judged=news), model_id)
-    pen.insert_files(
+    model_id = transaction.model_id(batch.model)
+    batch_id = transaction.batch(replace(batch, judged=news), model_id)
+    transaction.insert_files(
         [
-            {**_file_row(pen, entry, each, recorded_at),
+            {**_file_row(transaction, entry, each, recorded_at),
              "model_id": model_id, "duplicate_of": original}
             for entry, each, original in zip(entries, judged, originals, strict=True)
         ]
     )  # fmt: skip
-    pen.insert_results(
+    transaction.insert_results(
         [
             result_row(file_id, each, batch.model, model_id, batch_id)
             for file_id, each in zip(ids, judged, strict=True)
@@ -77,31 +85,33 @@ def _insert(
     return list(zip(entries, judged, strict=True))
 
 
-def choose(pen: Pen, handles: Handles, ids: Sequence[int], wanted: Sequence[bytes]) -> list[bytes]:
+def choose(
+    transaction: Transaction, handles: Handles, ids: Sequence[int], wanted: Sequence[bytes]
+) -> list[bytes]:
     """Find a free path for each file, as near to the wanted one as can be.
 
     A row whose file has been taken away gives its path up, and is marked `missing`.
     """
-    claimed = pen.at(set(wanted))
+    claimed = transaction.at(set(wanted))
     missing = [
         row
         for row in claimed.values()
         if row.state == "filed" and row.id not in ids and not handles.is_file(row.path)
     ]
-    pen.mark_missing(missing)
+    transaction.mark_missing(missing)
     gone = {row.id for row in missing}
     taken = {path for path, row in claimed.items() if row.id not in gone and row.id not in ids}
     chosen = []
     for file_id, path in zip(ids, wanted, strict=True):
         chosen.append(
-            _first_free(pen, handles, destination.candidates(handles, path, file_id), taken)
+            _first_free(transaction, handles, destination.candidates(handles, path, file_id), taken)
         )
         taken.add(chosen[-1])
     return chosen
 
 
 def _first_free(
-    pen: Pen, handles: Handles, candidates: Iterator[bytes], taken: set[bytes]
+    transaction: Transaction, handles: Handles, candidates: Iterator[bytes], taken: set[bytes]
 ) -> bytes:
     """The first path that no file lies at and no other row claims."""
     wanted = next(candidates)
@@ -110,12 +120,16 @@ def _first_free(
     return next(
         path
         for path in candidates
-        if path not in taken and handles.lstat(path) is None and not pen.at({path})
+        if path not in taken and handles.lstat(path) is None and not transaction.at({path})
     )
 
 
 def _with_duplicates(
-    pen: Pen, handles: Handles, judged: Sequence[Judged], ids: Sequence[int], settings: Settings
+    transaction: Transaction,
+    handles: Handles,
+    judged: Sequence[Judged],
+    ids: Sequence[int],
+    settings: Settings,
 ) -> tuple[list[Judged], list[int | None]]:
     """Name the first row with the same bytes; the settings may reject a file for it.
 
@@ -123,7 +137,8 @@ def _with_duplicates(
     """
     hashes = {each.decoded.sha256 for each in judged if each.decoded.sha256}
     firsts = {
-        sha256: (row.id, row.source or row.path) for sha256, row in pen.first_with(hashes).items()
+        sha256: (row.id, row.source or row.path)
+        for sha256, row in transaction.first_with(hashes).items()
     }
     decided: list[Judged] = []
     originals: list[int | None] = []
@@ -140,18 +155,20 @@ def _with_duplicates(
     return decided, originals
 
 
-def _file_row(pen: Pen, entry: Entry, judged: Judged, recorded_at: datetime) -> dict[str, Any]:
+def _file_row(
+    transaction: Transaction, entry: Entry, judged: Judged, recorded_at: datetime
+) -> dict[str, Any]:
     """A new row, but for what it refers to."""
-    source = pen.text(entry.source)
+    source = transaction.text(entry.source)
     return {
         "id": entry.id,
-        "root_id": pen.root_id,
+        "root_id": transaction.root_id,
         "sha256": entry.sha256,
         "size_bytes": entry.size_bytes,
         "modified_ns": entry.modified_ns,
         "name": escaping.to_text(entry.source.rpartition(b"/")[2]),
         "original_path": source,
-        "path": pen.text(entry.target),
+        "path": transaction.text(entry.target),
         "source_path": source,
         "state": "recorded",
         "outcome": judged.decision.outcome,

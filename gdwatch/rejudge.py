@@ -10,7 +10,7 @@ from gdwatch import destination, history
 from gdwatch.files import content, escaping
 from gdwatch.files.identity import identity_of
 from gdwatch.folders import Folders, Handles
-from gdwatch.ledger import Ledger, Pen, Row, now, result_row
+from gdwatch.ledger import Ledger, Transaction, Row, now, result_row
 from gdwatch.pipeline import Pipeline, drain
 from gdwatch.read import open_drop
 from gdwatch.record import choose
@@ -96,10 +96,10 @@ class Rejudging:
     def _is_known(self, opened: Opened, handles: Handles, model: Serving) -> bool:
         """Whether nothing would come of judging this; its result may still become the current."""
         with self._ledger.reading() as connection:
-            pen = Pen(self._ledger.root, self._ledger.root_id, connection)
-            row = pen.at({opened.drop.path}).get(opened.drop.path)
+            transaction = Transaction(self._ledger.root, self._ledger.root_id, connection)
+            row = transaction.at({opened.drop.path}).get(opened.drop.path)
             if row is None:
-                return pen.is_on_its_way(opened.drop.path)
+                return transaction.is_on_its_way(opened.drop.path)
             if row.state != "filed":
                 return True
             result = history.result_of(connection, row.id, model.sha256)
@@ -109,10 +109,10 @@ class Rejudging:
             return False
         if self._rules.move and row.model_id != result["model_id"]:
             decision = Decision(result["outcome"], result["reason"])
-            with self._ledger.writing() as pen:
-                row = pen.row(row.id)
+            with self._ledger.writing() as transaction:
+                row = transaction.row(row.id)
                 if row.state == "filed":  # and not sent elsewhere since it was looked at
-                    self._make_current(pen, handles, row, decision, result["model_id"])
+                    self._make_current(transaction, handles, row, decision, result["model_id"])
         return True
 
     # ------------------------------------------------------------------ what came of it
@@ -123,19 +123,19 @@ class Rejudging:
         if self._rules.dry_run:
             self._only_count(readable)
         elif readable:
-            with Handles(self._folders) as handles, self._ledger.writing() as pen:
-                model_id = pen.model_id(batch.model)
-                batch_id = pen.batch(batch, model_id)
+            with Handles(self._folders) as handles, self._ledger.writing() as transaction:
+                model_id = transaction.model_id(batch.model)
+                batch_id = transaction.batch(batch, model_id)
                 for each in readable:
-                    self._record(pen, handles, each, batch.model, (model_id, batch_id))
+                    self._record(transaction, handles, each, batch.model, (model_id, batch_id))
         for each in batch.judged:
             os.close(each.opened.descriptor)
             self._seen()
 
     def _only_count(self, judged: list[Judged]) -> None:
         with self._ledger.reading() as connection:
-            pen = Pen(self._ledger.root, self._ledger.root_id, connection)
-            rows = pen.at({each.opened.drop.path for each in judged})
+            transaction = Transaction(self._ledger.root, self._ledger.root_id, connection)
+            rows = transaction.at({each.opened.drop.path for each in judged})
         for each in judged:
             path = each.opened.drop.path
             before = rows[path].outcome if path in rows else self._folders.outcome_of(path)
@@ -143,7 +143,7 @@ class Rejudging:
 
     def _record(
         self,
-        pen: Pen,
+        transaction: Transaction,
         handles: Handles,
         judged: Judged,
         model: Serving,
@@ -151,8 +151,8 @@ class Rejudging:
     ) -> None:
         model_id, batch_id = ids
         path = judged.opened.drop.path
-        row = pen.at({path}).get(path)
-        if pen.is_on_its_way(path) or (row is not None and row.state != "filed"):
+        row = transaction.at({path}).get(path)
+        if transaction.is_on_its_way(path) or (row is not None and row.state != "filed"):
             self.tally.skipped += 1  # sent elsewhere while it was being judged
             return
         if row is None or not _is_same(row, judged):
@@ -160,27 +160,27 @@ class Rejudging:
                 self.tally.failed += 1  # taken away while it was being judged
                 return
             if row is not None:
-                pen.mark_missing([row])  # its bytes are no more; others lie there now
-            row = self._insert(pen, judged, model_id)
+                transaction.mark_missing([row])  # its bytes are no more; others lie there now
+            row = self._insert(transaction, judged, model_id)
         elif row.sha256 is None:
-            pen.update(row.id, sha256=judged.decoded.sha256)
-        pen.insert_results([result_row(row.id, judged, model, model_id, batch_id)])
+            transaction.update(row.id, sha256=judged.decoded.sha256)
+        transaction.insert_results([result_row(row.id, judged, model, model_id, batch_id)])
         if self._rules.move:
-            self._make_current(pen, handles, row, judged.decision, model_id)
+            self._make_current(transaction, handles, row, judged.decision, model_id)
         else:
             self._count(row, judged.decision)
 
-    def _insert(self, pen: Pen, judged: Judged, model_id: int) -> Row:
+    def _insert(self, transaction: Transaction, judged: Judged, model_id: int) -> Row:
         """A picture without a row gets one: its outcome is the folder that it lies in."""
         drop = judged.opened.drop
         text = self._ledger.text(drop.path)
         sha256 = judged.decoded.sha256
-        first = pen.first_with({sha256}).get(sha256) if sha256 else None
+        first = transaction.first_with({sha256}).get(sha256) if sha256 else None
         moment = now()
         outcome = self._folders.outcome_of(drop.path)
         reason = judged.decision.reason if sha256 is None else None
-        (file_id,) = pen.new_ids(1)
-        pen.insert_files(
+        (file_id,) = transaction.new_ids(1)
+        transaction.insert_files(
             [
                 {
                     "id": file_id,
@@ -203,25 +203,30 @@ class Rejudging:
                 }
             ]
         )
-        return pen.row(file_id)
+        return transaction.row(file_id)
 
     def _count(self, row: Row, decision: Decision) -> None:
         self.tally.changes[row.outcome, decision.outcome] += 1
 
     def _make_current(
-        self, pen: Pen, handles: Handles, row: Row, decision: Decision, model_id: int
+        self,
+        transaction: Transaction,
+        handles: Handles,
+        row: Row,
+        decision: Decision,
+        model_id: int,
     ) -> None:
         """Let a result count, and wish the move that follows; a corrected file stays."""
-        if history.label_of(pen.connection, row.id) is not None:
-            pen.update(row.id, model_id=model_id)
+        if history.label_of(transaction.connection, row.id) is not None:
+            transaction.update(row.id, model_id=model_id)
             self.tally.kept += 1
             return
         self._count(row, decision)
         if decision.outcome == row.outcome:
-            pen.update(row.id, model_id=model_id, reason=decision.reason)
+            transaction.update(row.id, model_id=model_id, reason=decision.reason)
             return
-        send(pen, handles, row, decision, self._settings.layout)
-        pen.update(row.id, model_id=model_id)
+        send(transaction, handles, row, decision, self._settings.layout)
+        transaction.update(row.id, model_id=model_id)
         self.tally.wishes.append(row.id)
 
 
@@ -235,18 +240,22 @@ def _is_same(row: Row, judged: Judged) -> bool:
 
 
 def send(
-    pen: Pen, handles: Handles, row: Row, decision: Decision, layout: destination.Layout
+    transaction: Transaction,
+    handles: Handles,
+    row: Row,
+    decision: Decision,
+    layout: destination.Layout,
 ) -> None:
     """Wish that a filed row goes to another folder; whoever holds the root's lock moves it."""
     wanted = destination.target(
         handles.folders, decision.outcome, row.original, layout, row.recorded_at
     )
-    (path,) = choose(pen, handles, [row.id], [wanted])
-    pen.update(
+    (path,) = choose(transaction, handles, [row.id], [wanted])
+    transaction.update(
         row.id,
         state="recorded",
-        source_path=pen.text(row.source or row.path),
-        path=pen.text(path),
+        source_path=transaction.text(row.source or row.path),
+        path=transaction.text(path),
         outcome=decision.outcome,
         reason=decision.reason,
     )

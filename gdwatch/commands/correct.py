@@ -9,7 +9,7 @@ from gdwatch import history, rejudge, root, wishes
 from gdwatch.errors import GdwatchError
 from gdwatch.files import content, escaping
 from gdwatch.folders import Folders, Handles
-from gdwatch.ledger import Ledger, Pen, Row, open_ledger
+from gdwatch.ledger import Ledger, Transaction, Row, open_ledger
 from gdwatch.settings import Settings
 from gdwatch.values import Decision, Label
 
@@ -22,16 +22,16 @@ def correct(settings: Settings, which: str, label: Label | None) -> None:
         with ledger.reading() as connection:
             row = history.find(ledger, connection, which)
         wishes.settle(ledger, folders, settings, row)
-        with Handles(folders) as handles, ledger.writing() as pen:
-            row = pen.row(row.id)
+        with Handles(folders) as handles, ledger.writing() as transaction:
+            row = transaction.row(row.id)
             if row.state == "recorded":
                 raise wishes.under_way(row)
             gone = row.state == "missing" or not handles.is_file(row.path)
             if gone:
-                pen.mark_missing([row])
+                transaction.mark_missing([row])
             else:
                 _require_same(row, handles)
-                _record(pen, handles, row, label, settings)
+                _record(transaction, handles, row, label, settings)
         if gone:
             raise _taken_away(which)
         waiting = wishes.see_to(ledger, folders, settings, [row.id])
@@ -57,19 +57,21 @@ def _require_same(row: Row, handles: Handles) -> None:
         )
 
 
-def _record(pen: Pen, handles: Handles, row: Row, label: Label | None, settings: Settings) -> None:
-    if label is None and history.label_of(pen.connection, row.id) is None:
+def _record(
+    transaction: Transaction, handles: Handles, row: Row, label: Label | None, settings: Settings
+) -> None:
+    if label is None and history.label_of(transaction.connection, row.id) is None:
         raise GdwatchError(f"id {row.id}: nobody has corrected it", "there is nothing to take back")
-    history.correct(pen, row.id, label, getpass.getuser())
-    decision = Decision(label, None) if label else _model_decision(pen, row)
+    history.correct(transaction, row.id, label, getpass.getuser())
+    decision = Decision(label, None) if label else _model_decision(transaction, row)
     if decision.outcome == row.outcome:
-        pen.update(row.id, reason=decision.reason)
+        transaction.update(row.id, reason=decision.reason)
     else:
-        rejudge.send(pen, handles, row, decision, settings.layout)
+        rejudge.send(transaction, handles, row, decision, settings.layout)
 
 
-def _model_decision(pen: Pen, row: Row) -> Decision:
-    result = history.current_result(pen.connection, row)
+def _model_decision(transaction: Transaction, row: Row) -> Decision:
+    result = history.current_result(transaction.connection, row)
     if result is None:
         return Decision(row.outcome, row.reason)
     return Decision(result["outcome"], result["reason"])

@@ -91,8 +91,8 @@ def _mark_missing(ledger: Ledger, folders: Folders) -> list[str]:
             if not handles.is_file(row.path):
                 found.append(row)
     for row in found:
-        with ledger.writing() as pen:
-            pen.mark_missing([row])
+        with ledger.writing() as transaction:
+            transaction.mark_missing([row])
         log.info("file.missing", id=row.id, name=escaping.to_text(row.path))
     return [escaping.below(row.path, ledger.root) for row in found]
 
@@ -107,7 +107,7 @@ def _without_row(ledger: Ledger, folders: Folders, ignored: tuple[str, ...]) -> 
                 if not any(fnmatch(os.fsdecode(name), pattern) for pattern in ignored)
             }
             paths = {path for path in paths if not Path(os.fsdecode(path)).is_symlink()}
-            with ledger.writing() as pen:
-                known = set(pen.at(paths))
-                known |= {path for path in paths if pen.is_on_its_way(path)}
+            with ledger.writing() as transaction:
+                known = set(transaction.at(paths))
+                known |= {path for path in paths if transaction.is_on_its_way(path)}
             yield from sorted(paths - known)

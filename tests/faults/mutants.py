@@ -66,43 +66,45 @@ def _nothing(*_: Any, **__: Any) -> None:
 # ------------------------------------------------------------------------- order
 
 
-def _moves_within(pen: ledger.Pen, rows: list[dict[str, Any]]) -> None:
+def _moves_within(transaction: ledger.Transaction, rows: list[dict[str, Any]]) -> None:
     """Move the files of rows that are not committed yet."""
-    found = folders.Folders(pen.root, pen.root + b"/inbox", {
-        name: pen.root + b"/" + name.encode() for name in ("female", "male", "unsure",
+    found = folders.Folders(transaction.root, transaction.root + b"/inbox", {
+        name: transaction.root + b"/" + name.encode() for name in ("female", "male", "unsure",
                                                                  "rejected")
     })  # fmt: skip
     with folders.Handles(found) as handles:
         for row in rows:
-            source = handles.parent(pen.row(row["id"]).original)
-            target = escaping.absolute(row["path"], pen.root)
+            source = handles.parent(transaction.row(row["id"]).original)
+            target = escaping.absolute(row["path"], transaction.root)
             filing._rename(source, handles.parent(target, make=True))
 
 
 @mistake("T1")
 def move_before_record() -> None:
     def wrapped(original: Any) -> Any:
-        def insert_files(pen: ledger.Pen, rows: list[dict[str, Any]]) -> None:
-            original(pen, rows)
-            _moves_within(pen, rows)
+        def insert_files(transaction: ledger.Transaction, rows: list[dict[str, Any]]) -> None:
+            original(transaction, rows)
+            _moves_within(transaction, rows)
 
         return insert_files
 
-    replace("gdwatch.ledger:Pen.insert_files", wrapped)
+    replace("gdwatch.ledger:Transaction.insert_files", wrapped)
 
 
 @mistake("T1")
 def one_commit_after_the_move() -> None:
     def wrapped(original: Any) -> Any:
-        def insert_files(pen: ledger.Pen, rows: list[dict[str, Any]]) -> None:
-            original(pen, rows)
-            _moves_within(pen, rows)
+        def insert_files(transaction: ledger.Transaction, rows: list[dict[str, Any]]) -> None:
+            original(transaction, rows)
+            _moves_within(transaction, rows)
             for row in rows:
-                pen.update(row["id"], state="filed", source_path=None, filed_at=ledger.now())
+                transaction.update(
+                    row["id"], state="filed", source_path=None, filed_at=ledger.now()
+                )
 
         return insert_files
 
-    replace("gdwatch.ledger:Pen.insert_files", wrapped)
+    replace("gdwatch.ledger:Transaction.insert_files", wrapped)
 
 
 @mistake("T4")
@@ -297,7 +299,7 @@ def recovery_skipped() -> None:
 @mistake("T1")
 def recovery_decides_again() -> None:
     _instead("gdwatch.service:_Service._grant_wishes", _nothing)
-    _instead("gdwatch.ledger:Pen.under_way", lambda *_: set())
+    _instead("gdwatch.ledger:Transaction.under_way", lambda *_: set())
 
 
 @mistake("T15")
@@ -319,14 +321,16 @@ def recovery_trusts_an_equal_hash() -> None:
 @mistake("T15")
 def second_row_of_a_content_dropped() -> None:
     def wrapped(original: Any) -> Any:
-        def under_way(pen: ledger.Pen, drops: Any) -> set[bytes]:
-            sizes = set(pen.connection.execute(sa.select(tables.files.c.size_bytes)).scalars())
+        def under_way(transaction: ledger.Transaction, drops: Any) -> set[bytes]:
+            sizes = set(
+                transaction.connection.execute(sa.select(tables.files.c.size_bytes)).scalars()
+            )
             known = {drop.path for drop in drops if drop.identity.size_bytes in sizes}
-            return known | original(pen, drops)
+            return known | original(transaction, drops)
 
         return under_way
 
-    replace("gdwatch.ledger:Pen.under_way", wrapped)
+    replace("gdwatch.ledger:Transaction.under_way", wrapped)
 
 
 # ------------------------------------------------------------------------- lock, hangup, waiting

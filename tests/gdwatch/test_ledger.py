@@ -334,8 +334,8 @@ def test_a_database_on_a_path_with_odd_characters_is_opened(tmp_path: Path, name
 
 def test_a_write_is_all_or_nothing(world: World) -> None:
     def write_and_fail() -> None:
-        with world.ledger.writing() as pen:
-            pen.model_id(world.serving)
+        with world.ledger.writing() as transaction:
+            transaction.model_id(world.serving)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -373,8 +373,8 @@ def test_nothing_is_committed_to_a_ledger_that_was_removed_meanwhile(world: Worl
     entry = world.record_file("a.jpg")
 
     def mark_while_it_goes() -> None:
-        with world.ledger.writing() as pen:
-            pen.mark_filed([entry])
+        with world.ledger.writing() as transaction:
+            transaction.mark_filed([entry])
             (world.root / "results.db").rename(world.root / "away.db")
 
     with pytest.raises(ActionNeeded, match="was removed or replaced"):
@@ -387,21 +387,21 @@ def test_a_file_has_the_same_row_from_every_side(world: World) -> None:
     entry = world.record_file(b"odd \xff\n.jpg")
     (pending,) = world.ledger.pending()
     assert pending == entry
-    with world.ledger.writing() as pen:
-        row = pen.row(entry.id)
-        assert pen.at({entry.target}) == {entry.target: row}
-        assert pen.first_with({row.sha256 or ""}) == {row.sha256: row}
+    with world.ledger.writing() as transaction:
+        row = transaction.row(entry.id)
+        assert transaction.at({entry.target}) == {entry.target: row}
+        assert transaction.first_with({row.sha256 or ""}) == {row.sha256: row}
     assert row.source == row.original == os.fsencode(world.root) + b"/inbox/odd \xff\n.jpg"
 
 
 def test_an_id_is_taken_before_its_row_and_never_given_twice(world: World) -> None:
     entry = world.record_file("a.jpg")
-    with world.ledger.writing() as pen:
-        assert pen.new_ids(3) == [entry.id + 1, entry.id + 2, entry.id + 3]
-        pen.connection.execute(sa.delete(results))
-        pen.connection.execute(sa.delete(files))
-    with world.ledger.writing() as pen:
-        assert pen.new_ids(1) == [entry.id + 1]
+    with world.ledger.writing() as transaction:
+        assert transaction.new_ids(3) == [entry.id + 1, entry.id + 2, entry.id + 3]
+        transaction.connection.execute(sa.delete(results))
+        transaction.connection.execute(sa.delete(files))
+    with world.ledger.writing() as transaction:
+        assert transaction.new_ids(1) == [entry.id + 1]
 
 
 def test_what_is_recorded_is_found_without_a_look_at_what_is_filed(world: World) -> None:
@@ -418,7 +418,9 @@ def test_what_is_recorded_is_found_without_a_look_at_what_is_filed(world: World)
 def test_judged_again_by_the_same_model_the_result_is_replaced(world: World) -> None:
     entry = world.record_file("a.jpg")
     judged = world.judged(world.root / "inbox" / "a.jpg", "female")
-    with world.ledger.writing() as pen:
-        model_id = pen.model_id(world.serving)
-        pen.insert_results([ledger.result_row(entry.id, judged, world.serving, model_id, None)])
+    with world.ledger.writing() as transaction:
+        model_id = transaction.model_id(world.serving)
+        transaction.insert_results(
+            [ledger.result_row(entry.id, judged, world.serving, model_id, None)]
+        )
     assert build.query(world.root, "SELECT outcome FROM results") == [{"outcome": "female"}]

@@ -51,8 +51,8 @@ def test_a_row_sent_elsewhere_since_it_was_recorded_is_filed_there_in_the_end(
     world: World,
 ) -> None:
     entry = world.record_file("a.jpg")
-    with world.ledger.writing() as pen:
-        pen.update(entry.id, path="female/a.jpg", outcome="female")
+    with world.ledger.writing() as transaction:
+        transaction.update(entry.id, path="female/a.jpg", outcome="female")
     file_entries(world.ledger, world.folders, world.settings.layout, [entry], Manner())
     row = world.row(entry.id)
     assert (row["state"], row["source_path"]) == ("recorded", "male/a.jpg")

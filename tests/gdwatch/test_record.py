@@ -8,7 +8,7 @@ import pytest
 
 from gdwatch import destination
 from gdwatch.errors import ActionNeeded, Trouble
-from gdwatch.ledger import Pen
+from gdwatch.ledger import Transaction
 from gdwatch.values import Judged, Refusal
 from tests import build
 from tests.gdwatch.conftest import World
@@ -231,15 +231,15 @@ def test_batches_recorded_together_are_all_there_or_none(
 ) -> None:
     first = world.judged(world.drop("a.jpg", b"1"))
     second = world.judged(world.drop("b.jpg", b"2"))
-    insert = Pen.insert_results
+    insert = Transaction.insert_results
 
-    def failing(pen: Pen, rows: Sequence[dict[str, Any]]) -> None:
-        insert(pen, rows)
-        if pen.connection.exec_driver_sql("SELECT count(*) FROM results").scalar() == 2:
+    def failing(transaction: Transaction, rows: Sequence[dict[str, Any]]) -> None:
+        insert(transaction, rows)
+        if transaction.connection.exec_driver_sql("SELECT count(*) FROM results").scalar() == 2:
             raise Trouble("database_full", "no room", "make some")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Pen, "insert_results", failing)
+        patched.setattr(Transaction, "insert_results", failing)
         with pytest.raises(Trouble):
             world.record_together((first,), (second,))
     assert world.rows() == []

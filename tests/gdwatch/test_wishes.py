@@ -54,16 +54,18 @@ def test_a_file_sent_elsewhere_while_it_was_looked_at_is_not_sent_again(
     entry = world.record_file("a.jpg")
     world.file()
     other = replace(world.serving, sha256="other", name="other")
-    with world.ledger.writing() as pen:  # another model has said `female`, and is asked again
+    with (
+        world.ledger.writing() as transaction
+    ):  # another model has said `female`, and is asked again
         judged = world.judged(Path(os.fsdecode(entry.target)), "female")
-        model_id = pen.model_id(other)
-        pen.insert_results([result_row(entry.id, judged, other, model_id, None)])
+        model_id = transaction.model_id(other)
+        transaction.insert_results([result_row(entry.id, judged, other, model_id, None)])
     digest = rejudge.filing.digest
 
     def sent_meanwhile(descriptor: int) -> str:
-        with Handles(world.folders) as handles, world.ledger.writing() as pen:
+        with Handles(world.folders) as handles, world.ledger.writing() as transaction:
             decision = Decision("unsure", "blurred")
-            rejudge.send(pen, handles, pen.row(entry.id), decision, "tree")
+            rejudge.send(transaction, handles, transaction.row(entry.id), decision, "tree")
         return digest(descriptor)
 
     monkeypatch.setattr(rejudge.filing, "digest", sent_meanwhile)
