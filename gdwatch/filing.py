@@ -14,7 +14,7 @@ from enum import Enum, auto
 from gdwatch.files.content import Place, chunks, digest, digest_at, opened_to_read
 from gdwatch.files.durability import make_durable
 from gdwatch.files.identity import modified_ns
-from gdwatch.folders import Handles
+from gdwatch.root.handles import Handles
 from gdwatch.values import Entry
 
 _RENAME_NOREPLACE = 1

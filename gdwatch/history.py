@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from gdwatch.errors import GdwatchError
 from gdwatch.files import escaping
-from gdwatch.ledger import Ledger, Transaction, Row, now, row_of
+from gdwatch.ledger import Ledger, Row, Transaction, now, row_of
 from gdwatch.tables import corrections, files, models, results
 from gdwatch.values import Label
 

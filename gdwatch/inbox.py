@@ -19,9 +19,10 @@ from gdwatch.errors import Trouble
 from gdwatch.files import escaping
 from gdwatch.files.identity import identity_of
 from gdwatch.files.mounts import is_mount_point, mount_of
-from gdwatch.folders import Folders, Handles
 from gdwatch.listing import Listing
 from gdwatch.read import is_being_written
+from gdwatch.root.folders import Folders
+from gdwatch.root.handles import Handles
 from gdwatch.settings import Settings
 from gdwatch.values import Drop, Identity
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Generator
 
 from gdwatch.errors import Trouble
 from gdwatch.filing import remove_folder
-from gdwatch.folders import Folders, Handles
+from gdwatch.root.folders import Folders
+from gdwatch.root.handles import Handles
 from gdwatch.settings import Settings
 
 _DEPTH = 32

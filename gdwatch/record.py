@@ -8,8 +8,9 @@ from typing import Any
 from gdwatch import destination
 from gdwatch.files import durability, escaping
 from gdwatch.files.durability import require_descriptors
-from gdwatch.folders import Folders, Handles
 from gdwatch.ledger import Ledger, Transaction, now, result_row
+from gdwatch.root.folders import Folders
+from gdwatch.root.handles import Handles
 from gdwatch.settings import Settings
 from gdwatch.values import Batch, Decision, Entry, Judged
 

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from gdwatch import destination, history
 from gdwatch.files import content, escaping
 from gdwatch.files.identity import identity_of
-from gdwatch.folders import Folders, Handles
-from gdwatch.ledger import Ledger, Transaction, Row, now, result_row
+from gdwatch.ledger import Ledger, Row, Transaction, now, result_row
 from gdwatch.pipeline import Pipeline, drain
 from gdwatch.read import open_drop
 from gdwatch.record import choose
+from gdwatch.root.folders import Folders
+from gdwatch.root.handles import Handles
 from gdwatch.settings import Settings
 from gdwatch.values import Batch, Decision, Drop, Judged, Opened, Outcome, Serving
 

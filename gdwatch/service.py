@@ -19,23 +19,25 @@ from dataclasses import replace
 
 import structlog
 
-from gdwatch import __version__, ledger, lock, notify, root
+from gdwatch import __version__, ledger, notify
 from gdwatch.backoff import Backoff
 from gdwatch.batch import TOGETHER, recorded_together
 from gdwatch.errors import ActionNeeded, Trouble
 from gdwatch.files import escaping
 from gdwatch.files.mounts import on_network
-from gdwatch.folders import Folders, Handles
 from gdwatch.inbox import Inbox
 from gdwatch.ledger import Ledger
 from gdwatch.pending import Ended, Manner, Stuck, file_entries, file_pending
 from gdwatch.pipeline import Pipeline
 from gdwatch.read import Skipped, open_drop
 from gdwatch.record import record
+from gdwatch.root import lock, root_id
+from gdwatch.root.folders import Folders
+from gdwatch.root.handles import Handles
+from gdwatch.root.status import Status
 from gdwatch.settings import MIB, Settings
 from gdwatch.signals import heeded
 from gdwatch.standing import Standing
-from gdwatch.status import Status
 from gdwatch.values import Batch, Drop, Entry, Judged, Opened, Refusal
 from gdwatch.watch import Watch
 
@@ -56,15 +58,15 @@ def run(settings: Settings, *, once: bool = False) -> int:
     Raises GdwatchError.
     """
     folders = Folders.of(settings)
-    root.require_own(folders)
-    root_id = root.prepare(folders, lambda: ledger.has_rows(settings))
+    root_id.require_own(folders)
+    uuid = root_id.prepare(folders, lambda: ledger.has_rows(settings))
     with (
         lock.hold(folders.state),
         contextlib.closing(Watch(folders.inbox, settings.watch)) as watch,
         heeded(watch.bell()) as signals,
     ):
         standing = Standing(folders.state, signals, once=once)
-        book = standing.patiently(lambda: ledger.open_ledger(settings, root_id, serve=True))
+        book = standing.patiently(lambda: ledger.open_ledger(settings, uuid, serve=True))
         if book is None:
             return 0
         with _closing(book), contextlib.closing(Pipeline(settings)) as pipeline:
@@ -110,7 +112,7 @@ class _Service:
         self._recording_s = float("inf")  # what the last recording took; the first is a small one
         self._listed_at = time.monotonic()
         self._wishes_at = float("-inf")
-        self._root_id = root.read_id(folders)
+        self._root_id = root_id.read_id(folders)
         self._root_at = float("-inf")
         self._free_at = float("-inf")
         self._progress_at = time.monotonic()
@@ -327,7 +329,7 @@ class _Service:
         if now - self._root_at < _WISHES_S:
             return
         try:
-            found = root.read_id(self._folders)
+            found = root_id.read_id(self._folders)
         except ActionNeeded as error:
             raise Trouble("root_missing", error.message, "put it back, or mount it") from error
         if found != self._root_id:

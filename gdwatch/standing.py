@@ -13,10 +13,11 @@ from typing import TypeVar
 
 import structlog
 
-from gdwatch import notify, status
+from gdwatch import notify
 from gdwatch.errors import Trouble
+from gdwatch.root import status
+from gdwatch.root.status import Status
 from gdwatch.signals import Signals
-from gdwatch.status import Status
 
 log = structlog.get_logger()
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from gdwatch import lock
 from gdwatch.errors import GdwatchError, HeldError
-from gdwatch.folders import Folders
 from gdwatch.ledger import Ledger, Row
 from gdwatch.pending import file_pending
+from gdwatch.root import lock
+from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings
 from gdwatch.tables import files
 

@@ -21,10 +21,10 @@ from PIL import Image
 
 from gdwatch import model
 from gdwatch.files.identity import identity_of
-from gdwatch.folders import Folders
 from gdwatch.inbox import Inbox
 from gdwatch.inference.model_file import Details
 from gdwatch.networks.residual import ResidualClassifier
+from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings
 from gdwatch.values import OUTCOMES, Drop, Serving
 

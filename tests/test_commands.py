@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gdwatch import lock
+from gdwatch.root import lock
 from tests import build
 from tests.build import BRIGHT, DARK, GREY, gdwatch, photograph, query, rows
 

@@ -16,7 +16,7 @@ import pytest
 from gdwatch import service as service_module
 from gdwatch.batch import TOGETHER
 from gdwatch.errors import Trouble
-from gdwatch.folders import Handles
+from gdwatch.root.handles import Handles
 from gdwatch.values import Drop
 from tests import build
 from tests.build import BRIGHT, DARK, GREY, Service, Services, photograph, sha256, wait_until

@@ -5,11 +5,13 @@ import os
 import sys
 from contextlib import closing
 
-from gdwatch import history, rejudge, root, wishes
+from gdwatch import history, rejudge, wishes
 from gdwatch.errors import GdwatchError
 from gdwatch.files import content, escaping
-from gdwatch.folders import Folders, Handles
-from gdwatch.ledger import Ledger, Transaction, Row, open_ledger
+from gdwatch.ledger import Ledger, Row, Transaction, open_ledger
+from gdwatch.root import root_id
+from gdwatch.root.folders import Folders
+from gdwatch.root.handles import Handles
 from gdwatch.settings import Settings
 from gdwatch.values import Decision, Label
 
@@ -17,8 +19,8 @@ from gdwatch.values import Decision, Label
 def correct(settings: Settings, which: str, label: Label | None) -> None:
     """Record the word and move the file; None takes the last word back."""
     folders = Folders.of(settings)
-    root.require_own(folders)
-    with closing(open_ledger(settings, root.read_id(folders))) as ledger:
+    root_id.require_own(folders)
+    with closing(open_ledger(settings, root_id.read_id(folders))) as ledger:
         with ledger.reading() as connection:
             row = history.find(ledger, connection, which)
         wishes.settle(ledger, folders, settings, row)

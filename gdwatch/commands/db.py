@@ -9,12 +9,14 @@ from typing import Any
 
 import structlog
 
-from gdwatch import history, lock, root, schema
+from gdwatch import history, schema
 from gdwatch.commands.answers import print_json
 from gdwatch.database import connect, translated, url_of
 from gdwatch.files import escaping
-from gdwatch.folders import Folders, Handles
 from gdwatch.ledger import Ledger, open_ledger
+from gdwatch.root import lock, root_id
+from gdwatch.root.folders import Folders
+from gdwatch.root.handles import Handles
 from gdwatch.settings import Settings
 
 log = structlog.get_logger()
@@ -25,7 +27,7 @@ _SHOWN = 20
 def upgrade(settings: Settings) -> None:
     """Bring the ledger to this program's version."""
     folders = Folders.of(settings)
-    root.require_own(folders)
+    root_id.require_own(folders)
     engine = connect(url_of(settings), writable=True)
     # A service of the old version must not write meanwhile, nor after it.
     is_root = folders.state.is_dir()
@@ -50,8 +52,8 @@ def check(settings: Settings, *, json_: bool) -> int:
     Photographs that people have taken away are marked `missing`, and are no fault.
     """
     folders = Folders.of(settings)
-    root.require_own(folders)
-    with closing(open_ledger(settings, root.read_id(folders))) as ledger:
+    root_id.require_own(folders)
+    with closing(open_ledger(settings, root_id.read_id(folders))) as ledger:
         damage = _damage(ledger)
         missing = _mark_missing(ledger, folders)
         found = _without_row(ledger, folders, settings.ignore)

@@ -15,17 +15,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from gdwatch import lock, root
 from gdwatch.commands.answers import print_json
 from gdwatch.commands.bench import Bench
 from gdwatch.commands.bench import bench as measure
 from gdwatch.database import url_of
 from gdwatch.errors import GdwatchError
 from gdwatch.files.mounts import on_network
-from gdwatch.folders import Folders
 from gdwatch.inference import model_file
 from gdwatch.ledger import open_to_read
 from gdwatch.pipeline import Pipeline
+from gdwatch.root import lock, root_id
+from gdwatch.root.folders import Folders
 from gdwatch.settings import MIB, Loaded, Settings
 from gdwatch.values import OUTCOMES
 from gdwatch.watch import Watch
@@ -130,8 +130,8 @@ def _root(settings: Settings) -> str:
         if not os.access(parent, os.W_OK):
             raise GdwatchError(f"{parent}: cannot be written", "make it writable, or set `root`")
         return f"{os.fsdecode(folders.root)}: not there yet, `gdwatch run` makes it"
-    root.require_own(folders)
-    return f"{os.fsdecode(folders.root)}: {root.read_id(folders)}"
+    root_id.require_own(folders)
+    return f"{os.fsdecode(folders.root)}: {root_id.read_id(folders)}"
 
 
 def _moves(settings: Settings) -> str:

@@ -11,12 +11,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from gdwatch import lock, root, wishes
+from gdwatch import wishes
 from gdwatch.commands.answers import print_json, progress
 from gdwatch.errors import GdwatchError
-from gdwatch.folders import Folders
 from gdwatch.ledger import Ledger, open_ledger
 from gdwatch.rejudge import Rejudging, Rules, Tally
+from gdwatch.root import lock, root_id
+from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings
 
 
@@ -25,8 +26,8 @@ def reprocess(
 ) -> None:
     """Judge what lies below these folders; print what changed."""
     folders = Folders.of(settings)
-    root.require_own(folders)
-    ledger = open_ledger(settings, root.read_id(folders))
+    root_id.require_own(folders)
+    ledger = open_ledger(settings, root_id.read_id(folders))
     chosen = _outermost(folder for path in given for folder in _answer_folders(path, folders))
     with contextlib.ExitStack() as held, contextlib.closing(ledger):
         for folder in chosen:

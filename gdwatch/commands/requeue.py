@@ -2,13 +2,14 @@
 
 from contextlib import closing
 
-from gdwatch import history, root, wishes
+from gdwatch import history, wishes
 from gdwatch.commands.answers import progress
 from gdwatch.commands.reprocess import follow, report
 from gdwatch.errors import GdwatchError
-from gdwatch.folders import Folders
 from gdwatch.ledger import Ledger, open_ledger
 from gdwatch.rejudge import Rejudging, Rules
+from gdwatch.root import root_id
+from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings
 
 
@@ -22,8 +23,8 @@ def requeue(
 ) -> None:
     """Judge the named files, and those with an outcome or reason, again."""
     folders = Folders.of(settings)
-    root.require_own(folders)
-    with closing(open_ledger(settings, root.read_id(folders))) as ledger:
+    root_id.require_own(folders)
+    with closing(open_ledger(settings, root_id.read_id(folders))) as ledger:
         paths = _paths(ledger, folders, settings, which)
         if outcome is not None or reason is not None:
             paths += [row.path for row in history.chosen(ledger, outcome, reason)]

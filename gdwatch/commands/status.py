@@ -8,15 +8,16 @@ from typing import Any
 from rich.live import Live
 from rich.text import Text
 
-from gdwatch import history, lock
+from gdwatch import history
 from gdwatch.commands.answers import print_json
 from gdwatch.errors import GdwatchError
 from gdwatch.files import escaping
-from gdwatch.folders import Folders
 from gdwatch.inbox import count_waiting
 from gdwatch.ledger import open_to_read
+from gdwatch.root import lock
+from gdwatch.root.folders import Folders
+from gdwatch.root.status import Status, read
 from gdwatch.settings import Settings
-from gdwatch.status import Status, read
 from gdwatch.values import OUTCOMES
 
 

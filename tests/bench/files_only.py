@@ -9,14 +9,16 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
-from gdwatch import ledger, root
+from gdwatch import ledger
 from gdwatch.batch import TOGETHER
-from gdwatch.folders import Folders, Handles
 from gdwatch.inbox import Inbox
 from gdwatch.ledger import Ledger
 from gdwatch.pending import Manner, file_entries
 from gdwatch.read import open_drop
 from gdwatch.record import record
+from gdwatch.root import root_id
+from gdwatch.root.folders import Folders
+from gdwatch.root.handles import Handles
 from gdwatch.settings import Settings
 from gdwatch.values import (
     OUTCOMES,
@@ -64,7 +66,7 @@ def make(folder: Path, photographs: Path) -> World:
     os.sync()
     settings = Settings(root=folder, min_free_mb=0)
     folders = Folders.of(settings)
-    book = ledger.open_ledger(settings, root.prepare(settings, folders), serve=True)
+    book = ledger.open_ledger(settings, root_id.prepare(settings, folders), serve=True)
     inbox = Inbox(folders, settings, once=True)
     with Handles(folders) as handles:
         inbox.ready(0, 0.0)

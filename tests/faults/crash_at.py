@@ -32,7 +32,7 @@ ENGINE, STUB = "gdwatch.engine", "tests.faults.stub_engine"
 
 # Where a run can be hit, by the steps of a batch; `os.` is the module as seen by that one.
 POINTS = {
-    "C0.root": "gdwatch.root:prepare",
+    "C0.root": "gdwatch.root.root_id:prepare",
     "C0.schema": "gdwatch.schema:upgrade",
     "C0.ledger": "gdwatch.ledger:open_ledger",
     "C0.recover": "gdwatch.service:_Service._grant_wishes",
@@ -53,9 +53,9 @@ POINTS = {
     "C7.rename": "gdwatch.filing:_rename",
     "C7.link": "gdwatch.filing:_link",
     "C7.elsewhere": "gdwatch.pending:_Round._send_elsewhere",
-    "C8.sync": "gdwatch.folders:Handles.sync",
+    "C8.sync": "gdwatch.root.handles:Handles.sync",
     "C8.fsync": "gdwatch.files.durability:os.fsync",
-    "C8.mkdir": "gdwatch.folders:os.mkdir",
+    "C8.mkdir": "gdwatch.root.handles:os.mkdir",
     "C9.mark": "gdwatch.ledger:Transaction.mark_filed",
     "C9.filed": "gdwatch.service:file_entries",
     "X.copy": "gdwatch.filing:_copy",

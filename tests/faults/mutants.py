@@ -15,9 +15,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from gdwatch import filing, folders, ledger, pipeline, tables, watch
+from gdwatch import filing, ledger, pipeline, tables, watch
 from gdwatch.errors import Trouble
 from gdwatch.files import content, directories, durability, escaping, identity
+from gdwatch.root import folders
+from gdwatch.root.handles import Handles
 from tests.faults import careless_worker, crash_at
 
 _notes = Path(os.devnull)  # of the run, see `crash_at.replace_noted`
@@ -72,7 +74,7 @@ def _moves_within(transaction: ledger.Transaction, rows: list[dict[str, Any]]) -
         name: transaction.root + b"/" + name.encode() for name in ("female", "male", "unsure",
                                                                  "rejected")
     })  # fmt: skip
-    with folders.Handles(found) as handles:
+    with Handles(found) as handles:
         for row in rows:
             source = handles.parent(transaction.row(row["id"]).original)
             target = escaping.absolute(row["path"], transaction.root)
@@ -109,26 +111,26 @@ def one_commit_after_the_move() -> None:
 
 @mistake("T4")
 def filed_before_sync() -> None:
-    sync = folders.Handles.sync
-    _instead("gdwatch.folders:Handles.sync", _nothing)
+    sync = Handles.sync
+    _instead("gdwatch.root.handles:Handles.sync", _nothing)
 
     def wrapped(original: Any) -> Any:
-        def leave(handles: folders.Handles, *error: Any) -> None:
+        def leave(handles: Handles, *error: Any) -> None:
             sync(handles)
             original(handles, *error)
 
         return leave
 
-    replace("gdwatch.folders:Handles.__exit__", wrapped)
+    replace("gdwatch.root.handles:Handles.__exit__", wrapped)
 
 
 @mistake("T4")
 def inbox_synced_first() -> None:
-    def sync(handles: folders.Handles) -> None:
+    def sync(handles: Handles) -> None:
         for handle in sorted((*handles._touched, *handles._left)):
             durability.os.fsync(handle)  # as it is seen there: the recorder replaces it
 
-    _instead("gdwatch.folders:Handles.sync", sync)
+    _instead("gdwatch.root.handles:Handles.sync", sync)
 
 
 # ------------------------------------------------------------------------- syncing
@@ -136,7 +138,7 @@ def inbox_synced_first() -> None:
 
 @mistake("T4")
 def no_folder_synced() -> None:
-    _instead("gdwatch.folders:Handles.sync", _nothing)
+    _instead("gdwatch.root.handles:Handles.sync", _nothing)
 
 
 @mistake("T4")
@@ -256,7 +258,7 @@ def links_followed() -> None:
     for where in (
         "gdwatch.files.directories:DIRECTORY",
         "gdwatch.files.directories:PATH_ONLY",
-        "gdwatch.folders:DIRECTORY",
+        "gdwatch.root.handles:DIRECTORY",
         "gdwatch.read:_FILE",
         "gdwatch.files.content:TO_READ",
         "gdwatch.listing:os.O_NOFOLLOW",
@@ -266,7 +268,7 @@ def links_followed() -> None:
     def stat(path: bytes, *, dir_fd: int | None = None, **_: Any) -> os.stat_result:
         return os.stat(path, dir_fd=dir_fd)
 
-    for where in ("gdwatch.listing:os.stat", "gdwatch.folders:os.stat"):
+    for where in ("gdwatch.listing:os.stat", "gdwatch.root.handles:os.stat"):
         _instead(where, stat)
 
 
@@ -277,7 +279,7 @@ def opened_without_nonblock() -> None:
 
 @mistake("T30")
 def path_resolved_again() -> None:
-    def parent(handles: folders.Handles, path: bytes, *, make: bool = False) -> content.Place:
+    def parent(handles: Handles, path: bytes, *, make: bool = False) -> content.Place:
         holder, name = os.path.split(path)
         if make:
             os.makedirs(holder, exist_ok=True)
@@ -285,7 +287,7 @@ def path_resolved_again() -> None:
             handles._open[holder] = os.open(holder, directories.DIRECTORY)
         return handles._open[holder], name
 
-    _instead("gdwatch.folders:Handles.parent", parent)
+    _instead("gdwatch.root.handles:Handles.parent", parent)
 
 
 # ------------------------------------------------------------------------- recovery
@@ -305,7 +307,7 @@ def recovery_decides_again() -> None:
 @mistake("T15")
 def recovery_trusts_an_equal_hash() -> None:
     def wrapped(original: Any) -> Any:
-        def move(entry: Any, handles: folders.Handles, held: int | None) -> filing.Moved:
+        def move(entry: Any, handles: Handles, held: int | None) -> filing.Moved:
             if filing._has_content(entry.target, entry, handles):
                 folder, name = handles.parent(entry.source)
                 os.unlink(name, dir_fd=folder)
@@ -338,7 +340,7 @@ def second_row_of_a_content_dropped() -> None:
 
 @mistake("T28")
 def lock_not_held() -> None:
-    _instead("gdwatch.lock:fcntl.fcntl", _nothing)
+    _instead("gdwatch.root.lock:fcntl.fcntl", _nothing)
 
 
 @mistake("T28")
@@ -385,7 +387,7 @@ def settles_by_size_only() -> None:
     replace("gdwatch.inbox:identity_of", wrapped)
 
     def opened(original: Any) -> Any:
-        def open_drop(drop: Any, handles: folders.Handles) -> Any:
+        def open_drop(drop: Any, handles: Handles) -> Any:
             status = handles.lstat(drop.path)
             assert status is not None
             whole = type(drop)(drop.path, identity.identity_of(status), drop.received_at)

@@ -141,7 +141,8 @@ def start(trace: str, root: str) -> None:
     replace("gdwatch.filing:move", recorder.move)
     replace("gdwatch.filing:os.link", recorder.link)
     replace("gdwatch.filing:os.unlink", recorder.unlink)
-    replace("gdwatch.folders:os.mkdir", recorder.mkdir)
+    for where in ("gdwatch.root.handles", "gdwatch.files.directories"):
+        replace(f"{where}:os.mkdir", recorder.mkdir)
     replace("sqlalchemy.engine.default:DefaultDialect.do_commit", recorder.commit)
 
 

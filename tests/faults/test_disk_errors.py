@@ -13,7 +13,7 @@ from tests.faults.toy import Answer
 
 _HERE = (
     "gdwatch.listing:os.scandir", "gdwatch.listing:os.stat", "gdwatch.read:os.open", "C4.sync",
-    "C7.rename", "C8.fsync", "gdwatch.folders:os.open", "gdwatch.folders:os.stat",
+    "C7.rename", "C8.fsync", "gdwatch.root.handles:os.open", "gdwatch.root.handles:os.stat",
 )  # fmt: skip
 _ACROSS = ("X1.open", "X2.write", "X2.digest", "X3.fsync", "X4.link", "X6.unlink")
 SWEEP = [

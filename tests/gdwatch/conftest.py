@@ -13,9 +13,9 @@ import pytest
 
 from gdwatch import decide, ledger, record
 from gdwatch.decide import Rules
-from gdwatch.folders import Folders
 from gdwatch.ledger import Ledger
 from gdwatch.pending import Ended, Manner, file_pending
+from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings
 from gdwatch.values import (
     Batch,

@@ -15,7 +15,8 @@ import pytest
 from gdwatch import filing
 from gdwatch.files import content
 from gdwatch.filing import Moved
-from gdwatch.folders import Folders, Handles
+from gdwatch.root.folders import Folders
+from gdwatch.root.handles import Handles
 from gdwatch.values import Entry
 from tests import build
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from gdwatch import folders as folders_
 from gdwatch.errors import GdwatchError, Trouble
 from gdwatch.files.durability import make_durable
 from gdwatch.files.mounts import is_mount_point
-from gdwatch.folders import Folders, Handles
+from gdwatch.root import folders as folders_
+from gdwatch.root.folders import Folders
+from gdwatch.root.handles import Handles
 from tests import build
 
 

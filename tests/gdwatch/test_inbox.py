@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from gdwatch import inbox as inbox_module
 from gdwatch.errors import Trouble
-from gdwatch.folders import Handles
 from gdwatch.inbox import Inbox, Look, settled
 from gdwatch.listing import Listing
+from gdwatch.root.handles import Handles
 from gdwatch.values import Identity
 from tests import build
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from gdwatch import lock
 from gdwatch.errors import HeldError
+from gdwatch.root import lock
 from tests.build import wait_until
 
 HOLDER = """
 import sys, pathlib
-from gdwatch import lock
+from gdwatch.root import lock
 with lock.hold(pathlib.Path(sys.argv[1]), briefly="briefly" in sys.argv):
     print("held", flush=True)
     sys.stdin.read()

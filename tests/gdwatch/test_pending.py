@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from gdwatch import filing, folders
+from gdwatch import filing
 from gdwatch.errors import GdwatchError, Trouble
 from gdwatch.pending import Manner, file_entries
+from gdwatch.root import folders
 from tests import build
 from tests.gdwatch.conftest import World, world_at
 

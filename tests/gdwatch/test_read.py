@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gdwatch.files.identity import modified_ns
-from gdwatch.folders import Handles
 from gdwatch.read import Skipped, open_drop
+from gdwatch.root.handles import Handles
 from gdwatch.values import Drop, Opened
 from tests import build
 
@@ -79,7 +79,7 @@ AS_NOBODY = """
 import os, sys, pathlib
 root = pathlib.Path(sys.argv[1])
 from gdwatch.read import open_drop, Skipped
-from gdwatch.folders import Handles
+from gdwatch.root.handles import Handles
 from tests import build
 inbox = build.inbox_of(root, once=True)  # imported and listed as another user
 os.setgid(65534); os.setuid(65534)

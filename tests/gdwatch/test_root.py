@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from gdwatch import ledger, root
+from gdwatch import ledger
 from gdwatch.errors import ActionNeeded
-from gdwatch.folders import Folders
+from gdwatch.root import root_id
+from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings
 from gdwatch.values import OUTCOMES
 from tests import build
@@ -13,7 +14,7 @@ from tests.gdwatch.conftest import World
 
 
 def prepare(settings: Settings, folders: Folders) -> str:
-    return root.prepare(folders, lambda: ledger.has_rows(settings))
+    return root_id.prepare(folders, lambda: ledger.has_rows(settings))
 
 
 def at(path: Path, **others: object) -> tuple[Settings, Folders]:
@@ -24,7 +25,7 @@ def at(path: Path, **others: object) -> tuple[Settings, Folders]:
 def test_the_first_start_makes_the_folders_and_the_id(tmp_path: Path) -> None:
     settings, folders = at(tmp_path / "new" / "root")
     found = prepare(settings, folders)
-    assert root.read_id(folders) == found
+    assert root_id.read_id(folders) == found
     for name in ("inbox", *OUTCOMES):
         assert (tmp_path / "new" / "root" / name).is_dir()
     assert os.listdir(folders.state) == ["root-id"]
@@ -83,19 +84,19 @@ def test_a_file_where_a_folder_should_be_is_named(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_root_is_named(tmp_path: Path) -> None:
     _, folders = at(tmp_path)
     with pytest.raises(ActionNeeded, match="no root of gdwatch"):
-        root.read_id(folders)
+        root_id.read_id(folders)
 
 
 def test_a_root_of_another_user_is_refused(tmp_path: Path) -> None:
     settings, folders = at(tmp_path / "root")
-    root.require_own(folders)
+    root_id.require_own(folders)
     prepare(settings, folders)
-    root.require_own(folders)
+    root_id.require_own(folders)
     if os.geteuid() != 0:
         pytest.skip("only root can give a folder away")
     os.chown(folders.state, 65534, 65534)
     with pytest.raises(ActionNeeded, match="you are another user; run it as that user: sudo -u"):
-        root.require_own(folders)
+        root_id.require_own(folders)
     os.chown(folders.state, 54321, 54321)  # a user without a name
     with pytest.raises(ActionNeeded, match="belongs to 54321"):
-        root.require_own(folders)
+        root_id.require_own(folders)

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from gdwatch import lock, rejudge, wishes
+from gdwatch import rejudge, wishes
 from gdwatch.commands.correct import correct
 from gdwatch.commands.requeue import requeue
 from gdwatch.errors import GdwatchError
-from gdwatch.folders import Handles
 from gdwatch.ledger import result_row
 from gdwatch.rejudge import Rejudging, Rules
+from gdwatch.root import lock
+from gdwatch.root.handles import Handles
 from gdwatch.values import Decision
 from tests import build
 from tests.gdwatch.conftest import World

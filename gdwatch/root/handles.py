@@ -1,4 +1,4 @@
-"""The configured folders, and the only way to what lies in them: step by step, on handles.
+"""The only way to what lies in the configured folders: step by step, on open handles.
 
 A whole path would be followed through a link in its middle; each step here refuses links, so that
 nothing outside these folders is ever opened, moved or changed.
@@ -7,76 +7,13 @@ nothing outside these folders is ever opened, moved or changed.
 import contextlib
 import os
 import stat
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from types import TracebackType
 
-from gdwatch.errors import ActionNeeded, Trouble
+from gdwatch.errors import Trouble
 from gdwatch.files.directories import DIRECTORY, open_folder
 from gdwatch.files.durability import make_durable, require_descriptors
-from gdwatch.settings import Settings
-from gdwatch.values import OUTCOMES, Outcome
-
-STATE = ".gdwatch"
-_NO_STEPS = frozenset((b"", b".", b".."))
-
-
-@dataclass(frozen=True, slots=True)
-class Folders:
-    """Absolute paths, as bytes, links resolved once at the start."""
-
-    root: bytes
-    inbox: bytes
-    answers: Mapping[Outcome, bytes]
-
-    @classmethod
-    def of(cls, settings: Settings) -> "Folders":
-        """Where the settings put each folder."""
-        root = settings.root.resolve()
-        named: dict[str, Path | None] = {
-            name: getattr(settings, name) for name in ("inbox", *OUTCOMES)
-        }
-        paths = {name: os.fsencode((path or root / name).resolve()) for name, path in named.items()}
-        _require_apart({**paths, "root/.gdwatch": os.fsencode(root / STATE)})
-        return cls(
-            os.fsencode(root), paths["inbox"], {outcome: paths[outcome] for outcome in OUTCOMES}
-        )
-
-    @property
-    def state(self) -> Path:
-        """The program's own folder: root-id, lock, status.json."""
-        return Path(os.fsdecode(self.root)) / STATE
-
-    def split(self, path: bytes) -> tuple[bytes, list[bytes]]:
-        """Which configured folder a path lies below, and the steps from there.
-
-        Raises ValueError for a path below none of them.
-        """
-        for base in (*self.answers.values(), self.inbox):
-            if path.startswith(base + b"/"):
-                steps = path[len(base) + 1 :].split(b"/")
-                if _NO_STEPS.isdisjoint(steps):
-                    return base, steps
-        raise ValueError(f"{path!r} is below none of the configured folders")
-
-    def outcome_of(self, path: bytes) -> Outcome | None:
-        """Which answer folder a path lies below."""
-        for outcome, base in self.answers.items():
-            if path.startswith(base + b"/"):
-                return outcome
-        return None
-
-
-def _require_apart(paths: Mapping[str, bytes]) -> None:
-    """Raise ActionNeeded if one folder is another, or lies in it: files would go round."""
-    for name, path in paths.items():
-        for other, holder in paths.items():
-            if name != other and (path + b"/").startswith(holder + b"/"):
-                raise ActionNeeded(
-                    f"{name} {os.fsdecode(path)}: lies in {other} {os.fsdecode(holder)}",
-                    "give each its own folder, beside the others",
-                )
+from gdwatch.root.folders import NO_STEPS, Folders
 
 
 class Handles:
@@ -126,7 +63,7 @@ class Handles:
     def parent(self, path: bytes, *, make: bool = False) -> tuple[int, bytes]:
         """Open the folder that a path lies in; returns its handle and the path's last step."""
         folder, _, name = path.rpartition(b"/")
-        if folder in self._bases and name not in _NO_STEPS:
+        if folder in self._bases and name not in NO_STEPS:
             if make:
                 self._require_writable(self._bases[folder])
             return self._open[folder], name

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gdwatch.errors import ActionNeeded
 from gdwatch.files.durability import make_durable
-from gdwatch.folders import Folders
+from gdwatch.root.folders import Folders
 
 _MARKER = "root-id"
 
