@@ -14,7 +14,7 @@ from gdwatch.errors import Trouble
 from gdwatch.files import content, escaping
 from gdwatch.files.identity import modified_ns
 from gdwatch.filing import Moved
-from gdwatch.ledger import Ledger
+from gdwatch.ledger.ledger import Ledger
 from gdwatch.record import choose
 from gdwatch.root.folders import Folders
 from gdwatch.root.handles import Handles

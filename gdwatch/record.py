@@ -8,7 +8,8 @@ from typing import Any
 from gdwatch import destination
 from gdwatch.files import durability, escaping
 from gdwatch.files.durability import require_descriptors
-from gdwatch.ledger import Ledger, Transaction, now, result_row
+from gdwatch.ledger.ledger import Ledger
+from gdwatch.ledger.transaction import Transaction, now, result_row
 from gdwatch.root.folders import Folders
 from gdwatch.root.handles import Handles
 from gdwatch.settings import Settings

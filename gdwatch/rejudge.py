@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from gdwatch import destination, history
+from gdwatch import destination
 from gdwatch.files import content, escaping
 from gdwatch.files.identity import identity_of
-from gdwatch.ledger import Ledger, Row, Transaction, now, result_row
+from gdwatch.ledger import queries
+from gdwatch.ledger.ledger import Ledger
+from gdwatch.ledger.rows import Row
+from gdwatch.ledger.transaction import Transaction, now, result_row
 from gdwatch.pipeline import Pipeline, drain
 from gdwatch.read import open_drop
 from gdwatch.record import choose
@@ -103,7 +106,7 @@ class Rejudging:
                 return transaction.is_on_its_way(opened.drop.path)
             if row.state != "filed":
                 return True
-            result = history.result_of(connection, row.id, model.sha256)
+            result = queries.result_of(connection, row.id, model.sha256)
         if self._rules.again or result is None or result["rules"] != model.rules:
             return False
         if row.sha256 != content.digest(opened.descriptor):
@@ -218,7 +221,7 @@ class Rejudging:
         model_id: int,
     ) -> None:
         """Let a result count, and wish the move that follows; a corrected file stays."""
-        if history.label_of(transaction.connection, row.id) is not None:
+        if queries.label_of(transaction.connection, row.id) is not None:
             transaction.update(row.id, model_id=model_id)
             self.tally.kept += 1
             return

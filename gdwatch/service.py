@@ -19,14 +19,15 @@ from dataclasses import replace
 
 import structlog
 
-from gdwatch import __version__, ledger, notify
+from gdwatch import __version__, notify
 from gdwatch.backoff import Backoff
 from gdwatch.batch import TOGETHER, recorded_together
 from gdwatch.errors import ActionNeeded, Trouble
 from gdwatch.files import escaping
 from gdwatch.files.mounts import on_network
 from gdwatch.inbox import Inbox
-from gdwatch.ledger import Ledger
+from gdwatch.ledger import opening
+from gdwatch.ledger.ledger import Ledger
 from gdwatch.pending import Ended, Manner, Stuck, file_entries, file_pending
 from gdwatch.pipeline import Pipeline
 from gdwatch.read import Skipped, open_drop
@@ -59,14 +60,14 @@ def run(settings: Settings, *, once: bool = False) -> int:
     """
     folders = Folders.of(settings)
     root_id.require_own(folders)
-    uuid = root_id.prepare(folders, lambda: ledger.has_rows(settings))
+    uuid = root_id.prepare(folders, lambda: opening.has_rows(settings))
     with (
         lock.hold(folders.state),
         contextlib.closing(Watch(folders.inbox, settings.watch)) as watch,
         heeded(watch.bell()) as signals,
     ):
         standing = Standing(folders.state, signals, once=once)
-        book = standing.patiently(lambda: ledger.open_ledger(settings, uuid, serve=True))
+        book = standing.patiently(lambda: opening.open_ledger(settings, uuid, serve=True))
         if book is None:
             return 0
         with _closing(book), contextlib.closing(Pipeline(settings)) as pipeline:

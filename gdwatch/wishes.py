@@ -6,12 +6,13 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from gdwatch.errors import GdwatchError, HeldError
-from gdwatch.ledger import Ledger, Row
+from gdwatch.ledger.ledger import Ledger
+from gdwatch.ledger.rows import Row
+from gdwatch.ledger.tables import files
 from gdwatch.pending import file_pending
 from gdwatch.root import lock
 from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings
-from gdwatch.tables import files
 
 PATIENCE_S = 10.0
 _LOOK_S = 0.05

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from gdwatch.tables import metadata
+from gdwatch.ledger.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -1,6 +1,6 @@
 """${message}.
 
-Write plain SQL or operations here, never the tables of gdwatch.tables: history does not follow
+Write plain SQL or operations here, never the tables of gdwatch.ledger.tables: history does not follow
 them. Each migration gets a test that upgrades a ledger with rows in it.
 """
 

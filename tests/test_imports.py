@@ -89,9 +89,9 @@ MOVES_FILES = {"filing.py"}
 # What these change is the program's own: its state, its ledger's snapshots, model files that the
 # trainer asks for, and the probes of `doctor`.
 CHANGE_THEIR_OWN = {
-    "root.py": {"replace"},
-    "schema.py": {"replace", "unlink"},
-    "status.py": {"replace", "truncate"},
+    "root/root_id.py": {"replace"},
+    "ledger/schema.py": {"replace", "unlink"},
+    "root/status.py": {"replace", "truncate"},
     "model.py": {"replace", "unlink"},
     "commands/doctor.py": {"rename", "unlink"},
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, event
 
-from gdwatch import schema
+from gdwatch.ledger import schema
 from gdwatch.settings import Settings
 
 TOP = Path(__file__).parent.parent

@@ -5,10 +5,14 @@ import os
 import sys
 from contextlib import closing
 
-from gdwatch import history, rejudge, wishes
+from gdwatch import rejudge, wishes
 from gdwatch.errors import GdwatchError
 from gdwatch.files import content, escaping
-from gdwatch.ledger import Ledger, Row, Transaction, open_ledger
+from gdwatch.ledger import queries
+from gdwatch.ledger.ledger import Ledger
+from gdwatch.ledger.opening import open_ledger
+from gdwatch.ledger.rows import Row
+from gdwatch.ledger.transaction import Transaction
 from gdwatch.root import root_id
 from gdwatch.root.folders import Folders
 from gdwatch.root.handles import Handles
@@ -22,7 +26,7 @@ def correct(settings: Settings, which: str, label: Label | None) -> None:
     root_id.require_own(folders)
     with closing(open_ledger(settings, root_id.read_id(folders))) as ledger:
         with ledger.reading() as connection:
-            row = history.find(ledger, connection, which)
+            row = queries.find(ledger, connection, which)
         wishes.settle(ledger, folders, settings, row)
         with Handles(folders) as handles, ledger.writing() as transaction:
             row = transaction.row(row.id)
@@ -38,7 +42,7 @@ def correct(settings: Settings, which: str, label: Label | None) -> None:
             raise _taken_away(which)
         waiting = wishes.see_to(ledger, folders, settings, [row.id])
         with ledger.reading() as connection:
-            if history.find(ledger, connection, str(row.id)).state == "missing":
+            if queries.find(ledger, connection, str(row.id)).state == "missing":
                 raise _taken_away(which)
         print(f"{row.id} {_where(ledger, row.id)}")
     if waiting:
@@ -62,9 +66,9 @@ def _require_same(row: Row, handles: Handles) -> None:
 def _record(
     transaction: Transaction, handles: Handles, row: Row, label: Label | None, settings: Settings
 ) -> None:
-    if label is None and history.label_of(transaction.connection, row.id) is None:
+    if label is None and queries.label_of(transaction.connection, row.id) is None:
         raise GdwatchError(f"id {row.id}: nobody has corrected it", "there is nothing to take back")
-    history.correct(transaction, row.id, label, getpass.getuser())
+    queries.correct(transaction, row.id, label, getpass.getuser())
     decision = Decision(label, None) if label else _model_decision(transaction, row)
     if decision.outcome == row.outcome:
         transaction.update(row.id, reason=decision.reason)
@@ -73,7 +77,7 @@ def _record(
 
 
 def _model_decision(transaction: Transaction, row: Row) -> Decision:
-    result = history.current_result(transaction.connection, row)
+    result = queries.current_result(transaction.connection, row)
     if result is None:
         return Decision(row.outcome, row.reason)
     return Decision(result["outcome"], result["reason"])
@@ -81,5 +85,5 @@ def _model_decision(transaction: Transaction, row: Row) -> Decision:
 
 def _where(ledger: Ledger, file_id: int) -> str:
     with ledger.reading() as connection:
-        row = history.find(ledger, connection, str(file_id))
+        row = queries.find(ledger, connection, str(file_id))
     return escaping.below(row.source or row.path, ledger.root)

@@ -9,11 +9,12 @@ from typing import Any
 
 import structlog
 
-from gdwatch import history, schema
 from gdwatch.commands.answers import print_json
-from gdwatch.database import connect, translated, url_of
 from gdwatch.files import escaping
-from gdwatch.ledger import Ledger, open_ledger
+from gdwatch.ledger import queries, schema
+from gdwatch.ledger.connection import connect, translated, url_of
+from gdwatch.ledger.ledger import Ledger
+from gdwatch.ledger.opening import open_ledger
 from gdwatch.root import lock, root_id
 from gdwatch.root.folders import Folders
 from gdwatch.root.handles import Handles
@@ -89,7 +90,7 @@ def _damage(ledger: Ledger) -> list[str]:
 def _mark_missing(ledger: Ledger, folders: Folders) -> list[str]:
     found = []
     with Handles(folders) as handles:
-        for row in history.chosen(ledger, None, None):
+        for row in queries.chosen(ledger, None, None):
             if not handles.is_file(row.path):
                 found.append(row)
     for row in found:

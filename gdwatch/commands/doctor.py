@@ -18,11 +18,11 @@ from rich.table import Table
 from gdwatch.commands.answers import print_json
 from gdwatch.commands.bench import Bench
 from gdwatch.commands.bench import bench as measure
-from gdwatch.database import url_of
 from gdwatch.errors import GdwatchError
 from gdwatch.files.mounts import on_network
 from gdwatch.inference import model_file
-from gdwatch.ledger import open_to_read
+from gdwatch.ledger.connection import url_of
+from gdwatch.ledger.opening import open_to_read
 from gdwatch.pipeline import Pipeline
 from gdwatch.root import lock, root_id
 from gdwatch.root.folders import Folders

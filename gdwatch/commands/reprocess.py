@@ -14,7 +14,8 @@ from rich.table import Table
 from gdwatch import wishes
 from gdwatch.commands.answers import print_json, progress
 from gdwatch.errors import GdwatchError
-from gdwatch.ledger import Ledger, open_ledger
+from gdwatch.ledger.ledger import Ledger
+from gdwatch.ledger.opening import open_ledger
 from gdwatch.rejudge import Rejudging, Rules, Tally
 from gdwatch.root import lock, root_id
 from gdwatch.root.folders import Folders

@@ -2,11 +2,13 @@
 
 from contextlib import closing
 
-from gdwatch import history, wishes
+from gdwatch import wishes
 from gdwatch.commands.answers import progress
 from gdwatch.commands.reprocess import follow, report
 from gdwatch.errors import GdwatchError
-from gdwatch.ledger import Ledger, open_ledger
+from gdwatch.ledger import queries
+from gdwatch.ledger.ledger import Ledger
+from gdwatch.ledger.opening import open_ledger
 from gdwatch.rejudge import Rejudging, Rules
 from gdwatch.root import root_id
 from gdwatch.root.folders import Folders
@@ -27,7 +29,7 @@ def requeue(
     with closing(open_ledger(settings, root_id.read_id(folders))) as ledger:
         paths = _paths(ledger, folders, settings, which)
         if outcome is not None or reason is not None:
-            paths += [row.path for row in history.chosen(ledger, outcome, reason)]
+            paths += [row.path for row in queries.chosen(ledger, outcome, reason)]
         with progress(len(paths)) as seen:
             rules = Rules(move=True, again=True)
             rejudging = Rejudging(ledger, folders, settings, rules, seen)
@@ -39,10 +41,10 @@ def _paths(ledger: Ledger, folders: Folders, settings: Settings, which: list[str
     paths = []
     for each in which:
         with ledger.reading() as connection:
-            row = history.find(ledger, connection, each)
+            row = queries.find(ledger, connection, each)
         wishes.settle(ledger, folders, settings, row)
         with ledger.reading() as connection:
-            row = history.find(ledger, connection, str(row.id))
+            row = queries.find(ledger, connection, str(row.id))
         if row.state == "missing":
             raise GdwatchError(
                 f"{each}: its file has been taken away", "drop it into the inbox again"

@@ -5,19 +5,21 @@ from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
-from gdwatch import history
 from gdwatch.commands.answers import print_json
 from gdwatch.files import escaping
-from gdwatch.ledger import Ledger, Row, open_to_read
+from gdwatch.ledger import queries
+from gdwatch.ledger.ledger import Ledger
+from gdwatch.ledger.opening import open_to_read
+from gdwatch.ledger.rows import Row
 from gdwatch.settings import Settings
 
 
 def show(settings: Settings, which: str, *, json_: bool) -> None:
     """Print one file's row, all its results and corrections."""
     with closing(open_to_read(settings)) as ledger, ledger.reading() as connection:
-        row = history.find(ledger, connection, which)
-        results = [dict(result) for result in history.all_results(connection, row.id)]
-        corrections = [dict(each) for each in history.all_corrections(connection, row.id)]
+        row = queries.find(ledger, connection, which)
+        results = [dict(result) for result in queries.all_results(connection, row.id)]
+        corrections = [dict(each) for each in queries.all_corrections(connection, row.id)]
     answer = {**_plain(ledger, row), "results": results, "corrections": corrections}
     if json_:
         print_json(answer)

@@ -8,12 +8,12 @@ from typing import Any
 from rich.live import Live
 from rich.text import Text
 
-from gdwatch import history
 from gdwatch.commands.answers import print_json
 from gdwatch.errors import GdwatchError
 from gdwatch.files import escaping
 from gdwatch.inbox import count_waiting
-from gdwatch.ledger import open_to_read
+from gdwatch.ledger import queries
+from gdwatch.ledger.opening import open_to_read
 from gdwatch.root import lock
 from gdwatch.root.folders import Folders
 from gdwatch.root.status import Status, read
@@ -48,7 +48,7 @@ def look(settings: Settings) -> dict[str, Any]:
     state = told.state if lock.is_held(folders.state) else "stopped"
     try:
         with closing(open_to_read(settings)) as ledger, ledger.reading() as connection:
-            tally = history.counts(connection)
+            tally = queries.counts(connection)
     except GdwatchError:
         tally = {}
     return {

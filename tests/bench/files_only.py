@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
-from gdwatch import ledger
 from gdwatch.batch import TOGETHER
 from gdwatch.inbox import Inbox
-from gdwatch.ledger import Ledger
+from gdwatch.ledger import opening
+from gdwatch.ledger.ledger import Ledger
 from gdwatch.pending import Manner, file_entries
 from gdwatch.read import open_drop
 from gdwatch.record import record
@@ -66,7 +66,7 @@ def make(folder: Path, photographs: Path) -> World:
     os.sync()
     settings = Settings(root=folder, min_free_mb=0)
     folders = Folders.of(settings)
-    book = ledger.open_ledger(settings, root_id.prepare(settings, folders), serve=True)
+    book = opening.open_ledger(settings, root_id.prepare(settings, folders), serve=True)
     inbox = Inbox(folders, settings, once=True)
     with Handles(folders) as handles:
         inbox.ready(0, 0.0)

@@ -113,7 +113,7 @@ def unlock_ledger() -> None:
 
 def wait_for_no_lock() -> None:
     """Make a run give a locked ledger up at once, and not after seconds."""
-    replace("gdwatch.database:_BUSY_TIMEOUT_S", lambda _: 0.05)
+    replace("gdwatch.ledger.connection:_BUSY_TIMEOUT_S", lambda _: 0.05)
 
 
 def lose_events() -> None:
@@ -154,12 +154,12 @@ def sleep_by_select() -> None:
 
 def be_impatient() -> None:
     """Wait less for a locked ledger before that is trouble."""
-    replace("gdwatch.database:_BUSY_TIMEOUT_S", lambda seconds: seconds / 10)
+    replace("gdwatch.ledger.connection:_BUSY_TIMEOUT_S", lambda seconds: seconds / 10)
 
 
 def be_next(migrations: str) -> None:
     """Be the next version, which knows these migrations."""
-    replace("gdwatch.schema:MIGRATIONS", lambda _: Path(migrations))
+    replace("gdwatch.ledger.schema:MIGRATIONS", lambda _: Path(migrations))
 
 
 def spoil_writes() -> None:

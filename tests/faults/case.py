@@ -4,6 +4,7 @@ import contextlib
 import math
 import os
 import random
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -221,6 +222,9 @@ class Case:
         assert self.mutant in told["made"], f"{self.mutant} could not be made:\n{self._told()}"
         if careless_worker.reached(self._notes):
             told["reached"].add(careless_worker.CHECK)
+        for run in self.runs:
+            frames = re.findall(r'^ *File "([^"]+)"', run.text(), re.MULTILINE)
+            assert not (frames and frames[-1].endswith("mutants.py")), run.text()  # its own mistake
         unreached = told["planted"] - told["reached"]
         assert not unreached, f"{self.mutant} was never reached: {unreached}"
 

@@ -33,8 +33,8 @@ ENGINE, STUB = "gdwatch.engine", "tests.faults.stub_engine"
 # Where a run can be hit, by the steps of a batch; `os.` is the module as seen by that one.
 POINTS = {
     "C0.root": "gdwatch.root.root_id:prepare",
-    "C0.schema": "gdwatch.schema:upgrade",
-    "C0.ledger": "gdwatch.ledger:open_ledger",
+    "C0.schema": "gdwatch.ledger.schema:upgrade",
+    "C0.ledger": "gdwatch.ledger.opening:open_ledger",
     "C0.recover": "gdwatch.service:_Service._grant_wishes",
     "C1.list": "gdwatch.inbox:Inbox.ready",
     "C1.look": "gdwatch.inbox:Inbox._look_at",
@@ -46,8 +46,8 @@ POINTS = {
     "C5.decide": "gdwatch.decide:decide",
     "C5.choose": "gdwatch.record:choose",
     "C6.record": "gdwatch.service:record",
-    "C6.insert": "gdwatch.ledger:Transaction.insert_files",
-    "C6.results": "gdwatch.ledger:Transaction.insert_results",
+    "C6.insert": "gdwatch.ledger.transaction:Transaction.insert_files",
+    "C6.results": "gdwatch.ledger.transaction:Transaction.insert_results",
     "C6.commit": "sqlalchemy.engine.default:DefaultDialect.do_commit",
     "C7.move": "gdwatch.filing:move",
     "C7.rename": "gdwatch.filing:_rename",
@@ -56,7 +56,7 @@ POINTS = {
     "C8.sync": "gdwatch.root.handles:Handles.sync",
     "C8.fsync": "gdwatch.files.durability:os.fsync",
     "C8.mkdir": "gdwatch.root.handles:os.mkdir",
-    "C9.mark": "gdwatch.ledger:Transaction.mark_filed",
+    "C9.mark": "gdwatch.ledger.transaction:Transaction.mark_filed",
     "C9.filed": "gdwatch.service:file_entries",
     "X.copy": "gdwatch.filing:_copy",
     "X1.open": "gdwatch.filing:_publish_copy",
@@ -68,14 +68,14 @@ POINTS = {
     "X4.link": "gdwatch.filing:os.link",
     "X6.unlink": "gdwatch.filing:os.unlink",
     "W.wish": "gdwatch.rejudge:send",
-    "W.correct": "gdwatch.history:correct",
+    "W.correct": "gdwatch.ledger.queries:correct",
     "W.see": "gdwatch.wishes:see_to",
     "W.filed": "gdwatch.wishes:file_pending",
     "W.current": "gdwatch.rejudge:Rejudging._make_current",
 }
 WAITS = ("gdwatch.service:_WISHES_S", "gdwatch.backoff:_FIRST_S")
 MODULES = (
-    "gdwatch.cli", "gdwatch.service", "gdwatch.rejudge", "gdwatch.wishes", "gdwatch.history",
+    "gdwatch.cli", "gdwatch.service", "gdwatch.rejudge", "gdwatch.wishes", "gdwatch.ledger.queries",
     "gdwatch.commands.correct", "gdwatch.commands.requeue", "gdwatch.commands.reprocess",
     "sqlalchemy.dialects.sqlite", "alembic.command",
 )  # fmt: skip

@@ -15,9 +15,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from gdwatch import filing, ledger, pipeline, tables, watch
+from gdwatch import filing, pipeline, watch
 from gdwatch.errors import Trouble
 from gdwatch.files import content, directories, durability, escaping, identity
+from gdwatch.ledger import tables
+from gdwatch.ledger.transaction import Transaction, now
 from gdwatch.root import folders
 from gdwatch.root.handles import Handles
 from tests.faults import careless_worker, crash_at
@@ -68,7 +70,7 @@ def _nothing(*_: Any, **__: Any) -> None:
 # ------------------------------------------------------------------------- order
 
 
-def _moves_within(transaction: ledger.Transaction, rows: list[dict[str, Any]]) -> None:
+def _moves_within(transaction: Transaction, rows: list[dict[str, Any]]) -> None:
     """Move the files of rows that are not committed yet."""
     found = folders.Folders(transaction.root, transaction.root + b"/inbox", {
         name: transaction.root + b"/" + name.encode() for name in ("female", "male", "unsure",
@@ -84,29 +86,27 @@ def _moves_within(transaction: ledger.Transaction, rows: list[dict[str, Any]]) -
 @mistake("T1")
 def move_before_record() -> None:
     def wrapped(original: Any) -> Any:
-        def insert_files(transaction: ledger.Transaction, rows: list[dict[str, Any]]) -> None:
+        def insert_files(transaction: Transaction, rows: list[dict[str, Any]]) -> None:
             original(transaction, rows)
             _moves_within(transaction, rows)
 
         return insert_files
 
-    replace("gdwatch.ledger:Transaction.insert_files", wrapped)
+    replace("gdwatch.ledger.transaction:Transaction.insert_files", wrapped)
 
 
 @mistake("T1")
 def one_commit_after_the_move() -> None:
     def wrapped(original: Any) -> Any:
-        def insert_files(transaction: ledger.Transaction, rows: list[dict[str, Any]]) -> None:
+        def insert_files(transaction: Transaction, rows: list[dict[str, Any]]) -> None:
             original(transaction, rows)
             _moves_within(transaction, rows)
             for row in rows:
-                transaction.update(
-                    row["id"], state="filed", source_path=None, filed_at=ledger.now()
-                )
+                transaction.update(row["id"], state="filed", source_path=None, filed_at=now())
 
         return insert_files
 
-    replace("gdwatch.ledger:Transaction.insert_files", wrapped)
+    replace("gdwatch.ledger.transaction:Transaction.insert_files", wrapped)
 
 
 @mistake("T4")
@@ -159,7 +159,7 @@ def _synchronous(level: str) -> None:
 
         return sqlite
 
-    replace("gdwatch.database:_sqlite", wrapped)
+    replace("gdwatch.ledger.connection:_sqlite", wrapped)
 
 
 @mistake("T4")
@@ -301,7 +301,7 @@ def recovery_skipped() -> None:
 @mistake("T1")
 def recovery_decides_again() -> None:
     _instead("gdwatch.service:_Service._grant_wishes", _nothing)
-    _instead("gdwatch.ledger:Transaction.under_way", lambda *_: set())
+    _instead("gdwatch.ledger.transaction:Transaction.under_way", lambda *_: set())
 
 
 @mistake("T15")
@@ -323,7 +323,7 @@ def recovery_trusts_an_equal_hash() -> None:
 @mistake("T15")
 def second_row_of_a_content_dropped() -> None:
     def wrapped(original: Any) -> Any:
-        def under_way(transaction: ledger.Transaction, drops: Any) -> set[bytes]:
+        def under_way(transaction: Transaction, drops: Any) -> set[bytes]:
             sizes = set(
                 transaction.connection.execute(sa.select(tables.files.c.size_bytes)).scalars()
             )
@@ -332,7 +332,7 @@ def second_row_of_a_content_dropped() -> None:
 
         return under_way
 
-    replace("gdwatch.ledger:Transaction.under_way", wrapped)
+    replace("gdwatch.ledger.transaction:Transaction.under_way", wrapped)
 
 
 # ------------------------------------------------------------------------- lock, hangup, waiting
@@ -493,4 +493,4 @@ def locked_ledger_ignored() -> None:
 
 @mistake("T23")
 def another_ledger_ignored() -> None:
-    _instead("gdwatch.ledger:identity_of", _nothing)
+    _instead("gdwatch.ledger.opening:identity_of", _nothing)

@@ -64,10 +64,10 @@ def book(path: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("at", "when", "nth"),
     [
-        ("gdwatch.schema:take_snapshot", "before", 1),
-        ("gdwatch.schema:_sync", "before", 1),
-        ("gdwatch.schema:_sync", "after", 2),
-        ("gdwatch.schema:upgrade", "after", 1),
+        ("gdwatch.ledger.schema:take_snapshot", "before", 1),
+        ("gdwatch.ledger.schema:_sync", "before", 1),
+        ("gdwatch.ledger.schema:_sync", "after", 2),
+        ("gdwatch.ledger.schema:upgrade", "after", 1),
         ("C6.commit", "after", 2),
     ],
 )

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from gdwatch import decide, ledger, record
+from gdwatch import decide, record
 from gdwatch.decide import Rules
-from gdwatch.ledger import Ledger
+from gdwatch.ledger import opening
+from gdwatch.ledger.ledger import Ledger
 from gdwatch.pending import Ended, Manner, file_pending
 from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings
@@ -99,7 +100,7 @@ class World:
 @contextmanager
 def world_at(root: Path, **others: Any) -> Iterator[World]:
     folders, settings = build.folders_of(root, **others)
-    book = ledger.open_ledger(settings, "a-root", serve=True)
+    book = opening.open_ledger(settings, "a-root", serve=True)
     world = World(root, settings, folders, book, build.serving())
     with world.stack:
         world.stack.callback(book.close)

@@ -8,9 +8,11 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from gdwatch import database, ledger, schema, statements
 from gdwatch.errors import ActionNeeded, Trouble
-from gdwatch.tables import files, metadata, results
+from gdwatch.ledger import connection, opening, schema, statements
+from gdwatch.ledger.tables import files, metadata, results
+from gdwatch.ledger.transaction import result_row
+from gdwatch.settings import Settings
 from tests import build
 from tests.gdwatch.conftest import World
 
@@ -229,12 +231,12 @@ def test_the_view_shows_the_current_result_and_the_last_word_of_a_person(
 # ------------------------------------------------------------------------- opening
 
 
-def settings_at(root: Path, **others: object) -> ledger.Settings:
+def settings_at(root: Path, **others: object) -> Settings:
     return build.make_settings(root, **others)
 
 
 def open_and_close(root: Path, **others: object) -> None:
-    ledger.open_ledger(settings_at(root, **others), "a-root", serve=True).close(last=True)
+    opening.open_ledger(settings_at(root, **others), "a-root", serve=True).close(last=True)
 
 
 def test_the_service_makes_a_ledger_and_leaves_one_plain_file(root: Path) -> None:
@@ -247,7 +249,7 @@ def test_the_service_makes_a_ledger_and_leaves_one_plain_file(root: Path) -> Non
 def test_while_the_service_runs_others_may_read(world: World) -> None:
     assert build.query(world.root, "PRAGMA journal_mode") == [{"journal_mode": "wal"}]
     world.record_file("a.jpg")
-    reader = ledger.open_to_read(world.settings)
+    reader = opening.open_to_read(world.settings)
     with reader.reading() as connection:
         assert connection.execute(sa.text("SELECT count(*) FROM files")).scalar() == 1
         with pytest.raises(sa.exc.OperationalError, match="readonly"):
@@ -257,8 +259,8 @@ def test_while_the_service_runs_others_may_read(world: World) -> None:
 
 def test_a_command_makes_no_ledger(root: Path) -> None:
     with pytest.raises(ActionNeeded, match="no ledger yet"):
-        ledger.open_to_read(settings_at(root))
-    assert not ledger.has_rows(settings_at(root))
+        opening.open_to_read(settings_at(root))
+    assert not opening.has_rows(settings_at(root))
     assert not (root / "results.db").exists()
 
 
@@ -285,7 +287,7 @@ def test_a_newer_ledger_or_anothers_is_refused_untouched(
         open_and_close(root)
     with pytest.raises(ActionNeeded, match=message):
         schema.upgrade_with_snapshot(
-            database.connect(database.url_of(settings_at(root)), writable=True)
+            connection.connect(connection.url_of(settings_at(root)), writable=True)
         )
     assert (root / "results.db").read_bytes() == before
 
@@ -326,7 +328,7 @@ def test_a_database_on_a_path_with_odd_characters_is_opened(tmp_path: Path, name
     root = build.make_root(tmp_path / name)
     open_and_close(root)
     assert (root / "results.db").is_file()
-    ledger.open_to_read(settings_at(root)).close()
+    opening.open_to_read(settings_at(root)).close()
 
 
 # ------------------------------------------------------------------------- writing
@@ -346,8 +348,8 @@ def test_a_write_is_all_or_nothing(world: World) -> None:
 def test_a_ledger_that_another_program_holds_is_trouble_that_passes(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "_BUSY_TIMEOUT_S", 0.05)
-    book = ledger.open_ledger(world.settings, "a-root")
+    monkeypatch.setattr(connection, "_BUSY_TIMEOUT_S", 0.05)
+    book = opening.open_ledger(world.settings, "a-root")
     with contextlib.closing(sqlite3.connect(world.root / "results.db")) as other:
         other.isolation_level = None
         other.execute("BEGIN IMMEDIATE")
@@ -420,7 +422,5 @@ def test_judged_again_by_the_same_model_the_result_is_replaced(world: World) -> 
     judged = world.judged(world.root / "inbox" / "a.jpg", "female")
     with world.ledger.writing() as transaction:
         model_id = transaction.model_id(world.serving)
-        transaction.insert_results(
-            [ledger.result_row(entry.id, judged, world.serving, model_id, None)]
-        )
+        transaction.insert_results([result_row(entry.id, judged, world.serving, model_id, None)])
     assert build.query(world.root, "SELECT outcome FROM results") == [{"outcome": "female"}]

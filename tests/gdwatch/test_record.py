@@ -8,7 +8,7 @@ import pytest
 
 from gdwatch import destination
 from gdwatch.errors import ActionNeeded, Trouble
-from gdwatch.ledger import Transaction
+from gdwatch.ledger.transaction import Transaction
 from gdwatch.values import Judged, Refusal
 from tests import build
 from tests.gdwatch.conftest import World

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from gdwatch import ledger
 from gdwatch.errors import ActionNeeded
+from gdwatch.ledger import opening
 from gdwatch.root import root_id
 from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings
@@ -14,7 +14,7 @@ from tests.gdwatch.conftest import World
 
 
 def prepare(settings: Settings, folders: Folders) -> str:
-    return root_id.prepare(folders, lambda: ledger.has_rows(settings))
+    return root_id.prepare(folders, lambda: opening.has_rows(settings))
 
 
 def at(path: Path, **others: object) -> tuple[Settings, Folders]:
@@ -70,7 +70,7 @@ def test_an_id_that_is_missing_stops_the_start_where_the_ledger_has_rows(world: 
 
 
 def test_an_id_that_is_missing_is_made_where_the_ledger_is_empty(world: World) -> None:
-    assert not ledger.has_rows(world.settings)
+    assert not opening.has_rows(world.settings)
     prepare(world.settings, world.folders)
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from gdwatch import database, schema
 from gdwatch.errors import ActionNeeded
+from gdwatch.ledger import connection, schema
 from tests import build
 from tests.gdwatch.conftest import World
 
@@ -23,7 +23,7 @@ def test_an_empty_database_has_no_version_and_a_migrated_one_the_newest() -> Non
 
 
 def test_an_upgrade_that_fails_leaves_nothing_behind(root: Path) -> None:
-    engine = database.connect(database.url_of(build.make_settings(root)), writable=True)
+    engine = connection.connect(connection.url_of(build.make_settings(root)), writable=True)
 
     def upgrade_and_fail() -> None:
         with engine.begin() as connection:

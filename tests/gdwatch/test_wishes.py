@@ -8,7 +8,7 @@ from gdwatch import rejudge, wishes
 from gdwatch.commands.correct import correct
 from gdwatch.commands.requeue import requeue
 from gdwatch.errors import GdwatchError
-from gdwatch.ledger import result_row
+from gdwatch.ledger.transaction import result_row
 from gdwatch.rejudge import Rejudging, Rules
 from gdwatch.root import lock
 from gdwatch.root.handles import Handles

@@ -14,7 +14,7 @@ from sqlalchemy import Column, Connection, CursorResult, Dialect
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
-from gdwatch.tables import batches, files, models, results
+from gdwatch.ledger.tables import batches, files, models, results
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,10 @@ from sqlalchemy import Connection
 
 from gdwatch.errors import GdwatchError
 from gdwatch.files import escaping
-from gdwatch.ledger import Ledger, Row, Transaction, now, row_of
-from gdwatch.tables import corrections, files, models, results
+from gdwatch.ledger.ledger import Ledger
+from gdwatch.ledger.rows import Row, row_of
+from gdwatch.ledger.tables import corrections, files, models, results
+from gdwatch.ledger.transaction import Transaction, now
 from gdwatch.values import Label
 
 _PAGE = 500

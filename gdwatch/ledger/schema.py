@@ -13,14 +13,19 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 
-from gdwatch.database import name_of
 from gdwatch.errors import ActionNeeded, GdwatchError
+from gdwatch.ledger.connection import name_of
 
 APPLICATION_ID = 0x67647731  # "gdw1"
 _SNAPSHOT, _PART = ".snapshot", ".part"
 
-_HERE = Path(__file__).parent  # in a wheel beside this file; in a checkout at the top
-MIGRATIONS = next(d for d in (_HERE / "migrations", _HERE.parent / "migrations") if d.is_dir())
+_PACKAGE = Path(__file__).parents[1]
+# In a wheel they lie in the package, in a checkout beside it.
+MIGRATIONS = next(
+    folder
+    for folder in (_PACKAGE / "migrations", _PACKAGE.parent / "migrations")
+    if folder.is_dir()
+)
 
 
 def newest() -> str:

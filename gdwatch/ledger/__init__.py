@@ -1,0 +1,1 @@
+"""The ledger: tables, schema, connection, transactions, and what is asked of it."""

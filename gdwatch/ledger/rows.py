@@ -1,0 +1,46 @@
+"""A file's row as a value."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from gdwatch.files import escaping
+from gdwatch.values import Outcome, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A file's row. Paths are bytes, absolute; `source` is None unless the row is `recorded`."""
+
+    id: int
+    path: bytes
+    source: bytes | None
+    original: bytes
+    sha256: str | None
+    size_bytes: int
+    modified_ns: int
+    state: str
+    outcome: Outcome
+    reason: Reason | None
+    model_id: int
+    recorded_at: datetime
+
+
+def row_of(found: sa.Row[Any], root: bytes) -> Row:
+    """A row of `files` as a value. root: that its paths are relative to."""
+    return Row(
+        id=found.id,
+        path=escaping.absolute(found.path, root),
+        source=escaping.absolute(found.source_path, root) if found.source_path else None,
+        original=escaping.absolute(found.original_path, root),
+        sha256=found.sha256,
+        size_bytes=found.size_bytes,
+        modified_ns=found.modified_ns,
+        state=found.state,
+        outcome=found.outcome,
+        reason=found.reason,
+        model_id=found.model_id,
+        recorded_at=found.recorded_at,
+    )

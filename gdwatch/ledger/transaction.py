@@ -1,0 +1,223 @@
+"""One transaction of the ledger: the rows that carry a file from decision to folder."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, CursorResult
+
+from gdwatch.files import escaping
+from gdwatch.files.identity import modified_ns
+from gdwatch.ledger import statements
+from gdwatch.ledger.rows import Row, row_of
+from gdwatch.ledger.tables import files, models, results
+from gdwatch.values import Batch, Decision, Drop, Entry, Judged, Photo, Serving
+
+_VARIABLES = 500  # in one statement: databases allow so many and no more
+
+
+def now() -> datetime:
+    """UTC without a zone, as the ledger keeps it."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """The open transaction of a ledger: its rows, and the paths in them.
+
+    root: bytes, absolute; root_id: its row.
+    """
+
+    root: bytes
+    root_id: int
+    connection: Connection
+
+    def text(self, path: bytes) -> str:
+        """A path as the ledger shows it."""
+        return escaping.below(path, self.root)
+
+    def model_id(self, model: Serving) -> int:
+        """The row of a model, made at its first use."""
+        found = statements.MODEL_ID.run(self.connection, {"model": model.sha256}).scalar()
+        if found is not None:
+            return int(found)
+        return self.insert(
+            models,
+            sha256=model.sha256,
+            name=model.name,
+            version=model.version,
+            first_used_at=now(),
+            details=dict(model.details),
+        )
+
+    def batch(self, batch: Batch, model_id: int) -> int | None:
+        """The row of a batch; None where no model saw any of it."""
+        if batch.device is None:
+            return None
+        seen = [each for each in batch.judged if isinstance(each.decoded, Photo)]
+        row = {
+            "model_id": model_id,
+            "device": batch.device,
+            "files": len(seen),
+            "decode_ms": sum(each.decoded.decode_ms for each in seen),
+            "infer_ms": batch.infer_ms,
+            "started_at": batch.started_at.replace(tzinfo=None),
+            "finished_at": batch.finished_at.replace(tzinfo=None),
+        }
+        return int(statements.INSERT_BATCH.run(self.connection, row).scalar_one())
+
+    def new_ids(self, count: int) -> list[int]:
+        """Ids for new rows of `files`, ascending: names may contain them before there is a row."""
+        return list(statements.NEW_IDS.run(self.connection, {"count": count}).scalars())
+
+    def insert_files(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Insert rows of `files`, whole, with ids from `new_ids`."""
+        statements.INSERT_FILES.run(self.connection, *rows)
+
+    def insert_results(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Insert rows of `results`; one of the same file and model is replaced."""
+        statements.INSERT_RESULTS.run(self.connection, *rows)
+
+    def first_with(self, hashes: set[str]) -> dict[str, Row]:
+        """The first row with each of these hashes."""
+        found = statements.FIRST_WITH.run(self.connection, {"hashes": list(hashes)})
+        return {row.sha256: row for row in self._rows(found) if row.sha256 is not None}
+
+    def at(self, paths: set[bytes]) -> dict[bytes, Row]:
+        """The rows that claim these paths."""
+        texts = [self.text(path) for path in paths]
+        wanted = {"root_id": self.root_id, "paths": texts}
+        return {row.path: row for row in self._rows(statements.AT.run(self.connection, wanted))}
+
+    def _rows(self, found: CursorResult[Any]) -> Iterator[Row]:
+        ids = list(found.scalars())
+        for start in range(0, len(ids), _VARIABLES):
+            some = {"ids": ids[start : start + _VARIABLES]}
+            found_rows = self.connection.execute(statements.ROWS, some)
+            yield from (row_of(each, self.root) for each in found_rows)
+
+    def under_way(self, drops: Sequence[Drop]) -> set[bytes]:
+        """The paths of those very drops that were recorded before, and could not be moved yet."""
+        by_text = {self.text(drop.path): drop for drop in drops}
+        wanted = {"root_id": self.root_id, "paths": list(by_text)}
+        found: set[bytes] = set()
+        for row in statements.UNDER_WAY.run(self.connection, wanted):
+            drop = by_text[row.source_path]
+            seen = (drop.identity.size_bytes, drop.identity.modified_ns)
+            if seen == (row.size_bytes, row.modified_ns):
+                found.add(drop.path)
+        return found
+
+    def is_on_its_way(self, path: bytes) -> bool:
+        """Whether the file at this path is recorded to go elsewhere."""
+        query = sa.select(files.c.id).where(
+            files.c.root_id == self.root_id,
+            files.c.state == "recorded",
+            files.c.source_path == self.text(path),
+        )
+        return self.connection.execute(query).first() is not None
+
+    def update(self, file_id: int, **values: Any) -> None:
+        """Change a row of `files`."""
+        self.connection.execute(sa.update(files).where(files.c.id == file_id).values(**values))
+
+    def row(self, file_id: int) -> Row:
+        """The row of a file that has one."""
+        query = sa.select(files).where(files.c.id == file_id)
+        return row_of(self.connection.execute(query).one(), self.root)
+
+    def changed_late(
+        self, file_id: int, status: os.stat_result, sha256: str, source: bytes, target: bytes
+    ) -> None:
+        """The bytes are others than those that were judged: no label stands for them."""
+        self.update(
+            file_id,
+            sha256=sha256,
+            size_bytes=status.st_size,
+            modified_ns=modified_ns(status),
+            state="recorded",
+            source_path=self.text(source),
+            path=self.text(target),
+            outcome="unsure",
+            reason="changed_late",
+            duplicate_of=None,
+        )
+        self.connection.execute(
+            sa.update(results)
+            .where(results.c.file_id == file_id)
+            .where(results.c.model_id == self.row(file_id).model_id)
+            .values(
+                outcome="unsure", reason="changed_late", label=None, p_male=None, confidence=None
+            )
+        )
+
+    def mark_filed(self, entries: Sequence[Entry]) -> None:
+        """Say that these files lie at their targets, durably.
+
+        Where a command has wished otherwise meanwhile, its wish starts from where the file is now.
+        """
+        done = self._mark(statements.FILED, entries, at=now())
+        if done < len(entries):
+            for entry in entries:
+                row = self.row(entry.id)
+                if row.state == "recorded":
+                    self.update(entry.id, source_path=self.text(entry.target))
+
+    def mark_gone(self, entries: Sequence[Entry]) -> None:
+        """Say that these files are neither at their sources nor at their targets."""
+        self._mark(statements.GONE, entries)
+
+    def mark_missing(self, rows: Sequence[Row]) -> None:
+        """Say that these filed files have been taken away; one that has changed stays."""
+        for row in rows:
+            self.connection.execute(
+                sa.update(files)
+                .where(files.c.id == row.id, files.c.path == self.text(row.path))
+                .where(files.c.state == row.state)
+                .values(state="missing", source_path=None)
+            )
+
+    def _mark(self, statement: statements.Prepared, entries: Sequence[Entry], **values: Any) -> int:
+        if not entries:
+            return 0
+        rows = [
+            {"row": entry.id, "as_read": self.text(entry.target), **values} for entry in entries
+        ]
+        return statement.run(self.connection, *rows).rowcount
+
+    def insert(self, table: sa.Table, **values: Any) -> int:
+        """Insert a row into a table; returns its id."""
+        statement = sa.insert(table).values(**values).returning(table.c.id)
+        return int(self.connection.execute(statement).scalar_one())
+
+
+def result_row(
+    file_id: int, judged: Judged, model: Serving, model_id: int, batch_id: int | None
+) -> dict[str, Any]:
+    """One decision as a row of `results`."""
+    decision: Decision = judged.decision
+    header = judged.decoded.header
+    box = decision.box
+    return {
+        "file_id": file_id,
+        "model_id": model_id,
+        "rules": model.rules,
+        "outcome": decision.outcome,
+        "reason": decision.reason,
+        "label": decision.label,
+        "p_male": decision.p_male,
+        "confidence": decision.confidence,
+        "faces": decision.faces,
+        "box_x": box.x if box else None,
+        "box_y": box.y if box else None,
+        "box_w": box.width if box else None,
+        "box_h": box.height if box else None,
+        "width": header.width if header else None,
+        "height": header.height if header else None,
+        "format": header.format if header else None,
+        "batch_id": batch_id if isinstance(judged.decoded, Photo) else None,
+        "decided_at": now(),
+    }
