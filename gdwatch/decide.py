@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gdwatch.prominence import prominence
+from gdwatch.inference.faces import prominence
 from gdwatch.values import Box, Crop, Decision, Face, Header, Label, Reason, Refusal, Scores
 
 SeveralFaces = Literal["dominant", "agree", "unsure"]

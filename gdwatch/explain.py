@@ -9,7 +9,6 @@ from captum.attr import LayerAttribution, LayerGradCam
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from gdwatch import crop, model
 from gdwatch.decode import reduce
 from gdwatch.decode.decoder import decode
 from gdwatch.decode.formats import Limits
@@ -17,7 +16,7 @@ from gdwatch.decode.reduce import view
 from gdwatch.errors import GdwatchError
 from gdwatch.files import escaping
 from gdwatch.files.content import read_whole
-from gdwatch.inference import model_file
+from gdwatch.inference import crop, model, model_file
 from gdwatch.inference.model_file import layout
 from gdwatch.settings import Settings
 from gdwatch.values import Box, Decision, Judged, Refusal

@@ -114,7 +114,7 @@ class Judging:
             copy.flush()
             os.lseek(weights, 0, os.SEEK_SET)
             given = [slots.descriptor, weights]
-            self.child = Child("gdwatch.engine", start, given, forks=count - 1)
+            self.child = Child("gdwatch.processes.engine", start, given, forks=count - 1)
         self._ready_by = time.monotonic() + _START_S
         self._lanes = [_Lane(channel) for channel in (self.child, *self.child.forks)]
         self._selector = selector

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from gdwatch import model
 from gdwatch.files.identity import identity_of
 from gdwatch.inbox import Inbox
+from gdwatch.inference import model
 from gdwatch.inference.model_file import Details
 from gdwatch.networks.residual import ResidualClassifier
 from gdwatch.root.folders import Folders

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gdwatch import model
-from gdwatch.inference import model_file
+from gdwatch.inference import model, model_file
 from train.data.prepare import split_of
 from train.data.sources import Entry, entries
 from train.evaluation.photographs import MIN_AGE, Answered, answers

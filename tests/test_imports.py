@@ -20,9 +20,9 @@ def test_only_the_engine_has_torch(services: Services, root: Path) -> None:
     build.put(root, "a.png", photograph(1))
     service.wait_for_filed("inbox/a.png")
     children = build.descendants(service.process.pid)
-    assert sorted(children.values()) == ["gdwatch.engine"] * 2 + ["gdwatch.worker"] * 2
+    assert sorted(children.values()) == ["gdwatch.processes.engine"] * 2 + ["gdwatch.worker"] * 2
     for pid, name in children.items():
-        if name == "gdwatch.engine":
+        if name == "gdwatch.processes.engine":
             assert has_torch(pid), name
         else:
             assert not has_torch(pid), name
@@ -51,14 +51,22 @@ def test_the_service_loads_neither_torch_nor_decoders() -> None:
 
 
 def test_the_engine_loads_no_more_of_torch_than_it_needs() -> None:
-    assert not loaded_by("gdwatch.engine") & {"torchvision", "triton", "sqlalchemy", "watchdog"}
+    assert not loaded_by("gdwatch.processes.engine") & {
+        "torchvision",
+        "triton",
+        "sqlalchemy",
+        "watchdog",
+    }
 
 
 @pytest.mark.parametrize("name", ["fast", "accurate", "whole"])
 def test_loading_a_model_imports_no_more_of_torch(name: str) -> None:
     read = f"model_file.read(model_file.find({name!r}))"
-    do = f"from gdwatch import model; from gdwatch.inference import model_file; model.load({read})"
-    assert not loaded_by("gdwatch.engine", do) & {"torch._dynamo", "sympy"}  # 1 s, 80 MB
+    do = f"from gdwatch.inference import model, model_file; model.load({read})"
+    assert not loaded_by("gdwatch.processes.engine", do) & {
+        "torch._dynamo",
+        "sympy",
+    }  # 1 s, 80 MB
 
 
 def test_a_worker_loads_neither_torch_nor_the_ledger_nor_what_reads_models() -> None:
@@ -92,7 +100,7 @@ CHANGE_THEIR_OWN = {
     "root/root_id.py": {"replace"},
     "ledger/schema.py": {"replace", "unlink"},
     "root/status.py": {"replace", "truncate"},
-    "model.py": {"replace", "unlink"},
+    "inference/model.py": {"replace", "unlink"},
     "commands/doctor.py": {"rename", "unlink"},
 }
 

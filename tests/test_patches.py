@@ -28,6 +28,22 @@ def names_in(file: Path) -> Iterator[str]:
             yield from (f"{module}.{name}" for name in imported.split(", "))
 
 
+def assigned_in(file: Path) -> Iterator[str]:
+    """Every attribute of a module of ours that a test assigns to: `engine.on_card = …`."""
+    tree = ast.parse(file.read_text())
+    modules = {
+        each.asname or each.name: f"{node.module}.{each.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gdwatch")
+        for each in node.names
+    }
+    stored = [node for node in ast.walk(tree)
+              if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)]  # fmt: skip
+    for node in stored:
+        if isinstance(node.value, ast.Name) and node.value.id in modules:
+            yield f"{modules[node.value.id]}.{node.attr}"
+
+
 def resolve(name: str) -> object:
     """What a name stands for. Raises ImportError or AttributeError where nothing is there."""
     module, colon, path = name.partition(":")
@@ -52,7 +68,13 @@ def longest_module(name: str) -> Iterator[tuple[object, str]]:
 
 
 OTHERS = [file for file in sorted(HERE.rglob("*.py")) if file != Path(__file__)]
-NAMED = sorted({(name, str(file.relative_to(HERE))) for file in OTHERS for name in names_in(file)})
+NAMED = sorted(
+    {
+        (name, str(file.relative_to(HERE)))
+        for file in OTHERS
+        for name in (*names_in(file), *assigned_in(file))
+    }
+)
 
 
 def test_names_are_found() -> None:

@@ -14,7 +14,7 @@ import typer
 from gdwatch.errors import GdwatchError
 
 if TYPE_CHECKING:
-    from gdwatch.model import Model
+    from gdwatch.inference.model import Model
     from gdwatch.values import Crop
     from train.data.prepared_set import Prepared
 
@@ -451,8 +451,7 @@ def _crop(model: "Model") -> "Crop":
 
 
 def _model(path: Path) -> "Model":
-    from gdwatch import model
-    from gdwatch.inference import model_file
+    from gdwatch.inference import model, model_file
 
     return model.load(model_file.read(path))
 

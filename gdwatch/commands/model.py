@@ -33,8 +33,8 @@ def verify(model: str) -> None:
     import numpy as np
     import torch
 
-    from gdwatch.engine import Engine
-    from gdwatch.model import load
+    from gdwatch.inference.model import load
+    from gdwatch.inference.predictor import Engine
 
     engine = Engine(load(file), torch.device("cpu"), borders=(0.5,))
     engine.test()

@@ -1,26 +1,18 @@
 """From photographs to thumbnails, and from a locator's answer to faces."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from gdwatch.decode.reduce import Pixels
+from gdwatch.inference.crop import resized
+from gdwatch.inference.faces import Found
 from gdwatch.networks.locator import BESIDE, STRIDE, UNIT
-from gdwatch.resample import resized
 from gdwatch.values import Box
 
 _CANDIDATES = 64  # cells looked at in one picture, the best ones
 _OVERLAP = 0.4  # of two boxes, as intersection over union, that show one face
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A face on a thumbnail. box: in its pixels; score: 0 to 1."""
-
-    box: Box
-    score: float
 
 
 def thumbnails(photos: Sequence[Pixels], side: int, count: int | None = None) -> Tensor:

@@ -216,8 +216,8 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--times", type=float, default=1.0, help="files, as a multiple")
     given = parser.parse_args(words)
     if given.device != "cpu":
-        from gdwatch.engine import choose_device  # has torch
         from gdwatch.errors import ActionNeeded
+        from gdwatch.inference.device import choose_device  # has torch
 
         try:
             choose_device(given.device)

@@ -8,12 +8,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gdwatch import model
 from gdwatch.decode.reduce import Pixels, view
-from gdwatch.engine import Engine
-from gdwatch.inference import model_file
+from gdwatch.inference import model, model_file
 from gdwatch.inference.detection import thumbnails
 from gdwatch.inference.model_file import layout
+from gdwatch.inference.predictor import Engine
 from tests.bench.loop import serve
 
 BATCH = 32  # as in the engine, of the locator as well

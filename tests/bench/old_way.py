@@ -11,8 +11,7 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from gdwatch import model
-from gdwatch.inference import model_file
+from gdwatch.inference import model, model_file
 from gdwatch.networks.seed import SeedClassifier
 from tests.bench.loop import serve
 from train.export.import_seed import import_seed

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1  # no run outlives the tests
-ENGINE, STUB = "gdwatch.engine", "tests.faults.stub_engine"
+ENGINE, STUB = "gdwatch.processes.engine", "tests.faults.stub_engine"
 
 # Where a run can be hit, by the steps of a batch; `os.` is the module as seen by that one.
 POINTS = {

@@ -7,10 +7,11 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from gdwatch import engine
-from gdwatch.card import Card
+from gdwatch.cuda.cuda_predictor import Card
+from gdwatch.cuda.trial import on_card
 from gdwatch.decode.reduce import Pixels
-from gdwatch.trial import on_card
+from gdwatch.inference import predictor
+from gdwatch.processes import engine
 
 DIES = os.environ.get("CARD_DIES")
 
@@ -27,7 +28,7 @@ class Dying:
     def __init__(self, card: Card) -> None:
         self.depth = card.depth
 
-    def begin(self, _: Sequence[Pixels]) -> engine.Finish:
+    def begin(self, _: Sequence[Pixels]) -> predictor.Finish:
         os.abort()
 
 

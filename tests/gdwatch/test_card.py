@@ -18,20 +18,23 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from gdwatch import children, crop, judging, model, trial
-from gdwatch.card import Card, thumbnails_together
-from gdwatch.cuda import pinned
+from gdwatch import children, judging
+from gdwatch.cuda import trial
+from gdwatch.cuda.batched import resized_together, thumbnails_together
+from gdwatch.cuda.cuda_predictor import Card
+from gdwatch.cuda.streams import pinned
+from gdwatch.cuda.trial import on_card
 from gdwatch.decode import reduce
 from gdwatch.decode.reduce import Layout, Pixels
-from gdwatch.engine import Engine, Finish, Judge, serve
-from gdwatch.inference import detection, model_file
-from gdwatch.model import Model
+from gdwatch.inference import crop, detection, model, model_file
+from gdwatch.inference.model import Model
+from gdwatch.inference.predictor import Engine, Finish, Judge
+from gdwatch.inference.sharpness import sharpness
+from gdwatch.inference.squares import Square, square_around, square_of
 from gdwatch.networks.residual import ResidualClassifier
 from gdwatch.pipeline import Pipeline, drain
-from gdwatch.resample import resized_together
-from gdwatch.sharpness import sharpness
+from gdwatch.processes.engine import serve
 from gdwatch.slots import Slots
-from gdwatch.trial import on_card
 from gdwatch.values import Box, Decision, Opened, Scores
 from tests import build
 from tests.bench.card import without_ranges
@@ -71,9 +74,7 @@ def test_faces_are_cut_out_together_as_one_by_one(
     photos: list[Pixels], box: Box, margin: float, side: int
 ) -> None:
     plain = [crop.face(photo, box, margin, side) for photo in photos]
-    squares = [
-        crop.square_of(box, margin, side, photo.shape[1], photo.shape[0]) for photo in photos
-    ]
+    squares = [square_of(box, margin, side, photo.shape[1], photo.shape[0]) for photo in photos]
     assert levels_apart(resized_together(on_device(photos), squares, side), plain) <= 2
 
 
@@ -82,7 +83,7 @@ def test_whole_photographs_are_cut_out_together_as_one_by_one(
     photos: list[Pixels], side: int
 ) -> None:
     plain = [crop.around(photo, side) for photo in photos]
-    squares = [crop.square_around(side, photo.shape[1], photo.shape[0]) for photo in photos]
+    squares = [square_around(side, photo.shape[1], photo.shape[0]) for photo in photos]
     assert levels_apart(resized_together(on_device(photos), squares, side), plain) <= 2
 
 
@@ -104,19 +105,22 @@ def test_what_does_not_fit_at_once_is_resized_in_parts(monkeypatch: pytest.Monke
     photos = [noise(90 + number, 70) for number in range(5)]
     whole = thumbnails_together(on_device(photos), 32)
     for room in (1, 2 * 94 * 70 * 3 * 4):
-        monkeypatch.setattr("gdwatch.resample._AT_ONCE_BYTES", room)
+        monkeypatch.setattr("gdwatch.cuda.batched._AT_ONCE_BYTES", room)
         assert torch.equal(thumbnails_together(on_device(photos), 32), whole)
 
 
 def test_a_square_that_is_the_photograph_is_left_as_it_is() -> None:
     photos = [noise(64, 64)]
-    squares = [crop.square_around(64, 64, 64)]
+    squares = [square_around(64, 64, 64)]
     assert levels_apart(resized_together(on_device(photos), squares, 64), photos) == 0
 
 
 def test_nothing_is_worked_out_on_another_device_than_the_photographs() -> None:
     photos = on_device([noise(50, 40), noise(30, 60)], META)
-    squares = [crop.square_around(16, 50, 40), crop.square_of(Box(9, 9, 30, 30), 1.4, 16, 30, 60)]
+    squares = [
+        square_around(16, 50, 40),
+        square_of(Box(9, 9, 30, 30), 1.4, 16, 30, 60),
+    ]
     cut = resized_together(photos, squares, 16)
     assert (cut.device, cut.dtype, cut.shape) == (META, torch.uint8, (2, 3, 16, 16))
     shown = thumbnails_together(photos, 32)
@@ -253,8 +257,8 @@ def test_nothing_is_read_before_the_device_says_that_it_is_there(
 
         return wait
 
-    monkeypatch.setattr("gdwatch.card.fetched", torch.inference_mode()(fetched))
-    monkeypatch.setattr("gdwatch.cuda.Stream.mark", mark)
+    monkeypatch.setattr("gdwatch.cuda.cuda_predictor.fetched", torch.inference_mode()(fetched))
+    monkeypatch.setattr("gdwatch.cuda.streams.Stream.mark", mark)
     photos = photographs()
     half = shipped(torch.float16)  # has a third thing to wait for
     judge = Card(half, DOUBT, 4)
@@ -342,7 +346,7 @@ def test_whole_runs_give_the_same_decisions(
 
 
 def as_on_a_card(module: str, *given: Any, **more: Any) -> children.Child:
-    assert module == "gdwatch.engine"
+    assert module == "gdwatch.processes.engine"
     return children.Child("tests.gdwatch.card_engine", *given, **more)
 
 
@@ -373,7 +377,7 @@ def test_what_agrees_is_taken(exact: Engine, capfd: pytest.CaptureFixture[str]) 
     assert capfd.readouterr().err == ""
 
 
-def paler(photos: Sequence[Tensor], squares: Sequence[crop.Square], side: int) -> Tensor:
+def paler(photos: Sequence[Tensor], squares: Sequence[Square], side: int) -> Tensor:
     cut = resized_together(photos, squares, side)
     return cut // 2 if side == 64 else cut  # the thumbnails as they were
 
@@ -389,17 +393,21 @@ def out_of_memory(*_: object) -> None:
 @pytest.mark.parametrize(
     ("name", "instead", "why"),
     [
-        ("gdwatch.card.thumbnails_together", darker, "Differs('scores of faces differ by"),
-        ("gdwatch.trial.scores_and_boxes", lambda _: drift(), "Differs('boxes differ by"),
-        ("gdwatch.trial.resized_together", paler, "Differs('pixels differ by"),
-        ("gdwatch.card.resized_together", paler, "Differs('probabilities differ by"),
         (
-            "gdwatch.card.Card.p_male",
+            "gdwatch.cuda.cuda_predictor.thumbnails_together",
+            darker,
+            "Differs('scores of faces differ by",
+        ),
+        ("gdwatch.cuda.trial.scores_and_boxes", lambda _: drift(), "Differs('boxes differ by"),
+        ("gdwatch.cuda.trial.resized_together", paler, "Differs('pixels differ by"),
+        ("gdwatch.cuda.cuda_predictor.resized_together", paler, "Differs('probabilities differ by"),
+        (
+            "gdwatch.cuda.cuda_predictor.Card.p_male",
             lambda *_: torch.full((128,), 0.9),
             "Differs('probabilities differ",
         ),
-        ("gdwatch.card.sharpness", lambda _: torch.zeros(3), "RuntimeError"),
-        ("gdwatch.trial.pin", out_of_memory, "OutOfMemoryError"),
+        ("gdwatch.cuda.cuda_predictor.sharpness", lambda _: torch.zeros(3), "RuntimeError"),
+        ("gdwatch.cuda.trial.pin", out_of_memory, "OutOfMemoryError"),
     ],
 )
 def test_what_disagrees_or_fails_is_told_in_a_line_and_done_without(

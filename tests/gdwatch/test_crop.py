@@ -4,10 +4,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gdwatch import crop
 from gdwatch.decode import reduce
 from gdwatch.decode.reduce import Layout
-from gdwatch.inference import model_file
+from gdwatch.inference import crop, model_file
 from gdwatch.inference.model_file import layout
 from gdwatch.values import Box
 from tests import build

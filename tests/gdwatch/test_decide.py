@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gdwatch import decide
 from gdwatch.decide import Rules, SeveralFaces
-from gdwatch.prominence import prominence
+from gdwatch.inference.faces import prominence
 from gdwatch.values import Box, Crop, Decision, Face, Header, Refusal, Scores
 
 HEADER, SIZE = Header(400, 400, "JPEG"), (400, 400)

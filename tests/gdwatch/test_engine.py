@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gdwatch import model
 from gdwatch.decode import reduce
-from gdwatch.engine import Engine, choose_device, in_halves
 from gdwatch.errors import ActionNeeded
-from gdwatch.inference import model_file
-from gdwatch.model import Model
+from gdwatch.inference import model, model_file
+from gdwatch.inference.device import choose_device
+from gdwatch.inference.model import Model
+from gdwatch.inference.predictor import Engine, in_halves
 from gdwatch.networks.classifier import Classifier
 from gdwatch.networks.quantised import is_fast
 from gdwatch.networks.registry import ARCHITECTURES

@@ -1,7 +1,6 @@
 import pytest
 
-from gdwatch.faces import chosen, scored
-from gdwatch.inference.detection import Found
+from gdwatch.inference.faces import Found, chosen, scored
 from gdwatch.values import Box, Face, Scores
 
 

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from gdwatch import model
-from gdwatch.inference import model_file
+from gdwatch.inference import model, model_file
 from gdwatch.networks import fused
 from gdwatch.networks.fused import Fused, fuse
 from gdwatch.networks.layers import rectified

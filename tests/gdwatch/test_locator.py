@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.ops import nms
 
-from gdwatch import model
-from gdwatch.inference import model_file
-from gdwatch.inference.detection import Found, _distinct, _holds, find, scores_and_boxes, thumbnails
+from gdwatch.inference import model, model_file
+from gdwatch.inference.detection import _distinct, _holds, find, scores_and_boxes, thumbnails
+from gdwatch.inference.faces import Found
 from gdwatch.networks.locator import STRIDE, UNIT, Locator, fold
 from gdwatch.values import Box
 from tests import build

@@ -8,9 +8,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from gdwatch import model
 from gdwatch.errors import ActionNeeded
-from gdwatch.inference import model_file
+from gdwatch.inference import model, model_file
 from tests import build
 
 

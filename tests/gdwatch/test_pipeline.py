@@ -172,7 +172,7 @@ def test_a_file_too_large_is_refused_unread(model: Path, tmp_path: Path, dropped
 def test_while_the_engine_is_busy_a_batch_waits_until_it_is_full(
     pipeline: Pipeline, dropped: Dropped
 ) -> None:
-    engine = child("gdwatch.engine")
+    engine = child("gdwatch.processes.engine")
     os.kill(engine, signal.SIGSTOP)
     first, *others = dropped(some(2))
     pipeline.offer(first)
@@ -327,7 +327,7 @@ def test_a_file_that_takes_too_long_twice_is_rejected(
 def test_an_engine_killed_at_work_is_started_again_and_judges_the_same_files(
     pipeline: Pipeline, dropped: Dropped
 ) -> None:
-    first = child("gdwatch.engine")
+    first = child("gdwatch.processes.engine")
     os.kill(first, signal.SIGSTOP)
     contents = some(5)
     offer(pipeline, dropped(contents))
@@ -335,7 +335,7 @@ def test_an_engine_killed_at_work_is_started_again_and_judges_the_same_files(
         assert pipeline.turn(0.1) == []
     os.kill(first, signal.SIGKILL)
     assert answers(finish(pipeline)) == as_named(contents)
-    assert child("gdwatch.engine") != first
+    assert child("gdwatch.processes.engine") != first
 
 
 def test_what_an_engine_has_answered_before_its_death_counts(
@@ -346,7 +346,7 @@ def test_what_an_engine_has_answered_before_its_death_counts(
     judged = turn_until(pipeline, lambda: given(pipeline) == [1])
     # It has answered, and nobody listens.
     select.select([pipeline._engine.child], [], [], build.DEADLINE_S)
-    os.kill(child("gdwatch.engine"), signal.SIGKILL)
+    os.kill(child("gdwatch.processes.engine"), signal.SIGKILL)
     os.waitid(os.P_PID, pipeline._engine.child.process.pid, os.WEXITED | os.WNOWAIT)
     dead = pipeline._engine
     judged += [each for batch in pipeline.turn(0) for each in batch.judged]
@@ -364,7 +364,7 @@ def test_an_engine_that_keeps_dying_is_an_error(model: Path, tmp_path: Path) -> 
     def kill_engines() -> bool:
         found = build.children(os.getpid())
         for pid in found.keys() - others - killed:
-            if found[pid] == "gdwatch.engine":
+            if found[pid] == "gdwatch.processes.engine":
                 os.kill(pid, signal.SIGKILL)
                 killed.add(pid)
         return False

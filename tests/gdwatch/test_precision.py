@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from gdwatch.inference.device import fastest
 from gdwatch.networks import quantised
-from gdwatch.precision import fastest
 
 CPU = torch.device("cpu")
 
@@ -13,8 +13,8 @@ def test_the_processor_tells_whether_it_is_fast_in_half_precision(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = tmp_path / "cpuinfo"
-    monkeypatch.setattr("gdwatch.precision._CPUINFO", told)
-    monkeypatch.setattr("gdwatch.precision.computes_in", lambda _: True)
+    monkeypatch.setattr("gdwatch.inference.device._CPUINFO", told)
+    monkeypatch.setattr("gdwatch.inference.device.computes_in", lambda _: True)
     told.write_text("processor: 0\nflags\t\t: fpu avx2 avx512_bf16\n")
     assert fastest(CPU) is torch.bfloat16
     told.write_text("processor: 0\nflags\t\t: fpu avx2 avx512_bf\n")

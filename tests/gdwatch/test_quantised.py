@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor, nn
 
-from gdwatch import model
-from gdwatch.inference import model_file
+from gdwatch.inference import model, model_file
 from gdwatch.inference.detection import thumbnails
 from gdwatch.networks import quantised
 from gdwatch.networks.layers import Bytes, Convolution, Normalisation

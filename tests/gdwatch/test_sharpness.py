@@ -7,7 +7,7 @@ from PIL import Image, ImageFilter
 from scipy import ndimage
 
 from gdwatch.decode.reduce import Pixels
-from gdwatch.sharpness import sharpness
+from gdwatch.inference.sharpness import sharpness
 from tests.gdwatch.test_engine import real_photographs
 
 LAPLACIAN = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]])

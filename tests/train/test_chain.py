@@ -9,8 +9,7 @@ import pytest
 for each in ("onnx", "onnxruntime"):
     pytest.importorskip(each, reason=f"{each} is not installed (extra teachers)")
 
-from gdwatch import model
-from gdwatch.inference import model_file
+from gdwatch.inference import model, model_file
 from tests.train import standins
 from train.fitting.recipe import Pooled, Recipe
 

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from gdwatch import model
 from gdwatch.errors import GdwatchError
-from gdwatch.inference import model_file
+from gdwatch.inference import model, model_file
 from tests.train.conftest import Told, Untold, photograph, write_recipe
 from tests.train.test_seed import old_weights
 from train.data import prepared_set

@@ -12,9 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gdwatch import model
 from gdwatch.errors import GdwatchError, UsageError
-from gdwatch.inference import model_file
+from gdwatch.inference import model, model_file
 from gdwatch.inference.detection import scores_and_boxes
 from gdwatch.networks.locator import Locator
 from gdwatch.values import Box

@@ -10,9 +10,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gdwatch import model
 from gdwatch.errors import GdwatchError, UsageError
-from gdwatch.inference import model_file
+from gdwatch.inference import model, model_file
 from tests.train.conftest import DAMAGED, Told, Untold
 from train.data.prepared_set import Prepared
 from train.export.export import export

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from gdwatch.engine import Engine
 from gdwatch.errors import GdwatchError
-from gdwatch.model import Model
+from gdwatch.inference.model import Model
+from gdwatch.inference.predictor import Engine
 from gdwatch.networks import quantised
 from gdwatch.networks.locator import Locator, fold
 from gdwatch.networks.pooled import PooledClassifier

@@ -6,9 +6,8 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from gdwatch import model
 from gdwatch.decode.reduce import Pixels
-from gdwatch.inference import model_file
+from gdwatch.inference import model, model_file
 from gdwatch.inference.detection import scores_and_boxes, thumbnails
 from train.data.prepared_set import Prepared
 from train.metrics import Floats

@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from gdwatch import model
-from gdwatch.inference import model_file
+from gdwatch.inference import model, model_file
 from gdwatch.networks.classifier import Classifier
 from train.atomic_files import publish
 from train.data.prepared_set import Prepared

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from gdwatch import crop
 from gdwatch.decode.decoder import decode
 from gdwatch.decode.formats import Refused
 from gdwatch.decode.reduce import Layout, view
 from gdwatch.errors import GdwatchError
-from gdwatch.inference.detection import Found, find, thumbnails
+from gdwatch.inference import crop
+from gdwatch.inference.detection import find, thumbnails
+from gdwatch.inference.faces import Found, prominence
 from gdwatch.networks.locator import Locator
-from gdwatch.prominence import prominence
 from gdwatch.values import Box
 from train.atomic_files import publish
 from train.data.prepare import LIMITS, write_header

@@ -16,13 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from gdwatch import model
 from gdwatch.errors import GdwatchError, UsageError
-from gdwatch.inference import model_file
+from gdwatch.inference import model, model_file
 from gdwatch.inference.detection import find, overlap, thumbnails
+from gdwatch.inference.faces import prominence
 from gdwatch.inference.model_file import Network
 from gdwatch.networks.locator import Locator, fold
-from gdwatch.prominence import prominence
 from gdwatch.values import Box
 from train.atomic_files import make_folder, publish
 from train.data.sources import CLASSES, Entry

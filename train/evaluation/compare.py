@@ -7,7 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from gdwatch.errors import UsageError
-from gdwatch.model import Model
+from gdwatch.inference.model import Model
 from train.data.prepared_set import Prepared
 from train.evaluation.evaluate import answer
 from train.metrics import Bools, balanced_accuracy, mcnemar

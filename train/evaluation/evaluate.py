@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from gdwatch.errors import GdwatchError, UsageError
-from gdwatch.model import Model
+from gdwatch.inference.model import Model
 from train.data.prepared_set import SIDE, Prepared, Row
 from train.data.sources import SPLITS
 from train.fitting.predict import Indices, logits

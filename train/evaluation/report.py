@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from gdwatch.model import Model
+from gdwatch.inference.model import Model
 from train import html_page
 from train.data.prepared_set import Prepared
 from train.evaluation import plots

@@ -15,9 +15,8 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from gdwatch import model
-from gdwatch.inference import model_file
-from gdwatch.model import Model
+from gdwatch.inference import model, model_file
+from gdwatch.inference.model import Model
 from gdwatch.networks.classifier import Classifier
 from train.data import prepared_set
 from train.evaluation.evaluate import evaluate

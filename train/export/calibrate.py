@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from gdwatch import model
+from gdwatch.inference import model
+from gdwatch.inference.model import Model
 from gdwatch.inference.model_file import Details
-from gdwatch.model import Model
 from train.atomic_files import make_folder
 from train.data.sources import CLASSES
 from train.evaluation.photographs import Answered, answers, batches, choose, p_male

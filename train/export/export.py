@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gdwatch import model
 from gdwatch.errors import UsageError
-from gdwatch.inference import model_file
+from gdwatch.inference import model, model_file
+from gdwatch.inference.model import Model
 from gdwatch.inference.model_file import Details, Network, Preprocessing
-from gdwatch.model import Model
 from gdwatch.networks.locator import Locator
 from gdwatch.networks.residual import fold
 from train.atomic_files import make_folder, publish

@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gdwatch import model
 from gdwatch.errors import GdwatchError
-from gdwatch.inference import model_file
+from gdwatch.inference import model, model_file
 from gdwatch.inference.model_file import Details, ModelFile, Network, Preprocessing
 from gdwatch.networks.seed import SeedClassifier
 from train.atomic_files import make_folder

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from gdwatch.decode.reduce import Pixels
-from gdwatch.engine import Engine
 from gdwatch.errors import GdwatchError
-from gdwatch.model import Model
+from gdwatch.inference.model import Model
+from gdwatch.inference.predictor import Engine
 from gdwatch.networks.layers import Activations, Convolution, Layer, rectified
 from gdwatch.networks.layers import replace as put
 from gdwatch.networks.quantised import ranged

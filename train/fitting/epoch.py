@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from gdwatch.model import Model
+from gdwatch.inference.model import Model
 from gdwatch.networks.classifier import Classifier
 from train.data.prepared_set import SIDE, Prepared
 from train.fitting.augment import Dice, at_size, augment, throw

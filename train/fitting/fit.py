@@ -7,10 +7,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 
-from gdwatch import model
 from gdwatch.errors import GdwatchError, UsageError
-from gdwatch.inference import model_file
-from gdwatch.model import Model
+from gdwatch.inference import model, model_file
+from gdwatch.inference.model import Model
 from gdwatch.networks.classifier import Classifier
 from train.atomic_files import make_folder, publish
 from train.data import prepared_set

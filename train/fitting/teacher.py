@@ -11,10 +11,9 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from gdwatch import model
 from gdwatch.errors import GdwatchError
-from gdwatch.inference import model_file
-from gdwatch.model import Model
+from gdwatch.inference import model, model_file
+from gdwatch.inference.model import Model
 from train.atomic_files import publish
 from train.data.prepared_set import Prepared
 from train.fitting.predict import Indices, logits

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.progress import track
 
 from gdwatch.decode.reduce import Pixels
+from gdwatch.inference.faces import prominence
 from gdwatch.networks.pooled import PooledClassifier
-from gdwatch.prominence import prominence
 from train.atomic_files import make_folder, publish
 from train.data.prepared_set import Prepared, Row
 from train.data.sources import Entry

@@ -1,17 +1,37 @@
-"""Between the two networks: which of the faces that were found are judged, and what comes of it."""
+"""Faces between the two networks: which of those that were found are judged, and what comes of it.
 
+Nothing here needs torch: what decides uses it as well.
+"""
+
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
-from gdwatch.prominence import MOST_FACES, prominence
 from gdwatch.values import Box, Face, Scores
 
-if TYPE_CHECKING:  # only the engine has torch
-    from gdwatch.inference.detection import Found
+MOST_FACES = 5  # of one photograph are judged, the most prominent ones
+_CENTRE = 0.8  # how much of its size a face in the corner keeps, less: see `prominence`
 
 
-def chosen(found: "Sequence[Found]", thumbnail: int, width: int, height: int) -> "list[Found]":
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A face on a thumbnail. box: in its pixels; score: 0 to 1."""
+
+    box: Box
+    score: float
+
+
+def prominence(box: Box, width: float, height: float) -> float:
+    """The longer side of a face, less the farther it is from the middle of the photograph.
+
+    box: in pixels of the photograph; width, height: of the photograph, in pixels.
+    """
+    x = (box.x + box.width / 2) / width - 0.5
+    y = (box.y + box.height / 2) / height - 0.5
+    return max(box.width, box.height) * max(0.0, 1 - _CENTRE * math.hypot(x, y))
+
+
+def chosen(found: Sequence[Found], thumbnail: int, width: int, height: int) -> list[Found]:
     """The most prominent faces of a photograph, most prominent first, boxes in its pixels.
 
     found: on its thumbnail, whose longer side has `thumbnail` pixels.
@@ -24,7 +44,7 @@ def chosen(found: "Sequence[Found]", thumbnail: int, width: int, height: int) ->
 
 
 def scored(
-    counts: Iterable[int], faces: "Iterable[Sequence[Found]]", judged: Iterable[tuple[float, float]]
+    counts: Iterable[int], faces: Iterable[Sequence[Found]], judged: Iterable[tuple[float, float]]
 ) -> list[Scores]:
     """What there is to say of each photograph.
 

@@ -1,4 +1,4 @@
-"""In what numbers networks compute: the fastest that a device has, and that are good enough."""
+"""Where networks compute, and in what numbers: the fastest that are good enough."""
 
 import copy
 from collections.abc import Mapping
@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from gdwatch.errors import ActionNeeded
 from gdwatch.networks import quantised
 from gdwatch.networks.classifier import Classifier
 from gdwatch.networks.fused import computes_in, fuse
@@ -18,6 +19,19 @@ Network = TypeVar("Network", bound=nn.Module)
 # It moves a probability by 0.02 at most (of a thousand photographs): good enough.
 _BFLOAT16 = {"avx512_bf16", "amx_bf16"}
 _CPUINFO = Path("/proc/cpuinfo")
+
+
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """The same on a device, without waiting for it. tensor: on the CPU."""
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
+def fetched(answer: Tensor) -> Tensor:
+    """A copy on the CPU, which is there once the stream is past this point."""
+    copy = torch.empty(answer.shape, dtype=answer.dtype, pin_memory=answer.is_cuda)
+    return copy.copy_(answer, non_blocking=True)
 
 
 def fastest(device: torch.device, *, is_ranged: bool = False) -> torch.dtype:
@@ -53,3 +67,16 @@ def ready(
     if device.type == "cpu":
         fuse(network)
     return network
+
+
+def choose_device(wanted: str) -> torch.device:
+    """`auto` is a GPU where there is one. Raises ActionNeeded where the wanted one is not there."""
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(wanted)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ActionNeeded(
+            f"device {wanted}: not there, {torch.cuda.device_count()} CUDA devices are",
+            "set `device` to auto or cpu, or look after the driver (`nvidia-smi`)",
+        )
+    return device

@@ -10,37 +10,28 @@ may be written again as soon as what reads them is asked for. The processor's me
 matter: nothing may change or be read there until the card says that it is past that point.
 """
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from gdwatch import crop
-from gdwatch.crop import Axis, Square
-from gdwatch.cuda import Graph, Stream, fetched, moved
+from gdwatch.cuda.batched import resized_together, thumbnails_together
+from gdwatch.cuda.streams import Graph, Stream
 from gdwatch.decode.reduce import Pixels
-from gdwatch.faces import chosen, scored
-from gdwatch.inference.detection import find, shown
-from gdwatch.networks.locator import BESIDE
-from gdwatch.resample import resized_together
-from gdwatch.sharpness import sharpness
+from gdwatch.inference.detection import find
+from gdwatch.inference.device import fetched, moved
+from gdwatch.inference.faces import chosen, scored
+from gdwatch.inference.predictor import Engine, Finish, say_plain
+from gdwatch.inference.sharpness import sharpness
+from gdwatch.inference.squares import Square, square_around, square_of
 from gdwatch.values import Scores
-
-if TYPE_CHECKING:  # it is the program, and would be loaded a second time
-    from gdwatch.engine import Engine, Finish
 
 _AT_ONCE = 128  # photographs, and faces, that the networks see together
 
 Result = TypeVar("Result")
-
-
-def say_plain(device: torch.device, why: str) -> None:
-    """Tell who reads the log that this device is not used as well as it could be."""
-    sys.stderr.write(f"gdwatch: {device}: judged the plain way, which is slower: {why}\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +62,7 @@ class Card:
     depth = 2  # batches begun at once
 
     @torch.inference_mode()
-    def __init__(self, engine: "Engine", doubt: float, at_once: int = _AT_ONCE) -> None:
+    def __init__(self, engine: Engine, doubt: float, at_once: int = _AT_ONCE) -> None:
         self._engine = engine
         self._doubt = doubt
         self._at_once = at_once
@@ -82,7 +73,7 @@ class Card:
         if engine.locator is not None:
             self._locate = self._graph(engine.locator, engine.thumbnail)
 
-    def begin(self, photos: Sequence[Pixels]) -> "Finish":
+    def begin(self, photos: Sequence[Pixels]) -> Finish:
         """Ask for the first half of a batch, and do not wait for it.
 
         photos: as for `Engine.judge`; they must stay as they are until the batch is finished.
@@ -147,7 +138,7 @@ class Card:
         begun.wait()
         engine = self._engine
         if begun.answer is None or engine.locator is None:
-            whole = [crop.square_around(engine.side, engine.side, engine.side)] * len(begun.photos)
+            whole = [square_around(engine.side, engine.side, engine.side)] * len(begun.photos)
             return [Scores(p_male) for p_male, _ in self.faces(begun.uploaded, whole)]
         located = find(begun.answer[: len(begun.photos)], engine.locator.threshold)
         faces = []
@@ -158,8 +149,8 @@ class Card:
             best = chosen(found, engine.thumbnail, width, height)
             faces.append(best)
             cut = [
-                crop.square_of(each.box, engine.margin, engine.side, width, height) for each in best
-            ] or [crop.square_around(engine.side, width, height)]
+                square_of(each.box, engine.margin, engine.side, width, height) for each in best
+            ] or [square_around(engine.side, width, height)]
             photos += [photo] * len(cut)
             squares += cut
         return scored(map(len, located), faces, self.faces(photos, squares))
@@ -202,23 +193,3 @@ class Card:
         with self.stream.asked():
             given = torch.zeros(shape, dtype=torch.uint8, device=self._engine.device)
         return Graph(network, given.permute(0, 3, 1, 2), self.stream)
-
-
-def thumbnails_together(photos: Sequence[Tensor], side: int) -> Tensor:
-    """As `locator.thumbnails`, for photographs on a device: uint8 (N, 3, side, side) there.
-
-    photos: each uint8 (H, W, 3), RGB.
-    """
-    squares = [_shown(photo.shape[0], photo.shape[1], side) for photo in photos]
-    made = resized_together(photos, squares, side)
-    ends = [(square.rows.count, square.columns.count) for square in squares]
-    rows, columns = moved(torch.tensor(ends), made.device)[:, :, None].unbind(1)
-    place = torch.arange(side, device=made.device)
-    beside = (place >= rows)[:, None, :, None] | (place >= columns)[:, None, None]
-    return made.masked_fill_(beside, BESIDE)
-
-
-def _shown(height: int, width: int, side: int) -> Square:
-    """The square of a thumbnail, what is beside the photograph as its edge repeated."""
-    rows, columns = shown(height, width, side)
-    return Square(Axis(slice(0, rows), slice(0, height)), Axis(slice(0, columns), slice(0, width)))

@@ -3,22 +3,20 @@
 The plain way: crops cut by the processor, one batch after the other, the layers one by one.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from gdwatch import crop
-from gdwatch.card import Begun, Card, say_plain
-from gdwatch.cuda import fetched, moved, pin, pinned, require_alive
+from gdwatch.cuda.batched import resized_together
+from gdwatch.cuda.cuda_predictor import Begun, Card
+from gdwatch.cuda.streams import pin, pinned, require_alive
 from gdwatch.decode.reduce import Pixels
+from gdwatch.inference import crop
 from gdwatch.inference.detection import scores_and_boxes, thumbnails
-from gdwatch.resample import resized_together
+from gdwatch.inference.device import fetched, moved
+from gdwatch.inference.predictor import Engine, Judge, say_plain
+from gdwatch.inference.squares import Square, square_of
 from gdwatch.values import Box
-
-if TYPE_CHECKING:  # it is the program, and would be loaded a second time
-    from gdwatch.engine import Engine, Judge
 
 _APART = 1.0  # pixels of the thumbnail by which a box may differ from the plain one
 _LIKELIEST = 4  # places on a thumbnail whose boxes are compared
@@ -26,7 +24,7 @@ _LEVELS = 2  # by which a pixel of a crop may differ
 _SIZES = ((640, 480), (90, 200), (200, 90), (48, 48), (1, 3))  # widths and heights, pixels
 
 
-def on_card(engine: "Engine", slots: Pixels, doubt: float) -> "Judge":
+def on_card(engine: Engine, slots: Pixels, doubt: float) -> Judge:
     """What judges on an engine's card: a `Card` if that passes its trial, else the engine.
 
     slots: the memory of all of them.
@@ -51,7 +49,7 @@ class Differs(Exception):  # noqa: N818 - of two answers
 
 
 @torch.inference_mode()
-def _try(card: Card, engine: "Engine", doubt: float) -> None:
+def _try(card: Card, engine: Engine, doubt: float) -> None:
     """Judge made pictures, two batches under way at once; what is recorded is recorded here.
 
     Raises Differs if the plain way gives other answers, and whatever the device raises.
@@ -67,7 +65,7 @@ def _try(card: Card, engine: "Engine", doubt: float) -> None:
         _compare_classifier(begun, card, engine, doubt)
 
 
-def _compare_locator(begun: Begun, engine: "Engine", doubt: float) -> None:
+def _compare_locator(begun: Begun, engine: Engine, doubt: float) -> None:
     if begun.answer is None or engine.locator is None:
         return
     batch = moved(thumbnails(begun.photos, engine.thumbnail), engine.device)
@@ -79,13 +77,13 @@ def _compare_locator(begun: Begun, engine: "Engine", doubt: float) -> None:
     _require("boxes", boxes.gather(1, cells), plain_boxes.gather(1, cells), _APART)
 
 
-def _compare_classifier(begun: Begun, card: Card, engine: "Engine", doubt: float) -> None:
-    squares: list[crop.Square] = []
+def _compare_classifier(begun: Begun, card: Card, engine: Engine, doubt: float) -> None:
+    squares: list[Square] = []
     cut: list[Pixels] = []
     for photo in begun.photos:
         height, width = photo.shape[:2]
         box = Box(width * 0.6, height * 0.3, width * 0.5, height * 0.4)  # beyond the edge, too
-        squares.append(crop.square_of(box, engine.margin, engine.side, width, height))
+        squares.append(square_of(box, engine.margin, engine.side, width, height))
         cut.append(crop.face(photo, box, engine.margin, engine.side))
     plain = np.stack(cut)
     with card.stream.asked():

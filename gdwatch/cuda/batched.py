@@ -1,18 +1,14 @@
-"""Pixels made fewer or more for the networks: by torch, whose bytewise vectors beat Pillow's."""
+"""Thumbnails and crops of a whole batch, made on a card in a few operations."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
-from gdwatch.cuda import moved
-from gdwatch.decode.reduce import Pixels
-
-if TYPE_CHECKING:
-    from gdwatch.crop import Axis, Square
+from gdwatch.inference.detection import shown
+from gdwatch.inference.device import moved
+from gdwatch.inference.squares import Axis, Square
+from gdwatch.networks.locator import BESIDE
 
 # To round by: torch's sums of whole numbers that lie between two levels go up, and these miss the
 # middle by a little.
@@ -20,23 +16,7 @@ _HALF = 0.5 + 2**-11
 _AT_ONCE_BYTES = 1 << 28  # of photographs as float32, when many are resized together
 
 
-def resized(pixels: Pixels, height: int, width: int) -> Tensor:
-    """Resize by the bilinear filter, which widens when it shrinks, as Pillow's does.
-
-    pixels: uint8 (H, W, 3), RGB; a part of a photograph need not be copied.
-
-    Returns uint8 (height, width, 3).
-    """
-    photo = torch.from_numpy(np.require(pixels, requirements="W"))
-    # With these strides it is channels_last to torch, and so is what comes out: pixel by pixel.
-    planes = photo[None].permute(0, 3, 1, 2)
-    # Down first: across costs more, and then there are fewer rows. torch would begin with it.
-    for shape in ((height, planes.shape[3]), (height, width)):
-        planes = F.interpolate(planes, shape, mode="bilinear", antialias=True)
-    return planes[0].permute(1, 2, 0)
-
-
-def resized_together(photos: Sequence[Tensor], squares: "Sequence[Square]", side: int) -> Tensor:
+def resized_together(photos: Sequence[Tensor], squares: Sequence[Square], side: int) -> Tensor:
     """Cut squares out of photographs by the same filter, in a few operations for all of them.
 
     One byte in 300 differs by a level from what `resized` gives, and next to none by two: its
@@ -68,7 +48,7 @@ def resized_together(photos: Sequence[Tensor], squares: "Sequence[Square]", side
     return torch.cat(made).permute(0, 2, 1, 3)
 
 
-def _weights(axes: "Sequence[Axis]", side: int, pixels: int, device: torch.device) -> Tensor:
+def _weights(axes: Sequence[Axis], side: int, pixels: int, device: torch.device) -> Tensor:
     """What each pixel of a photograph counts in each of its square: float32 (N, side, pixels).
 
     A triangle, as in torch's `_upsample_bilinear2d_aa`: half as wide as two pixels of the square,
@@ -86,3 +66,23 @@ def _weights(axes: "Sequence[Axis]", side: int, pixels: int, device: torch.devic
     distance = (there - inside * scale).abs() / scale.clamp(min=1)
     weights = (1 - distance).clamp(min=0) * (there < length)
     return weights / weights.sum(2, keepdim=True)
+
+
+def thumbnails_together(photos: Sequence[Tensor], side: int) -> Tensor:
+    """As `locator.thumbnails`, for photographs on a device: uint8 (N, 3, side, side) there.
+
+    photos: each uint8 (H, W, 3), RGB.
+    """
+    squares = [_shown(photo.shape[0], photo.shape[1], side) for photo in photos]
+    made = resized_together(photos, squares, side)
+    ends = [(square.rows.count, square.columns.count) for square in squares]
+    rows, columns = moved(torch.tensor(ends), made.device)[:, :, None].unbind(1)
+    place = torch.arange(side, device=made.device)
+    beside = (place >= rows)[:, None, :, None] | (place >= columns)[:, None, None]
+    return made.masked_fill_(beside, BESIDE)
+
+
+def _shown(height: int, width: int, side: int) -> Square:
+    """The square of a thumbnail, what is beside the photograph as its edge repeated."""
+    rows, columns = shown(height, width, side)
+    return Square(Axis(slice(0, rows), slice(0, height)), Axis(slice(0, columns), slice(0, width)))

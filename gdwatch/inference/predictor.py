@@ -1,43 +1,37 @@
-"""The engine: photographs in slots in, faces and probabilities out. Only it has torch."""
+"""A model's networks on a device: photographs in, faces and probabilities out."""
 
-import faulthandler
 import math
-import os
-import socket
-import time
-from collections import deque
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gdwatch import children, crop, judging, model
-from gdwatch.card import say_plain
-from gdwatch.cuda import moved
-from gdwatch.decode.reduce import Layout, Pixels
+from gdwatch.decode.reduce import Pixels
 from gdwatch.errors import ActionNeeded
-from gdwatch.faces import chosen, scored
-from gdwatch.inference import model_file
-from gdwatch.inference.detection import Found, find, thumbnails
-from gdwatch.model import Model
+from gdwatch.inference import crop
+from gdwatch.inference.detection import find, thumbnails
+from gdwatch.inference.device import fastest, moved, ready
+from gdwatch.inference.faces import Found, chosen, scored
+from gdwatch.inference.model import Model
+from gdwatch.inference.sharpness import sharpness
 from gdwatch.networks.locator import Locator
-from gdwatch.precision import fastest, ready
-from gdwatch.sharpness import sharpness
-from gdwatch.slots import Slots
-from gdwatch.trial import on_card
 from gdwatch.values import Scores
 
 Finish = Callable[[], tuple[list[Scores], int]]  # see `Engine.judge`
 
 # On a card, half precision moves a probability by less than this (measured as the largest of a
 # thousand photographs, with room); whatever lies nearer to a decision is judged again in float32.
-_DOUBT = 0.02
-_CARD = "cuda"  # the type of the devices that have a way of their own, see `card`
+DOUBT = 0.02
 _LOCATED, _LOCATED_ON_CARD = 32, 64  # thumbnails at once, see `Engine._locate`
+
+
+def say_plain(device: torch.device, why: str) -> None:
+    """Tell who reads the log that this device is not used as well as it could be."""
+    sys.stderr.write(f"gdwatch: {device}: judged the plain way, which is slower: {why}\n")
 
 
 class Judge(Protocol):
@@ -50,89 +44,6 @@ class Judge(Protocol):
 
     def begin(self, photos: Sequence[Pixels]) -> Finish:
         """Begin a batch. Returns what finishes it, see `Engine.judge`."""
-
-
-def main() -> None:
-    """Say that the model is ready, or why not; then serve the parent until it goes.
-
-    With channels for forks, several processes serve it, and what torch takes is in memory once.
-    """
-    faulthandler.enable()  # of a fork that crashes, nobody would learn why
-    channel, start, (memory, weights, *forks) = children.parent()
-    torch.set_num_threads(1)
-    slots = Slots(start["slots"], Layout(**start["layout"]), memory)
-    try:
-        with os.fdopen(weights, "rb") as file:
-            engine = Engine(
-                model.load(model_file.parse(Path(start["model"]), file.read())),
-                choose_device(start["device"]),
-                borders=(0.5, start["min_confidence"], 1 - start["min_confidence"]),
-                locate=not slots.layout.whole,
-            )
-        engine.test()
-        judge = _judge(engine, slots.photos, plain=start["plain"])
-    except ActionNeeded as error:
-        children.send(channel, {"refused": error.message, "hint": error.hint})
-        return
-    try:
-        first, channel = channel, children.multiplied(channel, forks)
-    except OSError as error:
-        reason = f"the engine cannot fork: {error.strerror}"
-        hint = "allow more processes or memory, or set `workers` lower"
-        children.send(channel, {"refused": reason, "hint": hint})
-        return
-    if channel is first:  # and so all are there
-        children.send(channel, {"ready": True, "device": str(engine.device)})
-    serve(channel, slots, judge)
-
-
-def _judge(engine: "Engine", slots: Pixels, *, plain: bool) -> Judge:
-    """What judges on the engine's device. plain: as for `Judging`."""
-    if engine.device.type != _CARD:
-        return engine
-    if plain:
-        say_plain(engine.device, "an engine before this one has ended")
-        return engine
-    return on_card(engine, slots, _DOUBT)
-
-
-def serve(channel: socket.socket, slots: Slots, judge: Judge) -> None:
-    """Answer one batch after the other, in the order asked, until the parent goes.
-
-    As long as others are waiting, as many are begun at once as what judges them is made for.
-    """
-    begun: deque[tuple[float, Finish]] = deque()
-    answered_at = 0.0
-    while True:
-        if not begun or (len(begun) < judge.depth and children.has_packet(channel)):
-            packet, _ = children.receive(channel)
-            if packet is None:
-                return
-            began_at = time.perf_counter()
-            numbers, sizes = packet["slots"], packet["sizes"]
-            photos = [slots.photo(slot, size) for slot, size in zip(numbers, sizes, strict=True)]
-            begun.append((began_at, judge.begin(photos)))
-            continue
-        began_at, finish = begun.popleft()
-        scores, splits = finish()
-        began_at = max(began_at, answered_at)  # of the time that two share, the first has all
-        answered_at = time.perf_counter()
-        infer_ms = (answered_at - began_at) * 1000
-        answer = [judging.packed(each) for each in scores]
-        children.send(channel, {"scores": answer, "infer_ms": infer_ms, "splits": splits})
-
-
-def choose_device(wanted: str) -> torch.device:
-    """`auto` is a GPU where there is one. Raises ActionNeeded where the wanted one is not there."""
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(wanted)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ActionNeeded(
-            f"device {wanted}: not there, {torch.cuda.device_count()} CUDA devices are",
-            "set `device` to auto or cpu, or look after the driver (`nvidia-smi`)",
-        )
-    return device
 
 
 class Engine:
@@ -215,7 +126,7 @@ class Engine:
         batch = torch.from_numpy(np.ascontiguousarray(squares))
         p_male, splits = in_halves(self._probabilities, batch)
         if self.precision is torch.float16:
-            near = (p_male[:, None] - self.borders).abs().amin(1) < _DOUBT
+            near = (p_male[:, None] - self.borders).abs().amin(1) < DOUBT
             if bool(near.any()):
                 p_male = p_male.clone()  # what inference mode has made cannot be written to
                 p_male[near], more = in_halves(self._in_full, batch[near])
@@ -295,7 +206,3 @@ def in_halves(forward: Callable[[Tensor], Tensor], batch: Tensor) -> tuple[Tenso
     first, first_splits = in_halves(forward, batch[:middle])
     second, second_splits = in_halves(forward, batch[middle:])
     return torch.cat((first, second)), first_splits + second_splits + 1
-
-
-if __name__ == "__main__":
-    main()

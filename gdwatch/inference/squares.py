@@ -1,56 +1,11 @@
-"""What of a photograph the classifier sees: the one place for it, in training and in service.
-
-What the locator sees stands in `locator`.
-"""
+"""Where the square that a network sees lies in a photograph."""
 
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
-from gdwatch.decode.reduce import Pixels
-from gdwatch.resample import resized
 from gdwatch.values import Box
 
 _EVEN = 1e-4  # of a pixel; sums of fractions miss a border by less
-
-
-def face(photo: Pixels, box: Box, margin: float, side: int) -> Pixels:
-    """Cut out a square round a face; where it leaves the picture, the edge is repeated.
-
-    photo: uint8 (H, W, 3), RGB.
-    box: of the face, in pixels of `photo`.
-    margin: side of the square, as a multiple of the longer side of the box.
-
-    Returns uint8 (side, side, 3), RGB.
-    """
-    height, width = photo.shape[:2]
-    return _cut(photo, square_of(box, margin, side, width, height), side)
-
-
-def around(photo: Pixels, side: int, margin: float = 1.0) -> Pixels:
-    """The whole picture in the smallest square round it, the edge repeated: where no face is.
-
-    photo, side: as in `face`.
-    margin: side of the square, as a multiple of the picture's longer side.
-    """
-    height, width = photo.shape[:2]
-    return _cut(photo, square_around(side, width, height, margin), side)
-
-
-def _cut(photo: Pixels, square: "Square", side: int) -> Pixels:
-    rows, columns = square.rows, square.columns
-    inside: Pixels = resized(photo[rows.seen, columns.seen], rows.count, columns.count).numpy()
-    if columns.count == rows.count == side:
-        return inside
-    pixels = np.empty((side, side, 3), np.uint8)
-    across, down = columns.within, rows.within
-    pixels[down, across] = inside
-    pixels[down, : across.start] = pixels[down, across.start, None]
-    pixels[down, across.stop :] = pixels[down, across.stop - 1, None]
-    pixels[: down.start] = pixels[down.start]
-    pixels[down.stop :] = pixels[down.stop - 1]
-    return pixels
 
 
 @dataclass(frozen=True, slots=True)

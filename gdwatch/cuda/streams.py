@@ -39,19 +39,6 @@ def require_alive(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """The same on a device, without waiting for it. tensor: on the CPU."""
-    if device.type == "cuda":
-        tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)
-
-
-def fetched(answer: Tensor) -> Tensor:
-    """A copy on the CPU, which is there once the stream is past this point."""
-    copy = torch.empty(answer.shape, dtype=answer.dtype, pin_memory=answer.is_cuda)
-    return copy.copy_(answer, non_blocking=True)
-
-
 class Stream:
     """What a device is asked to do, one thing after the other; a CPU does it at once."""
 

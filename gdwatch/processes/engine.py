@@ -1,0 +1,95 @@
+"""The engine process: photographs in slots in, scores out. Only it has torch."""
+
+import faulthandler
+import os
+import socket
+import time
+from collections import deque
+from pathlib import Path
+
+import torch
+
+from gdwatch import children, judging
+from gdwatch.cuda.trial import on_card
+from gdwatch.decode.reduce import Layout, Pixels
+from gdwatch.errors import ActionNeeded
+from gdwatch.inference import model, model_file
+from gdwatch.inference.device import choose_device
+from gdwatch.inference.predictor import DOUBT, Engine, Finish, Judge, say_plain
+from gdwatch.slots import Slots
+
+_CARD = "cuda"  # the type of the devices that have a way of their own, see `card`
+
+
+def main() -> None:
+    """Say that the model is ready, or why not; then serve the parent until it goes.
+
+    With channels for forks, several processes serve it, and what torch takes is in memory once.
+    """
+    faulthandler.enable()  # of a fork that crashes, nobody would learn why
+    channel, start, (memory, weights, *forks) = children.parent()
+    torch.set_num_threads(1)
+    slots = Slots(start["slots"], Layout(**start["layout"]), memory)
+    try:
+        with os.fdopen(weights, "rb") as file:
+            engine = Engine(
+                model.load(model_file.parse(Path(start["model"]), file.read())),
+                choose_device(start["device"]),
+                borders=(0.5, start["min_confidence"], 1 - start["min_confidence"]),
+                locate=not slots.layout.whole,
+            )
+        engine.test()
+        judge = _judge(engine, slots.photos, plain=start["plain"])
+    except ActionNeeded as error:
+        children.send(channel, {"refused": error.message, "hint": error.hint})
+        return
+    try:
+        first, channel = channel, children.multiplied(channel, forks)
+    except OSError as error:
+        reason = f"the engine cannot fork: {error.strerror}"
+        hint = "allow more processes or memory, or set `workers` lower"
+        children.send(channel, {"refused": reason, "hint": hint})
+        return
+    if channel is first:  # and so all are there
+        children.send(channel, {"ready": True, "device": str(engine.device)})
+    serve(channel, slots, judge)
+
+
+def _judge(engine: Engine, slots: Pixels, *, plain: bool) -> Judge:
+    """What judges on the engine's device. plain: as for `Judging`."""
+    if engine.device.type != _CARD:
+        return engine
+    if plain:
+        say_plain(engine.device, "an engine before this one has ended")
+        return engine
+    return on_card(engine, slots, DOUBT)
+
+
+def serve(channel: socket.socket, slots: Slots, judge: Judge) -> None:
+    """Answer one batch after the other, in the order asked, until the parent goes.
+
+    As long as others are waiting, as many are begun at once as what judges them is made for.
+    """
+    begun: deque[tuple[float, Finish]] = deque()
+    answered_at = 0.0
+    while True:
+        if not begun or (len(begun) < judge.depth and children.has_packet(channel)):
+            packet, _ = children.receive(channel)
+            if packet is None:
+                return
+            began_at = time.perf_counter()
+            numbers, sizes = packet["slots"], packet["sizes"]
+            photos = [slots.photo(slot, size) for slot, size in zip(numbers, sizes, strict=True)]
+            begun.append((began_at, judge.begin(photos)))
+            continue
+        began_at, finish = begun.popleft()
+        scores, splits = finish()
+        began_at = max(began_at, answered_at)  # of the time that two share, the first has all
+        answered_at = time.perf_counter()
+        infer_ms = (answered_at - began_at) * 1000
+        answer = [judging.packed(each) for each in scores]
+        children.send(channel, {"scores": answer, "infer_ms": infer_ms, "splits": splits})
+
+
+if __name__ == "__main__":
+    main()
