@@ -12,12 +12,13 @@ from selectors import EVENT_READ, BaseSelector
 
 import structlog
 
-from gdwatch import answer
-from gdwatch.children import MOST_DESCRIPTORS, Child, Died
 from gdwatch.errors import GdwatchError
 from gdwatch.files import content
+from gdwatch.processes import messages
+from gdwatch.processes.child import Child
+from gdwatch.processes.messages import MOST_DESCRIPTORS, Died
+from gdwatch.processes.slots import Slots
 from gdwatch.settings import Settings
-from gdwatch.slots import Slots
 from gdwatch.values import Opened, Photo, Refusal, RejectedReason
 
 log = structlog.get_logger()
@@ -143,7 +144,7 @@ class Decoding:
                     worker.ready = True
                     self._failed_starts = 0
                 elif worker.tasks and packet.get("slot") == worker.tasks[0].slot:
-                    decoded = answer.read(packet, self._slots.layout.longest)
+                    decoded = messages.read_answer(packet, self._slots.layout.longest)
                     self.finish(worker.tasks.popleft(), decoded)
                 else:
                     raise Died  # an answer to a question that was not asked
@@ -184,7 +185,7 @@ class Decoding:
             "max_pixels": self._settings.max_pixels,
             "memory_mb": self._settings.worker_memory_mb,
         }
-        child = Child("gdwatch.worker", start, [self._slots.descriptor])
+        child = Child("gdwatch.processes.worker", start, [self._slots.descriptor])
         worker = Worker(child, deadline=time.monotonic() + _START_S)
         self._selector.register(worker.child, EVENT_READ, worker)
         log.debug("worker.started", pid=worker.child.process.pid)

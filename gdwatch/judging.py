@@ -5,18 +5,18 @@ import signal
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from selectors import EVENT_READ, BaseSelector
-from typing import Any
 
-from gdwatch.children import Channel, Child, Died, Packet
 from gdwatch.decoding import Task
 from gdwatch.errors import ActionNeeded
 from gdwatch.inference.model_file import ModelFile
+from gdwatch.processes.child import Channel, Child
+from gdwatch.processes.messages import Died, Packet, unpacked
+from gdwatch.processes.slots import Slots
 from gdwatch.settings import Settings
-from gdwatch.slots import Slots
-from gdwatch.values import Box, Face, Photo, Scores
+from gdwatch.values import Photo, Scores
 
 DEPTH = 2  # batches at one process: one that it judges, one at hand
 _TIMEOUT_S = 120.0
@@ -177,18 +177,3 @@ class Judging:
 
     def _idlest(self) -> _Lane:
         return min(self._lanes, key=lambda lane: len(lane.batches))
-
-
-def packed(scores: Scores) -> list[Any]:
-    """Scores as a packet carries them: short, since thousands of faces must fit."""
-    faces = []
-    for face in scores.faces:
-        box = [round(number, 1) for number in astuple(face.box)]
-        faces.append([*box, round(face.score, 4), face.p_male, round(face.sharpness, 1)])
-    return [scores.p_male, scores.count, faces]
-
-
-def unpacked(packed: Sequence[Any]) -> Scores:
-    """Scores from a packet."""
-    p_male, count, faces = packed
-    return Scores(p_male, count, tuple(Face(Box(*face[:4]), *face[4:]) for face in faces))

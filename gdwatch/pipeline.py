@@ -18,7 +18,6 @@ import structlog
 
 from gdwatch import decide, decoding, judging
 from gdwatch.batch import next_batch
-from gdwatch.children import Died
 from gdwatch.decide import Rules
 from gdwatch.decode.reduce import Layout
 from gdwatch.decoding import Decoding, Task, Worker
@@ -26,9 +25,10 @@ from gdwatch.errors import ActionNeeded, GdwatchError, Trouble
 from gdwatch.inference import model_file
 from gdwatch.inference.model_file import ModelFile, layout
 from gdwatch.judging import Answered, Judging
+from gdwatch.processes.messages import Died
+from gdwatch.processes.slots import Slots
 from gdwatch.settings import Settings
 from gdwatch.sizes import batch_size_of, engines_of, places_of, workers_of
-from gdwatch.slots import Slots
 from gdwatch.values import Batch, Judged, Opened, Photo, Refusal, Serving
 
 log = structlog.get_logger()

@@ -20,7 +20,10 @@ def test_only_the_engine_has_torch(services: Services, root: Path) -> None:
     build.put(root, "a.png", photograph(1))
     service.wait_for_filed("inbox/a.png")
     children = build.descendants(service.process.pid)
-    assert sorted(children.values()) == ["gdwatch.processes.engine"] * 2 + ["gdwatch.worker"] * 2
+    assert (
+        sorted(children.values())
+        == ["gdwatch.processes.engine"] * 2 + ["gdwatch.processes.worker"] * 2
+    )
     for pid, name in children.items():
         if name == "gdwatch.processes.engine":
             assert has_torch(pid), name
@@ -70,7 +73,7 @@ def test_loading_a_model_imports_no_more_of_torch(name: str) -> None:
 
 
 def test_a_worker_loads_neither_torch_nor_the_ledger_nor_what_reads_models() -> None:
-    assert not loaded_by("gdwatch.worker") & {
+    assert not loaded_by("gdwatch.processes.worker") & {
         "torch", "sqlalchemy", "alembic", "pydantic", "safetensors"
     }  # fmt: skip
 

@@ -311,7 +311,9 @@ def test_children_end_with_a_killed_service(many: Services, root: Path) -> None:
     service.wait_for("service.ready")
     build.wait_until(lambda: len(build.descendants(service.process.pid)) == 4)
     pids = build.descendants(service.process.pid)
-    assert sorted(pids.values()) == 2 * ["gdwatch.processes.engine"] + 2 * ["gdwatch.worker"]
+    assert sorted(pids.values()) == 2 * ["gdwatch.processes.engine"] + 2 * [
+        "gdwatch.processes.worker"
+    ]
     service.stop(signal.SIGKILL)
     wait_until(lambda: not any(map(build.is_alive, pids)))
 

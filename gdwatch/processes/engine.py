@@ -9,14 +9,14 @@ from pathlib import Path
 
 import torch
 
-from gdwatch import children, judging
 from gdwatch.cuda.trial import on_card
 from gdwatch.decode.reduce import Layout, Pixels
 from gdwatch.errors import ActionNeeded
 from gdwatch.inference import model, model_file
 from gdwatch.inference.device import choose_device
 from gdwatch.inference.predictor import DOUBT, Engine, Finish, Judge, say_plain
-from gdwatch.slots import Slots
+from gdwatch.processes import messages, parent
+from gdwatch.processes.slots import Slots
 
 _CARD = "cuda"  # the type of the devices that have a way of their own, see `card`
 
@@ -27,7 +27,7 @@ def main() -> None:
     With channels for forks, several processes serve it, and what torch takes is in memory once.
     """
     faulthandler.enable()  # of a fork that crashes, nobody would learn why
-    channel, start, (memory, weights, *forks) = children.parent()
+    channel, start, (memory, weights, *forks) = parent.connect()
     torch.set_num_threads(1)
     slots = Slots(start["slots"], Layout(**start["layout"]), memory)
     try:
@@ -41,17 +41,17 @@ def main() -> None:
         engine.test()
         judge = _judge(engine, slots.photos, plain=start["plain"])
     except ActionNeeded as error:
-        children.send(channel, {"refused": error.message, "hint": error.hint})
+        parent.send(channel, {"refused": error.message, "hint": error.hint})
         return
     try:
-        first, channel = channel, children.multiplied(channel, forks)
+        first, channel = channel, parent.multiplied(channel, forks)
     except OSError as error:
         reason = f"the engine cannot fork: {error.strerror}"
         hint = "allow more processes or memory, or set `workers` lower"
-        children.send(channel, {"refused": reason, "hint": hint})
+        parent.send(channel, {"refused": reason, "hint": hint})
         return
     if channel is first:  # and so all are there
-        children.send(channel, {"ready": True, "device": str(engine.device)})
+        parent.send(channel, {"ready": True, "device": str(engine.device)})
     serve(channel, slots, judge)
 
 
@@ -73,8 +73,8 @@ def serve(channel: socket.socket, slots: Slots, judge: Judge) -> None:
     begun: deque[tuple[float, Finish]] = deque()
     answered_at = 0.0
     while True:
-        if not begun or (len(begun) < judge.depth and children.has_packet(channel)):
-            packet, _ = children.receive(channel)
+        if not begun or (len(begun) < judge.depth and parent.has_packet(channel)):
+            packet, _ = parent.receive(channel)
             if packet is None:
                 return
             began_at = time.perf_counter()
@@ -87,8 +87,8 @@ def serve(channel: socket.socket, slots: Slots, judge: Judge) -> None:
         began_at = max(began_at, answered_at)  # of the time that two share, the first has all
         answered_at = time.perf_counter()
         infer_ms = (answered_at - began_at) * 1000
-        answer = [judging.packed(each) for each in scores]
-        children.send(channel, {"scores": answer, "infer_ms": infer_ms, "splits": splits})
+        answer = [messages.packed(each) for each in scores]
+        parent.send(channel, {"scores": answer, "infer_ms": infer_ms, "splits": splits})
 
 
 if __name__ == "__main__":

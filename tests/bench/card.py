@@ -26,8 +26,8 @@ from unittest.mock import patch
 
 import safetensors.numpy
 
-from gdwatch.children import ENVIRONMENT
 from gdwatch.inference import model_file
+from gdwatch.processes.child import ENVIRONMENT
 from tests.bench import bars
 from tests.bench.bars import NOT_MEASURED, Bar, at_least, at_most
 from tests.bench.comparison import SIDES, cores

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gdwatch.children import ENVIRONMENT
+from gdwatch.processes.child import ENVIRONMENT
 from tests.bench.loop import Loop
 from tests.bench.photographs import CROP, PORTRAIT, Pool
 from tests.bench.service_run import Run, run_once

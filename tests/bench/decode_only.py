@@ -7,10 +7,10 @@ from pathlib import Path
 from gdwatch.decode.formats import Limits
 from gdwatch.inference import model_file
 from gdwatch.inference.model_file import layout
+from gdwatch.processes.slots import Slots
+from gdwatch.processes.worker import serve as decode
 from gdwatch.settings import Settings
-from gdwatch.slots import Slots
 from gdwatch.values import Photo
-from gdwatch.worker import serve as decode
 from tests.bench.loop import serve
 
 

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from gdwatch import worker
+from gdwatch.processes import worker
 from tests.faults import crash_at
 
 CHECK = "gdwatch.decode.decoder:require_few_pixels"
@@ -24,7 +24,7 @@ def start(notes: Path) -> None:
 
     def wrapped(original: Any) -> Any:
         def child(module: str, *given: Any) -> Any:
-            return original(__name__ if module == "gdwatch.worker" else module, *given)
+            return original(__name__ if module == "gdwatch.processes.worker" else module, *given)
 
         return child
 

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gdwatch import worker
 from gdwatch.files.content import read_whole
+from gdwatch.processes import worker
 from tests.faults.crash_at import replace
 
 _MARK = b"\ntests: "
@@ -34,7 +34,7 @@ def start() -> None:
 
     def wrapped(original: Any) -> Any:
         def child(module: str, *given: Any) -> Any:
-            return original(__name__ if module == "gdwatch.worker" else module, *given)
+            return original(__name__ if module == "gdwatch.processes.worker" else module, *given)
 
         return child
 

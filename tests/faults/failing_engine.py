@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from gdwatch import children
+from gdwatch.processes import parent
 from tests.faults import crash_at, stub_engine
 
 _VARIABLE = "FAILING_ENGINE"
@@ -33,8 +33,8 @@ def main() -> None:
     if word == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if word == "refuse":
-        channel, _, _ = children.parent()
-        children.send(channel, {"refused": "device cuda: not there", "hint": "the driver"})
+        channel, _, _ = parent.connect()
+        parent.send(channel, {"refused": "device cuda: not there", "hint": "the driver"})
         return
     if word == "die_on_batch":
         stub_engine._wish = lambda _: word

@@ -26,10 +26,10 @@ if __name__ == "__main__" and not WALKS:
     # What is imported here tells the fuzzer which lines a try has reached.
     watched = atheris.instrument_imports(include=["gdwatch.decode", "PIL"])
 with watched:
-    from gdwatch import worker
     from gdwatch.decode.formats import Limits
     from gdwatch.decode.reduce import Layout
-    from gdwatch.slots import Slots
+    from gdwatch.processes import worker
+    from gdwatch.processes.slots import Slots
     from gdwatch.values import Photo, Refusal, RejectedReason
 from tests.faults import corpus  # noqa: E402 - after what is watched
 

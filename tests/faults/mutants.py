@@ -358,7 +358,7 @@ def lock_inherited_by_workers() -> None:
 
         return popen
 
-    replace("gdwatch.children:subprocess.Popen", wrapped)
+    replace("gdwatch.processes.child:subprocess.Popen", wrapped)
 
 
 @mistake("T27")
@@ -429,7 +429,7 @@ def unreadable_file_rejected() -> None:
 
         return refusal
 
-    replace("gdwatch.answer:_refusal", wrapped)
+    replace("gdwatch.processes.messages:_refusal", wrapped)
 
 
 @mistake("T24")

@@ -12,13 +12,13 @@ import signal
 from socket import socket
 from typing import Any
 
-from gdwatch import children
+from gdwatch.processes import messages, parent
 from tests.faults import toy
 
 
 def main() -> None:
     """Say that the model is ready, or why not; then serve the parent until it goes."""
-    channel, start, (memory, weights, *forks) = children.parent()
+    channel, start, (memory, weights, *forks) = parent.connect()
     with os.fdopen(weights, "rb") as file:
         wish = _wish(file.read())
     if wish == "die":
@@ -26,19 +26,19 @@ def main() -> None:
     if wish == "hang":
         signal.pause()
     if wish == "refuse":
-        children.send(channel, {"refused": "model fails its self-test", "hint": "train it again"})
+        parent.send(channel, {"refused": "model fails its self-test", "hint": "train it again"})
         return
-    first, channel = channel, children.multiplied(channel, forks)
+    first, channel = channel, parent.multiplied(channel, forks)
     if channel is first:  # and so all are there
-        children.send(channel, {"ready": True, "device": "cpu"})
+        parent.send(channel, {"ready": True, "device": "cpu"})
     _serve(channel, start, memory, wish)
 
 
-def _serve(channel: socket, start: children.Packet, memory: int, wish: str) -> None:
+def _serve(channel: socket, start: messages.Packet, memory: int, wish: str) -> None:
     photo = start["layout"]["photo"] ** 2 * 3
     pixels = mmap.mmap(memory, start["slots"] * photo)
     while True:
-        packet, _ = children.receive(channel)
+        packet, _ = parent.receive(channel)
         if packet is None:
             return
         if wish == "die_on_batch":
@@ -48,7 +48,7 @@ def _serve(channel: socket, start: children.Packet, memory: int, wish: str) -> N
             at = slot * photo
             p = toy.p_of(pixels[at : at + width * height * 3], width, height)
             scores.append([1 - p if wish == "contrary" else p, None, []])
-        children.send(channel, {"scores": scores, "infer_ms": 0.1, "splits": 0})
+        parent.send(channel, {"scores": scores, "infer_ms": 0.1, "splits": 0})
 
 
 def _wish(content: bytes) -> str:

@@ -21,8 +21,9 @@ from pathlib import Path
 import pytest
 from PIL import ExifTags, Image
 
-from gdwatch.children import Child, Died
-from gdwatch.slots import Slots
+from gdwatch.processes.child import Child
+from gdwatch.processes.messages import Died
+from gdwatch.processes.slots import Slots
 from tests import build
 from tests.faults import corpus, fuzz_decode, toy
 from tests.faults.case import Case
@@ -122,7 +123,7 @@ def a_worker(slots: Slots) -> Iterator[Child]:
         "max_pixels": fuzz_decode.LIMITS.max_pixels,
         "memory_mb": fuzz_decode.MEMORY_MB,
     }
-    child = Child("gdwatch.worker", start, [slots.descriptor])
+    child = Child("gdwatch.processes.worker", start, [slots.descriptor])
     try:
         assert build.wait_until(child.receive) == {"ready": True}
         yield child

@@ -3,18 +3,18 @@
 import os
 import signal
 
-from gdwatch import children
+from gdwatch.processes import parent
 
 
 def main() -> None:
     """Answer each packet with the process id and what the start and the packet said."""
-    channel, start, forks = children.parent()
-    channel = children.multiplied(channel, forks)
+    channel, start, forks = parent.connect()
+    channel = parent.multiplied(channel, forks)
     while True:
-        packet, _ = children.receive(channel)
+        packet, _ = parent.receive(channel)
         if packet is None:
             return
-        children.send(channel, {"pid": os.getpid(), **start, **packet})
+        parent.send(channel, {"pid": os.getpid(), **start, **packet})
         if "dies" in packet:
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -7,10 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdwatch.answer import read
-from gdwatch.children import Died
+from gdwatch.processes.messages import Died, answer_of, read_answer
 from gdwatch.values import Header, Photo, Refusal
-from gdwatch.worker import _fields
 
 LONGEST = 1220
 HASH = "0123456789abcdef" * 4
@@ -21,14 +19,13 @@ UNREADABLE = Refusal("unreadable", "Input/output error")
 
 def packet(answer: Photo | Refusal) -> dict[str, Any]:
     """As it arrives from a worker."""
-    whole = {"slot": 3, type(answer).__name__: _fields(answer)}
-    found: dict[str, Any] = json.loads(json.dumps(whole))
+    found: dict[str, Any] = json.loads(json.dumps(answer_of(3, answer)))
     return found
 
 
 @pytest.mark.parametrize("answer", [PHOTO, REFUSAL, UNREADABLE])
 def test_what_a_worker_says_arrives(answer: Photo | Refusal) -> None:
-    assert read(packet(answer), LONGEST) == answer
+    assert read_answer(packet(answer), LONGEST) == answer
     assert packet(answer)[type(answer).__name__] == json.loads(json.dumps(asdict(answer)))
 
 
@@ -64,14 +61,14 @@ def test_a_lie_about_a_field_is_no_answer(answer: Photo | Refusal, lie: dict[str
     given = packet(answer)
     given[type(answer).__name__].update(lie)
     with pytest.raises(Died):
-        read(given, LONGEST)
+        read_answer(given, LONGEST)
 
 
 @pytest.mark.parametrize("size", [(0, 5), (5, -1), (LONGEST + 1, 5), (10**30, 10**30)])
 def test_pixels_that_have_no_place_are_a_crash(size: tuple[int, int]) -> None:
     given = packet(PHOTO)
     given["Photo"]["size"] = size
-    found = read(given, LONGEST)
+    found = read_answer(given, LONGEST)
     assert isinstance(found, Refusal)
     assert (found.reason, found.sha256) == ("decoder_crashed", HASH)
 
@@ -97,7 +94,7 @@ def test_whatever_a_field_says_the_answer_can_be_written_down(
         return
     of[name] = value
     try:
-        found = read(given_, LONGEST)
+        found = read_answer(given_, LONGEST)
     except Died:
         return
     json.dumps(asdict(found), allow_nan=False, ensure_ascii=False).encode()
@@ -109,4 +106,4 @@ def test_whatever_a_field_says_the_answer_can_be_written_down(
 def test_what_is_no_answer_at_all_is_none() -> None:
     for given_ in ({}, {"Photo": 7}, {"Refusal": []}, {"Photo": {}}):
         with pytest.raises(Died):
-            read(given_, LONGEST)
+            read_answer(given_, LONGEST)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from gdwatch import children, judging
+from gdwatch import judging
 from gdwatch.cuda import trial
 from gdwatch.cuda.batched import resized_together, thumbnails_together
 from gdwatch.cuda.cuda_predictor import Card
@@ -33,8 +33,9 @@ from gdwatch.inference.sharpness import sharpness
 from gdwatch.inference.squares import Square, square_around, square_of
 from gdwatch.networks.residual import ResidualClassifier
 from gdwatch.pipeline import Pipeline, drain
+from gdwatch.processes import child, messages, parent
 from gdwatch.processes.engine import serve
-from gdwatch.slots import Slots
+from gdwatch.processes.slots import Slots
 from gdwatch.values import Box, Decision, Opened, Scores
 from tests import build
 from tests.bench.card import without_ranges
@@ -303,16 +304,16 @@ def served(judge: Noted, batches: Sequence[Sequence[Pixels]]) -> list[list[Score
             for number, photo in zip(numbers, batch, strict=True):
                 slots.put(number, photo)
             sizes = [photo.shape[1::-1] for photo in batch]
-            children.send(ours, {"slots": list(numbers), "sizes": sizes})
+            parent.send(ours, {"slots": list(numbers), "sizes": sizes})
             slot += len(batch)
         process = threading.Thread(target=serve, args=(theirs, slots, judge))
         process.start()
-        packets = [children.receive(ours)[0] for _ in batches]
+        packets = [parent.receive(ours)[0] for _ in batches]
         ours.shutdown(socket.SHUT_WR)
         process.join()
     slots.close()
     assert all(packet["infer_ms"] > 0 and packet["splits"] == 0 for packet in packets if packet)
-    return [[judging.unpacked(each) for each in packet["scores"]] for packet in packets if packet]
+    return [[messages.unpacked(each) for each in packet["scores"]] for packet in packets if packet]
 
 
 def test_the_next_batch_is_begun_before_one_is_finished_and_answers_keep_their_order(
@@ -345,9 +346,9 @@ def test_whole_runs_give_the_same_decisions(
         assert decision.p_male == pytest.approx(other.p_male, abs=DOUBT)
 
 
-def as_on_a_card(module: str, *given: Any, **more: Any) -> children.Child:
+def as_on_a_card(module: str, *given: Any, **more: Any) -> child.Child:
     assert module == "gdwatch.processes.engine"
-    return children.Child("tests.gdwatch.card_engine", *given, **more)
+    return child.Child("tests.gdwatch.card_engine", *given, **more)
 
 
 def decisions(folder: Path, contents: Sequence[bytes]) -> dict[bytes, Decision]:

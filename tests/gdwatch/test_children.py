@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from gdwatch.children import Channel, Child, Died
+from gdwatch.processes.child import Channel, Child
+from gdwatch.processes.messages import Died
 from tests import build
 
 PR_SET_CHILD_SUBREAPER = 36

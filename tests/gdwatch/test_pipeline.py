@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from gdwatch import children, judging
-from gdwatch.children import Packet
+from gdwatch import judging
 from gdwatch.decoding import Task
 from gdwatch.errors import ActionNeeded, GdwatchError
 from gdwatch.judging import Judging
 from gdwatch.pipeline import Pipeline, drain
+from gdwatch.processes.child import Child
+from gdwatch.processes.messages import Packet
 from gdwatch.sizes import engines_of
 from gdwatch.values import Judged, Opened, Photo
 from tests import build
@@ -202,13 +203,13 @@ def test_there_is_only_so_much_room(pipeline: Pipeline, dropped: Dropped) -> Non
 def test_a_worker_killed_at_work_is_replaced_and_the_file_still_judged(
     pipeline: Pipeline, dropped: Dropped
 ) -> None:
-    first = child("gdwatch.worker")
+    first = child("gdwatch.processes.worker")
     os.kill(first, signal.SIGSTOP)  # so that it surely has the files when it dies
     contents = some(3)
     offer(pipeline, dropped(contents))
     os.kill(first, signal.SIGKILL)
     assert answers(finish(pipeline)) == as_named(contents)
-    assert child("gdwatch.worker") != first
+    assert child("gdwatch.processes.worker") != first
 
 
 def is_set_up(pid: int) -> bool:
@@ -224,7 +225,7 @@ def test_a_file_that_ends_its_worker_twice_is_rejected_and_its_neighbours_are_ju
     offer(pipeline, dropped({"poison": build.slow_photograph(), **contents}))
     judged = []
     for _ in range(2):
-        killed = child("gdwatch.worker")
+        killed = child("gdwatch.processes.worker")
         judged += turn_until(pipeline, lambda killed=killed: is_set_up(killed))
         judged += [each for batch in pipeline.turn(0.1) for each in batch.judged]
         os.kill(killed, signal.SIGKILL)
@@ -240,7 +241,7 @@ def test_a_worker_killed_before_it_is_ready_costs_no_file_anything(
 ) -> None:
     judged = []
     for number in range(4):
-        killed = child("gdwatch.worker")
+        killed = child("gdwatch.processes.worker")
         os.kill(killed, signal.SIGKILL)
         if number == 0:
             offer(pipeline, dropped(some(2)))
@@ -278,13 +279,13 @@ def test_what_waits_together_is_sent_together(
     pipeline: Pipeline, dropped: Dropped, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[int] = []
-    send = children.Child.send
+    send = Child.send
 
-    def noted(child: children.Child, packet: Packet, descriptors: Sequence[int] = ()) -> None:
+    def noted(child: Child, packet: Packet, descriptors: Sequence[int] = ()) -> None:
         sent.append(len(descriptors))
         send(child, packet, descriptors)
 
-    monkeypatch.setattr(children.Child, "send", noted)
+    monkeypatch.setattr(Child, "send", noted)
     contents = some(3)
     offer(pipeline, dropped(contents))
     assert sent == [len(contents)]
@@ -307,7 +308,7 @@ def test_files_for_a_worker_that_is_dead_already_wait_for_the_next_in_their_orde
 
 
 def test_a_worker_that_dies_idle_is_replaced(pipeline: Pipeline, dropped: Dropped) -> None:
-    first = child("gdwatch.worker")
+    first = child("gdwatch.processes.worker")
     os.kill(first, signal.SIGKILL)
     turn_until(pipeline, lambda: first not in build.children(os.getpid()))
     offer(pipeline, dropped(some(1)))

@@ -10,9 +10,10 @@ from typing import IO
 import pytest
 from PIL import Image
 
-from gdwatch.children import Child, Died, Packet
 from gdwatch.decode.reduce import Layout
-from gdwatch.slots import Slots
+from gdwatch.processes.child import Child
+from gdwatch.processes.messages import Died, Packet
+from gdwatch.processes.slots import Slots
 from tests import build
 from tests.build import photograph, wait_until
 
@@ -35,7 +36,7 @@ def worker(slots: Slots) -> Iterator[Child]:
 def started(slots: Slots, **others: object) -> Child:
     """A worker that has said that it is ready."""
     start = {**START, "slots": slots.count, "layout": asdict(slots.layout), **others}
-    child = Child("gdwatch.worker", start, [slots.descriptor])
+    child = Child("gdwatch.processes.worker", start, [slots.descriptor])
     assert wait_until(child.receive) == {"ready": True}
     return child
 

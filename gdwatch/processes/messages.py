@@ -1,18 +1,44 @@
-"""What a worker says of a file, checked field by field: a picture may have taken it over."""
+"""What goes over the wire between the service and its children, written and read in one place.
+
+Packets are JSON, small, and may carry file descriptors; nothing from a child is ever unpickled.
+What a worker says is checked field by field: a picture may have taken it over.
+"""
 
 import math
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from typing import Any, get_args
 
-from gdwatch.children import Died, Packet
-from gdwatch.values import Header, Photo, Refusal, RejectedReason
+from gdwatch.values import Box, Face, Header, Photo, Refusal, RejectedReason, Scores
+
+PACKET_BYTES = 128 * 1024
+MOST_DESCRIPTORS = 16  # in one packet
+Packet = Mapping[str, Any]
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 _UNREAD = "unreadable"  # the reason without a hash
 _MOST_PIXELS = 1 << 32  # of a side, as formats can say it
 
 
-def read(packet: Packet, longest: int) -> Photo | Refusal:
+class Died(Exception):  # noqa: N818 - what happened to the child, not a failure of ours
+    """The child is no more, does not listen, or talks nonsense."""
+
+
+def answer_of(slot: int, decoded: Photo | Refusal) -> Packet:
+    """What a worker says of the file in a slot; `read_answer` reads it."""
+    return {"slot": slot, type(decoded).__name__: _fields(decoded)}
+
+
+def _fields(value: Photo | Refusal | Header) -> dict[str, Any]:
+    """By name, as `asdict` gives them, in a tenth of its time."""
+    given = {name: getattr(value, name) for name in value.__slots__}
+    return {
+        name: _fields(each) if isinstance(each, Header) else each for name, each in given.items()
+    }
+
+
+def read_answer(packet: Packet, longest: int) -> Photo | Refusal:
     """Read an answer. longest: the most pixels that a side of what is in the slot may have.
 
     Raises Died where it is none that a worker gives.
@@ -78,3 +104,18 @@ def _ms(given: Any) -> float:
     if not (math.isfinite(took) and took >= 0):
         raise ValueError(given)
     return took
+
+
+def packed(scores: Scores) -> list[Any]:
+    """Scores as a packet carries them: short, since thousands of faces must fit."""
+    faces = []
+    for face in scores.faces:
+        box = [round(number, 1) for number in astuple(face.box)]
+        faces.append([*box, round(face.score, 4), face.p_male, round(face.sharpness, 1)])
+    return [scores.p_male, scores.count, faces]
+
+
+def unpacked(packed: Sequence[Any]) -> Scores:
+    """Scores from a packet."""
+    p_male, count, faces = packed
+    return Scores(p_male, count, tuple(Face(Box(*face[:4]), *face[4:]) for face in faces))

@@ -1,25 +1,19 @@
-"""Child processes: what can hang, crash or be attacked runs in one, and can be replaced.
+"""A child as its parent sees it: what can hang, crash or be attacked runs in one, and is replaced.
 
-A child is a module of ours with a socket as its standard input. Packets are JSON, small, and may
-carry file descriptors; nothing from a child is ever unpickled. A child ends when its parent does.
+A child is a module of ours with a socket as its standard input, and ends when its parent does.
 """
 
 import contextlib
-import ctypes
-import gc
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-_PACKET_BYTES = 128 * 1024
-MOST_DESCRIPTORS = 16  # in one packet
-_PR_SET_PDEATHSIG = 1
+from gdwatch.processes.messages import PACKET_BYTES, Died, Packet
+
 ENVIRONMENT = {
     # One thread a process: more would wait for cores that the other processes use.
     "OMP_NUM_THREADS": "1",
@@ -29,11 +23,6 @@ ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
 }
-Packet = Mapping[str, Any]
-
-
-class Died(Exception):  # noqa: N818 - what happened to the child, not a failure of ours
-    """The child is no more, does not listen, or talks nonsense."""
 
 
 class Channel:
@@ -57,7 +46,7 @@ class Channel:
     def receive(self) -> Packet | None:
         """Take the next packet; None if there is none now. Raises Died."""
         try:
-            content = self._end.recv(_PACKET_BYTES)
+            content = self._end.recv(PACKET_BYTES)
         except BlockingIOError:
             return None
         except ConnectionResetError:
@@ -124,67 +113,3 @@ class Child(Channel):
         with contextlib.suppress(ChildProcessError):
             while True:  # forks are only ours where we are the first process of a container
                 os.waitpid(-self.process.pid, 0)
-
-
-def parent() -> tuple[socket.socket, Packet, list[int]]:
-    """In a child: the channel to the parent, its first packet, and the descriptors with it."""
-    _die_with(os.getppid())
-    channel = socket.socket(fileno=os.dup(0))
-    nowhere = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nowhere, 0)  # a channel has one end in one process: closed, it says who died
-    os.close(nowhere)
-    packet, received = receive(channel)
-    if packet is None:
-        raise SystemExit
-    return channel, packet, received
-
-
-def multiplied(channel: socket.socket, forks: Sequence[int]) -> socket.socket:
-    """In a child without threads: become several, which share what is in memory by then.
-
-    forks: the descriptors of the others' channels, one for each process more.
-
-    Returns, in each process, its own channel. All end when this one does.
-    """
-    first = os.getpid()
-    gc.collect()
-    gc.freeze()  # the collector would write on every page that holds an object
-    for number, descriptor in enumerate(forks):
-        if os.fork() == 0:
-            _die_with(first)
-            channel.close()
-            for later in forks[number + 1 :]:
-                os.close(later)
-            return socket.socket(fileno=descriptor)
-        os.close(descriptor)
-    return channel
-
-
-def _die_with(parent: int) -> None:
-    """End with the parent, even while a decoder or a network holds this process."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before that call
-        os._exit(1)
-
-
-def receive(channel: socket.socket) -> tuple[Packet | None, list[int]]:
-    """In a child: wait for the next packet and what came with it; None when the parent has gone."""
-    with contextlib.suppress(ConnectionError):
-        content, received, _, _ = socket.recv_fds(channel, _PACKET_BYTES, MOST_DESCRIPTORS)
-        if content:
-            return json.loads(content), received
-    return None, []
-
-
-def has_packet(channel: socket.socket) -> bool:
-    """In a child: whether `receive` would return at once."""
-    readable, _, _ = select.select([channel], [], [], 0)
-    return bool(readable)
-
-
-def send(channel: socket.socket, packet: Packet) -> None:
-    """In a child: answer; end quietly when the parent has gone."""
-    try:
-        channel.send(json.dumps(packet).encode())
-    except ConnectionError:
-        raise SystemExit from None
