@@ -11,7 +11,6 @@ import stat
 from collections.abc import Callable, Generator
 
 from gdwatch.errors import Trouble
-from gdwatch.filing import remove_folder
 from gdwatch.root.folders import Folders
 from gdwatch.root.handles import Handles
 from gdwatch.settings import Settings
@@ -32,6 +31,11 @@ _HINTS = {
     "permission": "let the service read and write this folder",
     "unreadable": "look after the disk; it is tried again at each listing",
 }
+
+
+def remove_folder(parent: int, name: bytes) -> None:
+    """Remove a sub-folder of the inbox if it is empty; the kernel refuses any other."""
+    os.rmdir(name, dir_fd=parent)
 
 
 class Listing:

@@ -6,16 +6,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from gdwatch import destination
 from gdwatch.files import content, escaping
 from gdwatch.files.identity import identity_of
+from gdwatch.filing.placement import send
 from gdwatch.ledger import queries
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.rows import Row
 from gdwatch.ledger.transaction import Transaction, now, result_row
 from gdwatch.pipeline import Pipeline, drain
 from gdwatch.read import open_drop
-from gdwatch.record import choose
 from gdwatch.root.folders import Folders
 from gdwatch.root.handles import Handles
 from gdwatch.settings import Settings
@@ -241,28 +240,6 @@ def _is_same(row: Row, judged: Judged) -> bool:
         return row.sha256 == sha256
     identity = judged.opened.drop.identity
     return (row.size_bytes, row.modified_ns) == (identity.size_bytes, identity.modified_ns)
-
-
-def send(
-    transaction: Transaction,
-    handles: Handles,
-    row: Row,
-    decision: Decision,
-    layout: destination.Layout,
-) -> None:
-    """Wish that a filed row goes to another folder; whoever holds the root's lock moves it."""
-    wanted = destination.target(
-        handles.folders, decision.outcome, row.original, layout, row.recorded_at
-    )
-    (path,) = choose(transaction, handles, [row.id], [wanted])
-    transaction.update(
-        row.id,
-        state="recorded",
-        source_path=transaction.text(row.source or row.path),
-        path=transaction.text(path),
-        outcome=decision.outcome,
-        reason=decision.reason,
-    )
 
 
 def _open(path: bytes, handles: Handles) -> Opened | None:

@@ -25,13 +25,13 @@ from gdwatch.batch import TOGETHER, recorded_together
 from gdwatch.errors import ActionNeeded, Trouble
 from gdwatch.files import escaping
 from gdwatch.files.mounts import on_network
+from gdwatch.filing.mover import Ended, Manner, Stuck, file_entries, file_pending
+from gdwatch.filing.record import record
 from gdwatch.inbox import Inbox
 from gdwatch.ledger import opening
 from gdwatch.ledger.ledger import Ledger
-from gdwatch.pending import Ended, Manner, Stuck, file_entries, file_pending
 from gdwatch.pipeline import Pipeline
 from gdwatch.read import Skipped, open_drop
-from gdwatch.record import record
 from gdwatch.root import lock, root_id
 from gdwatch.root.folders import Folders
 from gdwatch.root.handles import Handles

@@ -5,9 +5,9 @@ import os
 import sys
 from contextlib import closing
 
-from gdwatch import rejudge, wishes
 from gdwatch.errors import GdwatchError
 from gdwatch.files import content, escaping
+from gdwatch.filing import delegation, placement
 from gdwatch.ledger import queries
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.opening import open_ledger
@@ -27,11 +27,11 @@ def correct(settings: Settings, which: str, label: Label | None) -> None:
     with closing(open_ledger(settings, root_id.read_id(folders))) as ledger:
         with ledger.reading() as connection:
             row = queries.find(ledger, connection, which)
-        wishes.settle(ledger, folders, settings, row)
+        delegation.settle(ledger, folders, settings, row)
         with Handles(folders) as handles, ledger.writing() as transaction:
             row = transaction.row(row.id)
             if row.state == "recorded":
-                raise wishes.under_way(row)
+                raise delegation.under_way(row)
             gone = row.state == "missing" or not handles.is_file(row.path)
             if gone:
                 transaction.mark_missing([row])
@@ -40,7 +40,7 @@ def correct(settings: Settings, which: str, label: Label | None) -> None:
                 _record(transaction, handles, row, label, settings)
         if gone:
             raise _taken_away(which)
-        waiting = wishes.see_to(ledger, folders, settings, [row.id])
+        waiting = delegation.see_to(ledger, folders, settings, [row.id])
         with ledger.reading() as connection:
             if queries.find(ledger, connection, str(row.id)).state == "missing":
                 raise _taken_away(which)
@@ -73,7 +73,7 @@ def _record(
     if decision.outcome == row.outcome:
         transaction.update(row.id, reason=decision.reason)
     else:
-        rejudge.send(transaction, handles, row, decision, settings.layout)
+        placement.send(transaction, handles, row, decision, settings.layout)
 
 
 def _model_decision(transaction: Transaction, row: Row) -> Decision:

@@ -11,9 +11,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from gdwatch import wishes
 from gdwatch.commands.answers import print_json, progress
 from gdwatch.errors import GdwatchError
+from gdwatch.filing import delegation
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.opening import open_ledger
 from gdwatch.rejudge import Rejudging, Rules, Tally
@@ -50,8 +50,8 @@ def follow(
 ) -> int:
     """Run it, filing batch by batch; returns how many moves still wait for the service."""
     for tally in rejudging.over(paths):
-        wishes.see_to(ledger, folders, settings, tally.wishes, patience_s=0)
-    return wishes.see_to(ledger, folders, settings, rejudging.tally.wishes)
+        delegation.see_to(ledger, folders, settings, tally.wishes, patience_s=0)
+    return delegation.see_to(ledger, folders, settings, rejudging.tally.wishes)
 
 
 def report(tally: Tally, waiting: int, *, json_: bool) -> None:

@@ -2,10 +2,10 @@
 
 from contextlib import closing
 
-from gdwatch import wishes
 from gdwatch.commands.answers import progress
 from gdwatch.commands.reprocess import follow, report
 from gdwatch.errors import GdwatchError
+from gdwatch.filing import delegation
 from gdwatch.ledger import queries
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.opening import open_ledger
@@ -42,7 +42,7 @@ def _paths(ledger: Ledger, folders: Folders, settings: Settings, which: list[str
     for each in which:
         with ledger.reading() as connection:
             row = queries.find(ledger, connection, each)
-        wishes.settle(ledger, folders, settings, row)
+        delegation.settle(ledger, folders, settings, row)
         with ledger.reading() as connection:
             row = queries.find(ledger, connection, str(row.id))
         if row.state == "missing":

@@ -10,12 +10,12 @@ from hashlib import sha256
 from pathlib import Path
 
 from gdwatch.batch import TOGETHER
+from gdwatch.filing.mover import Manner, file_entries
+from gdwatch.filing.record import record
 from gdwatch.inbox import Inbox
 from gdwatch.ledger import opening
 from gdwatch.ledger.ledger import Ledger
-from gdwatch.pending import Manner, file_entries
 from gdwatch.read import open_drop
-from gdwatch.record import record
 from gdwatch.root import root_id
 from gdwatch.root.folders import Folders
 from gdwatch.root.handles import Handles

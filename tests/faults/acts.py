@@ -173,4 +173,4 @@ def spoil_writes() -> None:
 
         return write
 
-    replace("gdwatch.filing:_write_all", wrapped)
+    replace("gdwatch.filing.copying:_write_all", wrapped)

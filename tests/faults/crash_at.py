@@ -31,6 +31,7 @@ _PR_SET_PDEATHSIG = 1  # no run outlives the tests
 ENGINE, STUB = "gdwatch.processes.engine", "tests.faults.stub_engine"
 
 # Where a run can be hit, by the steps of a batch; `os.` is the module as seen by that one.
+# Two names: their calls are counted together.
 POINTS = {
     "C0.root": "gdwatch.root.root_id:prepare",
     "C0.schema": "gdwatch.ledger.schema:upgrade",
@@ -44,38 +45,39 @@ POINTS = {
     "C4.sync": "gdwatch.files.durability:sync_contents",
     "C5.judge": "gdwatch.judging:Judging.judge",
     "C5.decide": "gdwatch.decide:decide",
-    "C5.choose": "gdwatch.record:choose",
+    "C5.choose": "gdwatch.filing.placement:choose",
     "C6.record": "gdwatch.service:record",
     "C6.insert": "gdwatch.ledger.transaction:Transaction.insert_files",
     "C6.results": "gdwatch.ledger.transaction:Transaction.insert_results",
     "C6.commit": "sqlalchemy.engine.default:DefaultDialect.do_commit",
-    "C7.move": "gdwatch.filing:move",
-    "C7.rename": "gdwatch.filing:_rename",
-    "C7.link": "gdwatch.filing:_link",
-    "C7.elsewhere": "gdwatch.pending:_Round._send_elsewhere",
+    "C7.move": "gdwatch.filing.move:move",
+    "C7.rename": "gdwatch.filing.renaming:_rename",
+    "C7.link": "gdwatch.filing.renaming:_link",
+    "C7.elsewhere": "gdwatch.filing.mover:_Round._send_elsewhere",
     "C8.sync": "gdwatch.root.handles:Handles.sync",
     "C8.fsync": "gdwatch.files.durability:os.fsync",
     "C8.mkdir": "gdwatch.root.handles:os.mkdir",
     "C9.mark": "gdwatch.ledger.transaction:Transaction.mark_filed",
     "C9.filed": "gdwatch.service:file_entries",
-    "X.copy": "gdwatch.filing:_copy",
-    "X1.open": "gdwatch.filing:_publish_copy",
-    "X2.write": "gdwatch.filing:_write_all",
-    "X2.digest": "gdwatch.files.content:digest",
-    "X3.mode": "gdwatch.filing:os.fchmod",
-    "X3.times": "gdwatch.filing:os.utime",
-    "X3.fsync": "gdwatch.filing:make_durable",
-    "X4.link": "gdwatch.filing:os.link",
-    "X6.unlink": "gdwatch.filing:os.unlink",
-    "W.wish": "gdwatch.rejudge:send",
+    "X.copy": "gdwatch.filing.move:move_by_copy",
+    "X1.open": "gdwatch.filing.copying:_publish_copy",
+    "X2.write": "gdwatch.filing.copying:_write_all",
+    "X2.digest": "gdwatch.filing.copying:digest",
+    "X3.mode": "gdwatch.filing.copying:os.fchmod",
+    "X3.times": "gdwatch.filing.copying:os.utime",
+    "X3.fsync": "gdwatch.filing.copying:make_durable gdwatch.filing.renaming:make_durable",
+    "X4.link": "gdwatch.filing.copying:os.link gdwatch.filing.renaming:os.link",
+    "X6.unlink": "gdwatch.filing.renaming:os.unlink",
+    "W.wish": "gdwatch.filing.placement:send gdwatch.rejudge:send",
     "W.correct": "gdwatch.ledger.queries:correct",
-    "W.see": "gdwatch.wishes:see_to",
-    "W.filed": "gdwatch.wishes:file_pending",
+    "W.see": "gdwatch.filing.delegation:see_to",
+    "W.filed": "gdwatch.filing.delegation:file_pending",
     "W.current": "gdwatch.rejudge:Rejudging._make_current",
 }
 WAITS = ("gdwatch.service:_WISHES_S", "gdwatch.backoff:_FIRST_S")
 MODULES = (
-    "gdwatch.cli", "gdwatch.service", "gdwatch.rejudge", "gdwatch.wishes", "gdwatch.ledger.queries",
+    "gdwatch.cli", "gdwatch.service", "gdwatch.rejudge", "gdwatch.filing.delegation",
+    "gdwatch.ledger.queries",
     "gdwatch.commands.correct", "gdwatch.commands.requeue", "gdwatch.commands.reprocess",
     "sqlalchemy.dialects.sqlite", "alembic.command",
 )  # fmt: skip
@@ -84,7 +86,8 @@ MODULES = (
 def replace(target: str, wrapped: Callable[[Any], Any]) -> None:
     """Put `wrapped(original)` in the place of `module:attribute` or `module:Class.attribute`.
 
-    A module reached through another one, `gdwatch.filing:os.link`, is replaced there alone.
+    A module reached through another one, `gdwatch.filing.renaming:os.link`, is replaced there
+    alone.
     """
     module, _, path = target.partition(":")
     owner: Any = importlib.import_module(module)
@@ -186,7 +189,8 @@ def plant(fault: Mapping[str, Any], told: Path) -> None:
 
         return called
 
-    replace(POINTS.get(at, at), wrapped)
+    for target in POINTS.get(at, at).split():
+        replace(target, wrapped)
 
 
 def _do(act: Any) -> None:

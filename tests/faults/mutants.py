@@ -15,9 +15,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from gdwatch import filing, pipeline, watch
+from gdwatch import pipeline, watch
 from gdwatch.errors import Trouble
 from gdwatch.files import content, directories, durability, escaping, identity
+from gdwatch.filing import copying, renaming
+from gdwatch.filing import move as moving
 from gdwatch.ledger import tables
 from gdwatch.ledger.transaction import Transaction, now
 from gdwatch.root import folders
@@ -80,7 +82,7 @@ def _moves_within(transaction: Transaction, rows: list[dict[str, Any]]) -> None:
         for row in rows:
             source = handles.parent(transaction.row(row["id"]).original)
             target = escaping.absolute(row["path"], transaction.root)
-            filing._rename(source, handles.parent(target, make=True))
+            renaming._rename(source, handles.parent(target, make=True))
 
 
 @mistake("T1")
@@ -180,7 +182,7 @@ def _sync_only(is_wanted: Callable[[os.stat_result], bool]) -> None:
 
         return make_durable
 
-    replace("gdwatch.filing:make_durable", wrapped)
+    replace("gdwatch.filing.copying:make_durable", wrapped)
 
 
 @mistake("T7")
@@ -199,15 +201,15 @@ def source_removed_before_copy_is_durable() -> None:
 def copy_not_verified() -> None:
     def wrapped(original: Any) -> Any:
         def publish(original_: int, entry: Any, *others: Any) -> Any:
-            kept, filing.digest = filing.digest, lambda _: entry.sha256
+            kept, copying.digest = copying.digest, lambda _: entry.sha256
             try:
                 return original(original_, entry, *others)
             finally:
-                filing.digest = kept
+                copying.digest = kept
 
         return publish
 
-    replace("gdwatch.filing:_publish_copy", wrapped)
+    replace("gdwatch.filing.copying:_publish_copy", wrapped)
 
 
 # ------------------------------------------------------------------------- moving
@@ -218,7 +220,7 @@ def plain_rename() -> None:
     def rename(source: content.Place, target: content.Place) -> None:
         os.rename(source[1], target[1], src_dir_fd=source[0], dst_dir_fd=target[0])
 
-    _instead("gdwatch.filing:_rename", rename)
+    _instead("gdwatch.filing.renaming:_rename", rename)
 
 
 @mistake("T14")
@@ -226,24 +228,24 @@ def check_then_rename() -> None:
     def rename(source: content.Place, target: content.Place) -> None:
         if target[1] in map(os.fsencode, os.listdir(target[0])):
             raise FileExistsError
-        filing.os.rename(source[1], target[1], src_dir_fd=source[0], dst_dir_fd=target[0])
+        renaming.os.rename(source[1], target[1], src_dir_fd=source[0], dst_dir_fd=target[0])
 
-    _instead("gdwatch.filing:_rename", rename)
+    _instead("gdwatch.filing.renaming:_rename", rename)
 
 
 @mistake("T14")
 def shutil_move() -> None:
-    def rename_or_link(source: content.Place, target: content.Place, _: Any) -> filing.Moved:
+    def rename_or_link(source: content.Place, target: content.Place, _: Any) -> renaming.Moved:
         paths = [os.readlink(f"/proc/self/fd/{handle}") for handle, _ in (source, target)]
         shutil.move(f"{paths[0]}/{os.fsdecode(source[1])}", f"{paths[1]}/{os.fsdecode(target[1])}")
-        return filing.Moved.DONE
+        return renaming.Moved.DONE
 
-    _instead("gdwatch.filing:_rename_or_link", rename_or_link)
+    _instead("gdwatch.filing.move:rename_or_link", rename_or_link)
 
 
 @mistake("T13")
 def late_change_ignored() -> None:
-    _instead("gdwatch.filing:changed_since", lambda *_: False)
+    _instead("gdwatch.filing.move:changed_since", lambda *_: False)
 
 
 # ------------------------------------------------------------------------- opening
@@ -307,17 +309,17 @@ def recovery_decides_again() -> None:
 @mistake("T15")
 def recovery_trusts_an_equal_hash() -> None:
     def wrapped(original: Any) -> Any:
-        def move(entry: Any, handles: Handles, held: int | None) -> filing.Moved:
-            if filing._has_content(entry.target, entry, handles):
+        def move(entry: Any, handles: Handles, held: int | None) -> renaming.Moved:
+            if moving._has_content(entry.target, entry, handles):
                 folder, name = handles.parent(entry.source)
                 os.unlink(name, dir_fd=folder)
-                return filing.Moved.DONE
-            moved: filing.Moved = original(entry, handles, held)
+                return renaming.Moved.DONE
+            moved: renaming.Moved = original(entry, handles, held)
             return moved
 
         return move
 
-    replace("gdwatch.filing:move", wrapped)
+    replace("gdwatch.filing.move:move", wrapped)
 
 
 @mistake("T15")

@@ -137,10 +137,11 @@ def start(trace: str, root: str) -> None:
     """Record this process from here on."""
     recorder = _Recorder(Path(trace), os.fsencode(root))
     replace("gdwatch.files.durability:os.fsync", recorder.fsync)
-    replace("gdwatch.filing:_rename", recorder.rename)
-    replace("gdwatch.filing:move", recorder.move)
-    replace("gdwatch.filing:os.link", recorder.link)
-    replace("gdwatch.filing:os.unlink", recorder.unlink)
+    replace("gdwatch.filing.renaming:_rename", recorder.rename)
+    replace("gdwatch.filing.move:move", recorder.move)
+    for where in ("gdwatch.filing.renaming", "gdwatch.filing.copying"):
+        replace(f"{where}:os.link", recorder.link)
+        replace(f"{where}:os.unlink", recorder.unlink)
     for where in ("gdwatch.root.handles", "gdwatch.files.directories"):
         replace(f"{where}:os.mkdir", recorder.mkdir)
     replace("sqlalchemy.engine.default:DefaultDialect.do_commit", recorder.commit)

@@ -101,7 +101,7 @@ def name_taken_by_a_copy(case: Case) -> None:
 
 
 def name_taken_after_the_check(case: Case) -> None:
-    same_name(case, "put_there", "gdwatch.filing:os.rename")
+    same_name(case, "put_there", "gdwatch.filing.renaming:os.rename")
 
 
 def written_while_it_moves(case: Case) -> None:

@@ -44,6 +44,8 @@ def reached(case: Case) -> set[str]:
     runs.append(case.run(*requeue, faults=noted(), model=contrary))
     reprocess = ("reprocess", "--move", case.root)
     runs.append(case.run(*reprocess, faults=noted()))
+    for command in runs[-3:]:
+        assert {"W.wish", "W.see", "W.filed"} <= points(command), command.plan.words
     return points(*runs)
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdwatch import destination
+from gdwatch.filing import destination
 from gdwatch.root.folders import Folders
 from gdwatch.root.handles import Handles
 from tests import build

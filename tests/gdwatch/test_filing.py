@@ -7,14 +7,18 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from gdwatch import filing
+from gdwatch import listing
 from gdwatch.files import content
-from gdwatch.filing import Moved
+from gdwatch.filing import copying, renaming
+from gdwatch.filing import move as moving
+from gdwatch.filing.renaming import Moved
 from gdwatch.root.folders import Folders
 from gdwatch.root.handles import Handles
 from gdwatch.values import Entry
@@ -48,7 +52,7 @@ def dropped(folders: Folders, name: bytes = b"a.jpg", content: bytes = CONTENT) 
 
 def move(folders: Folders, entry: Entry, held: int | None = None) -> Moved:
     with Handles(folders) as handles:
-        moved = filing.move(entry, handles, held)
+        moved = moving.move(entry, handles, held)
         handles.sync()
     return moved
 
@@ -151,9 +155,12 @@ def test_a_copy_of_other_bytes_than_recorded_is_never_published(abroad: Folders)
     assert os.path.exists(entry.source)
 
 
-def meanwhile(monkeypatch: pytest.MonkeyPatch, step: str, event: Callable[[], object]) -> None:
-    """Let something happen once, just before a step of the move."""
-    do = getattr(filing, step)
+@contextmanager
+def meanwhile(
+    monkeypatch: pytest.MonkeyPatch, where: ModuleType, step: str, event: Callable[[], object]
+) -> Iterator[None]:
+    """Let something happen once, just before a step of the move; fail if that is never made."""
+    do = getattr(where, step)
     events = [event]
 
     def stepped(*given: Any) -> Any:
@@ -161,7 +168,10 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, step: str, event: Callable[[], ob
             events.pop()()
         return do(*given)
 
-    monkeypatch.setattr(filing, step, stepped)
+    with monkeypatch.context() as patched:
+        patched.setattr(where, step, stepped)
+        yield
+    assert not events, f"{step} was never called"
 
 
 def append(path: bytes) -> None:
@@ -181,8 +191,7 @@ def test_a_file_changed_while_its_copy_is_made_is_not_filed_as_it_was(
     abroad: Folders, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     entry = dropped(abroad)
-    with opened(entry) as held:
-        meanwhile(monkeypatch, step, lambda: append(entry.source))
+    with opened(entry) as held, meanwhile(monkeypatch, copying, step, lambda: append(entry.source)):
         assert move(abroad, entry, held) is Moved.CHANGED
     assert os.listdir(abroad.answers["male"]) == []
     assert Path(os.fsdecode(entry.source)).read_bytes() == CONTENT + b"!"
@@ -192,8 +201,10 @@ def test_a_drop_that_takes_the_name_while_the_copy_is_made_stays(
     abroad: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = dropped(abroad)
-    with opened(entry) as held:
-        meanwhile(monkeypatch, "_keep_attributes", lambda: replaced(entry.source))
+    with (
+        opened(entry) as held,
+        meanwhile(monkeypatch, copying, "_keep_attributes", lambda: replaced(entry.source)),
+    ):
         assert move(abroad, entry, held) is Moved.DONE
     assert Path(os.fsdecode(entry.target)).read_bytes() == CONTENT
     assert Path(os.fsdecode(entry.source)).read_bytes() == b"another photograph"
@@ -203,8 +214,10 @@ def test_a_drop_that_takes_the_name_just_before_the_rename_is_put_back(
     folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = dropped(folders)
-    with opened(entry) as held:
-        meanwhile(monkeypatch, "_rename", lambda: replaced(entry.source))
+    with (
+        opened(entry) as held,
+        meanwhile(monkeypatch, renaming, "_rename", lambda: replaced(entry.source)),
+    ):
         assert move(folders, entry, held) is Moved.CHANGED
     assert Path(os.fsdecode(entry.source)).read_bytes() == b"another photograph"
     assert os.listdir(folders.answers["male"]) == []
@@ -231,7 +244,7 @@ def without_nameless_files(monkeypatch: pytest.MonkeyPatch) -> None:
             raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
         return opened(path, flags, *given, **named)
 
-    monkeypatch.setattr(filing.os, "open", refusing)
+    monkeypatch.setattr(os, "open", refusing)
 
 
 def without_links(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,7 +253,7 @@ def without_links(monkeypatch: pytest.MonkeyPatch) -> None:
     def refusing(*_: object, **__: object) -> None:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
-    monkeypatch.setattr(filing.os, "link", refusing)
+    monkeypatch.setattr(os, "link", refusing)
 
 
 @pytest.mark.parametrize("lacking", [without_nameless_files, without_links])
@@ -263,8 +276,9 @@ def test_what_a_crash_leaves_of_such_a_copy_is_removed(
     child = os.fork()
     if child == 0:
         without_nameless_files(monkeypatch)
-        meanwhile(monkeypatch, "_keep_attributes", lambda: os.kill(os.getpid(), signal.SIGKILL))
-        move(abroad, entry)
+        kill = partial(os.kill, os.getpid(), signal.SIGKILL)
+        with meanwhile(monkeypatch, copying, "_keep_attributes", kill):
+            move(abroad, entry)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     assert os.listdir(abroad.answers["male"]) == [b".gdwatch-1.part"]
     assert move(abroad, entry) is Moved.DONE
@@ -281,7 +295,7 @@ def test_a_users_attribute_that_cannot_be_kept_keeps_the_file_where_it_is(
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
     with monkeypatch.context() as patched:
-        patched.setattr(filing.os, "setxattr", refusing)
+        patched.setattr(os, "setxattr", refusing)
         with pytest.raises(OSError, match=r"user\.rating.* cannot be kept there"):
             move(abroad, entry)
     assert os.listdir(abroad.answers["male"]) == []
@@ -301,7 +315,7 @@ def test_a_link_from_before_a_crash_is_known_where_rename_does_not_know_the_flag
 ) -> None:
     entry = dropped(folders)
     os.link(entry.source, entry.target)
-    monkeypatch.setattr(filing, "_libc", Old())
+    monkeypatch.setattr(renaming, "_libc", Old())
     assert move(folders, entry) is Moved.DONE
     assert not os.path.lexists(entry.source)
     assert os.stat(entry.target).st_nlink == 1
@@ -311,7 +325,7 @@ def test_a_file_system_without_that_rename_gets_a_link(
     folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = dropped(folders)
-    monkeypatch.setattr(filing, "_libc", Old())
+    monkeypatch.setattr(renaming, "_libc", Old())
     assert move(folders, entry) is Moved.DONE
     assert Path(os.fsdecode(entry.target)).read_bytes() == CONTENT
     other = dropped(folders)
@@ -400,10 +414,10 @@ def test_names_of_255_bytes_are_moved(folders: Folders) -> None:
 def test_a_file_written_to_since_it_was_read_is_noticed(folders: Folders) -> None:
     entry = dropped(folders)
     with opened(entry) as held:
-        assert not filing.changed_since(entry, held)
+        assert not moving.changed_since(entry, held)
         with open(entry.source, "ab") as file:
             file.write(b"!")
-        assert filing.changed_since(entry, held)
+        assert moving.changed_since(entry, held)
         status, sha256 = content.stable_digest(held)
     assert (status.st_size, sha256) == (len(CONTENT) + 1, build.sha256(CONTENT + b"!"))
 
@@ -420,9 +434,9 @@ def test_only_an_empty_folder_is_removed(root: Path) -> None:
     (root / "inbox" / "full" / "a.jpg").write_bytes(b"")
     handle = os.open(root / "inbox", os.O_RDONLY | os.O_DIRECTORY)
     try:
-        filing.remove_folder(handle, b"empty")
+        listing.remove_folder(handle, b"empty")
         with pytest.raises(OSError, match="not empty"):
-            filing.remove_folder(handle, b"full")
+            listing.remove_folder(handle, b"full")
     finally:
         os.close(handle)
     assert [path.name for path in (root / "inbox").iterdir()] == ["full"]

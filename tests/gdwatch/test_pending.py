@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from gdwatch import filing
 from gdwatch.errors import GdwatchError, Trouble
-from gdwatch.pending import Manner, file_entries
+from gdwatch.filing import copying
+from gdwatch.filing.mover import Manner, file_entries
 from gdwatch.root import folders
 from tests import build
 from tests.gdwatch.conftest import World, world_at
@@ -198,7 +198,7 @@ def test_a_file_that_cannot_be_read_back_is_its_own_trouble_and_not_the_disks(
         return pread(descriptor, *given)
 
     with monkeypatch.context() as patched:
-        patched.setattr(filing.os, "pread", failing)
+        patched.setattr(os, "pread", failing)
         ended = world.file()
     assert (ended.filed, list(ended.stuck)) == ([good.id], [bad.id])
     assert world.row(bad.id)["state"] == "recorded"
@@ -317,7 +317,7 @@ def test_a_file_changed_while_it_is_copied_to_another_disk_goes_to_unsure_once(
         judged = world.judged(path)
         (entry,) = world.record(judged)
         writers = [path]
-        fill = filing._fill
+        fill = copying._fill
 
         def written_to(*given: Any) -> bool:
             filled = fill(*given)
@@ -326,7 +326,7 @@ def test_a_file_changed_while_it_is_copied_to_another_disk_goes_to_unsure_once(
                     file.write(b" and more")
             return filled
 
-        monkeypatch.setattr(filing, "_fill", written_to)
+        monkeypatch.setattr(copying, "_fill", written_to)
         ended = world.file({entry.id: judged.opened.descriptor})
         assert (ended.filed, ended.missing) == ([entry.id], [])
         assert os.listdir(os.path.join(disk, "male")) == []

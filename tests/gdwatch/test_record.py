@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from gdwatch import destination
 from gdwatch.errors import ActionNeeded, Trouble
+from gdwatch.filing import destination
 from gdwatch.ledger.transaction import Transaction
 from gdwatch.values import Judged, Refusal
 from tests import build

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from gdwatch import rejudge, wishes
 from gdwatch.commands.correct import correct
 from gdwatch.commands.requeue import requeue
 from gdwatch.errors import GdwatchError
+from gdwatch.files import content
+from gdwatch.filing import delegation, placement
 from gdwatch.ledger.transaction import result_row
 from gdwatch.rejudge import Rejudging, Rules
 from gdwatch.root import lock
@@ -21,7 +22,7 @@ from tests.gdwatch.conftest import World
 def world(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """One whose commands do not wait long for a service."""
     (world.folders.state / "root-id").write_text("a-root\n")
-    monkeypatch.setattr(wishes.see_to, "__defaults__", (0.0,))
+    monkeypatch.setattr(delegation.see_to, "__defaults__", (0.0,))
     return world
 
 
@@ -61,15 +62,15 @@ def test_a_file_sent_elsewhere_while_it_was_looked_at_is_not_sent_again(
         judged = world.judged(Path(os.fsdecode(entry.target)), "female")
         model_id = transaction.model_id(other)
         transaction.insert_results([result_row(entry.id, judged, other, model_id, None)])
-    digest = rejudge.filing.digest
+    digest = content.digest
 
     def sent_meanwhile(descriptor: int) -> str:
         with Handles(world.folders) as handles, world.ledger.writing() as transaction:
             decision = Decision("unsure", "blurred")
-            rejudge.send(transaction, handles, transaction.row(entry.id), decision, "tree")
+            placement.send(transaction, handles, transaction.row(entry.id), decision, "tree")
         return digest(descriptor)
 
-    monkeypatch.setattr(rejudge.filing, "digest", sent_meanwhile)
+    monkeypatch.setattr(content, "digest", sent_meanwhile)
     rejudging = Rejudging(
         world.ledger, world.folders, world.settings, Rules(move=True), lambda: None
     )

@@ -1,13 +1,14 @@
 """The first durable step: decisions become rows, with the place where each file is to go."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from gdwatch import destination
 from gdwatch.files import durability, escaping
 from gdwatch.files.durability import require_descriptors
+from gdwatch.filing import destination
+from gdwatch.filing.placement import choose
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.transaction import Transaction, now, result_row
 from gdwatch.root.folders import Folders
@@ -85,45 +86,6 @@ def _insert(
         ]
     )
     return list(zip(entries, judged, strict=True))
-
-
-def choose(
-    transaction: Transaction, handles: Handles, ids: Sequence[int], wanted: Sequence[bytes]
-) -> list[bytes]:
-    """Find a free path for each file, as near to the wanted one as can be.
-
-    A row whose file has been taken away gives its path up, and is marked `missing`.
-    """
-    claimed = transaction.at(set(wanted))
-    missing = [
-        row
-        for row in claimed.values()
-        if row.state == "filed" and row.id not in ids and not handles.is_file(row.path)
-    ]
-    transaction.mark_missing(missing)
-    gone = {row.id for row in missing}
-    taken = {path for path, row in claimed.items() if row.id not in gone and row.id not in ids}
-    chosen = []
-    for file_id, path in zip(ids, wanted, strict=True):
-        chosen.append(
-            _first_free(transaction, handles, destination.candidates(handles, path, file_id), taken)
-        )
-        taken.add(chosen[-1])
-    return chosen
-
-
-def _first_free(
-    transaction: Transaction, handles: Handles, candidates: Iterator[bytes], taken: set[bytes]
-) -> bytes:
-    """The first path that no file lies at and no other row claims."""
-    wanted = next(candidates)
-    if wanted not in taken and handles.lstat(wanted) is None:
-        return wanted
-    return next(
-        path
-        for path in candidates
-        if path not in taken and handles.lstat(path) is None and not transaction.at({path})
-    )
 
 
 def _with_duplicates(

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from gdwatch.errors import GdwatchError, HeldError
+from gdwatch.filing.mover import file_pending
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.rows import Row
 from gdwatch.ledger.tables import files
-from gdwatch.pending import file_pending
 from gdwatch.root import lock
 from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from gdwatch import destination, filing
 from gdwatch.errors import Trouble
 from gdwatch.files import content, escaping
 from gdwatch.files.identity import modified_ns
-from gdwatch.filing import Moved
+from gdwatch.filing import destination, move
+from gdwatch.filing.placement import choose
+from gdwatch.filing.renaming import Moved
 from gdwatch.ledger.ledger import Ledger
-from gdwatch.record import choose
 from gdwatch.root.folders import Folders
 from gdwatch.root.handles import Handles
 from gdwatch.values import Entry
@@ -152,13 +152,13 @@ class _Round:
         descriptor = self.manner.held.get(entry.id)
         moved = Moved.TAKEN
         for _ in range(_ATTEMPTS):
-            if descriptor is not None and filing.changed_since(entry, descriptor):
+            if descriptor is not None and move.changed_since(entry, descriptor):
                 entry = self._judge_changed(entry, descriptor)
-            moved = filing.move(entry, self.handles, descriptor)
+            moved = move.move(entry, self.handles, descriptor)
             if moved is Moved.TAKEN:
                 entry = self._send_elsewhere(entry)
                 log.info("file.collision", id=entry.id, name=escaping.to_text(entry.target))
-            elif descriptor is None or not filing.changed_since(entry, descriptor):
+            elif descriptor is None or not move.changed_since(entry, descriptor):
                 break
             elif moved is Moved.DONE:
                 entry = replace(entry, source=entry.target)

@@ -1,0 +1,150 @@
+"""A move to another file system: a copy that is verified and durable before its source goes."""
+
+import contextlib
+import errno
+import os
+import stat
+
+from gdwatch.files.content import Place, chunks, digest, digest_at, opened_to_read
+from gdwatch.files.durability import make_durable
+from gdwatch.filing.renaming import UNSUPPORTED, Moved, remove_name, rename_or_link
+from gdwatch.root.handles import Handles
+from gdwatch.values import Entry
+
+
+def move_by_copy(
+    entry: Entry, handles: Handles, source: Place, target: Place, found: os.stat_result
+) -> Moved:
+    """Move to another file system: copy, verify, sync, publish, remove."""
+    original = opened_to_read(source)
+    try:
+        if not os.path.samestat(found, os.fstat(original)):
+            return Moved.CHANGED
+        copy = None
+        if not _was_copied(entry, handles, original, found):
+            copy = _publish_copy(original, entry, target)
+            if copy is None:
+                return Moved.CHANGED if _differs(original, found) else Moved.TAKEN
+        make_durable(target[0])
+        if _differs(original, found):
+            # Of a copy from before a crash the row is right: what changed is another drop.
+            if copy is None:
+                return Moved.DONE
+            remove_name(target, copy)
+            return Moved.CHANGED
+        remove_name(source, found)
+    finally:
+        os.close(original)
+    return Moved.DONE
+
+
+def _differs(descriptor: int, found: os.stat_result) -> bool:
+    """Whether a file was written to since it was found."""
+    now = os.fstat(descriptor)
+    return (now.st_size, now.st_mtime_ns) != (found.st_size, found.st_mtime_ns)
+
+
+def _was_copied(entry: Entry, handles: Handles, original: int, found: os.stat_result) -> bool:
+    """Whether the target is a copy from before a crash: it has the original's time and bytes."""
+    there = handles.lstat(entry.target)
+    return (
+        there is not None
+        and stat.S_ISREG(there.st_mode)
+        and (there.st_size, there.st_mtime_ns) == (found.st_size, found.st_mtime_ns)
+        and digest_at(handles.parent(entry.target)) == (entry.sha256 or digest(original))
+    )
+
+
+def _publish_copy(original: int, entry: Entry, target: Place) -> os.stat_result | None:
+    """Copy into a file without a name, and give it one when it is whole.
+
+    Returns what lies there now; None where the name is taken, or the original is being changed.
+    """
+    folder, name = target
+    try:
+        copy = os.open(b".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    except OSError as error:
+        if error.errno not in (*UNSUPPORTED, errno.EISDIR, errno.ENOENT):  # open(2), O_TMPFILE
+            raise
+        return _publish_part(original, entry, target)
+    try:
+        if not _fill(copy, original, entry):
+            return None
+        os.link(f"/proc/self/fd/{copy}", name, dst_dir_fd=folder, follow_symlinks=True)
+        return os.fstat(copy)
+    except FileExistsError:
+        return None
+    except OSError as error:
+        if error.errno not in (*UNSUPPORTED, errno.EPERM, errno.EXDEV):  # no links there
+            raise
+    finally:
+        os.close(copy)
+    return _publish_part(original, entry, target)
+
+
+def _publish_part(original: int, entry: Entry, target: Place) -> os.stat_result | None:
+    """The same where the file system knows no files without a name."""
+    folder = target[0]
+    part = _part(entry.id)
+    copy = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    try:
+        if not _fill(copy, original, entry):
+            return None
+        made = os.fstat(copy)
+        return made if rename_or_link((folder, part), target, made) is Moved.DONE else None
+    finally:
+        os.close(copy)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part, dir_fd=folder)
+
+
+def _part(file_id: int) -> bytes:
+    return b".gdwatch-%d.part" % file_id
+
+
+def remove_part(entry: Entry, handles: Handles) -> None:
+    """Remove what a copy that a crash has ended may have left."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        folder = handles.parent(entry.target)[0]
+        # A read-only disk refuses to remove even what is not there.
+        os.stat(_part(entry.id), dir_fd=folder, follow_symlinks=False)
+        os.unlink(_part(entry.id), dir_fd=folder)
+
+
+def _fill(copy: int, original: int, entry: Entry) -> bool:
+    """Give a copy the original's bytes, attributes, mode and times, durably.
+
+    Returns False where the original was changed meanwhile. Raises OSError.
+    """
+    found = os.fstat(original)
+    for chunk in chunks(original):
+        _write_all(copy, chunk)
+    if digest(copy) != (entry.sha256 or digest(original)):
+        if _differs(original, found):
+            return False
+        raise OSError(errno.EBADMSG, "the copy differs from what was recorded")
+    _keep_attributes(original, copy)
+    os.fchmod(copy, stat.S_IMODE(found.st_mode))
+    os.utime(copy, ns=(found.st_atime_ns, found.st_mtime_ns))
+    make_durable(copy)
+    return True
+
+
+def _keep_attributes(original: int, copy: int) -> None:
+    """Copy extended attributes. Raises OSError where one of a user's cannot be kept."""
+    attributes = []
+    with contextlib.suppress(OSError):  # a file system that has none
+        attributes = os.listxattr(original)
+    for attribute in attributes:
+        try:
+            os.setxattr(copy, attribute, os.getxattr(original, attribute))
+        except OSError as error:
+            # The others are labels of the system, which gives every file its own.
+            if attribute.startswith("user."):
+                why = f"its attribute {attribute!r} cannot be kept there ({error.strerror})"
+                raise OSError(errno.EBADMSG, why) from error
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(descriptor, content) :]

@@ -1,0 +1,90 @@
+"""Getting a file where it goes without losing a byte. What changes files is here and beside it.
+
+A move is a rename that never overwrites; where the file system cannot do that, a link and an
+unlink; across file systems a copy that is verified and durable before its source goes.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+
+from gdwatch.files.content import Place, digest_at
+from gdwatch.files.identity import modified_ns
+from gdwatch.filing.copying import move_by_copy, remove_part
+from gdwatch.filing.renaming import Moved, rename_or_link
+from gdwatch.root.handles import Handles
+from gdwatch.values import Entry
+
+
+def move(entry: Entry, handles: Handles, held: int | None) -> Moved:
+    """Bring a file from its source to its target; safe to repeat after a crash anywhere.
+
+    held: the descriptor through which the file was judged, if this process has judged it;
+        else the source is read again and its hash compared.
+
+    Raises OSError as the kernel gives it, and as `make_durable`.
+    """
+    if held is None:
+        remove_part(entry, handles)
+    try:
+        source, name = handles.parent(entry.source)
+        found = os.stat(name, dir_fd=source, follow_symlinks=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return _moved_before(entry, handles)
+    if not _is_as_recorded(found, (source, name), entry, held, handles):
+        # Before a crash it may have been moved, and another drop may have its old name since.
+        return Moved.DONE if _moved_before(entry, handles) is Moved.DONE else Moved.CHANGED
+    try:
+        target = handles.parent(entry.target, make=True)
+    except NotADirectoryError:
+        return Moved.TAKEN
+    try:
+        moved = rename_or_link((source, name), target, found)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        moved = move_by_copy(entry, handles, (source, name), target, found)
+    handles.touched(target[0])
+    handles.left(source)
+    return moved
+
+
+def changed_since(entry: Entry, held: int) -> bool:
+    """Whether the file was written to after it was read."""
+    now = os.fstat(held)
+    return (now.st_size, modified_ns(now)) != (entry.size_bytes, entry.modified_ns)
+
+
+def _moved_before(entry: Entry, handles: Handles) -> Moved:
+    """The file is not at its source: did a move end before a crash, its folders not yet synced?"""
+    if not _has_content(entry.target, entry, handles):
+        return Moved.GONE
+    handles.touched_on_the_way(entry.target)
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        handles.left(handles.parent(entry.source)[0])
+    return Moved.DONE
+
+
+def _is_as_recorded(
+    found: os.stat_result, place: Place, entry: Entry, held: int | None, handles: Handles
+) -> bool:
+    if not stat.S_ISREG(found.st_mode) or found.st_size != entry.size_bytes:
+        return False
+    # In the inbox another time means another drop. In an answer folder it means that someone
+    # has touched the file: its bytes decide.
+    is_drop = handles.folders.outcome_of(entry.source) is None
+    if is_drop and modified_ns(found) != entry.modified_ns:
+        return False
+    if held is not None:
+        return os.path.samestat(found, os.fstat(held))
+    return entry.sha256 is None or digest_at(place) == entry.sha256
+
+
+def _has_content(path: bytes, entry: Entry, handles: Handles) -> bool:
+    found = handles.lstat(path)
+    if found is None or not stat.S_ISREG(found.st_mode) or found.st_size != entry.size_bytes:
+        return False
+    if entry.sha256 is None:
+        return modified_ns(found) == entry.modified_ns
+    return digest_at(handles.parent(path)) == entry.sha256
