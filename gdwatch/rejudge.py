@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from gdwatch.files import content, escaping
 from gdwatch.files.identity import identity_of
 from gdwatch.filing.placement import send
+from gdwatch.intake.opening import open_drop
 from gdwatch.ledger import queries
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.rows import Row
 from gdwatch.ledger.transaction import Transaction, now, result_row
 from gdwatch.pipeline import Pipeline, drain
-from gdwatch.read import open_drop
 from gdwatch.root.folders import Folders
 from gdwatch.root.handles import Handles
 from gdwatch.settings import Settings

@@ -27,11 +27,12 @@ from gdwatch.files import escaping
 from gdwatch.files.mounts import on_network
 from gdwatch.filing.mover import Ended, Manner, Stuck, file_entries, file_pending
 from gdwatch.filing.record import record
-from gdwatch.inbox import Inbox
+from gdwatch.intake.inbox import Inbox
+from gdwatch.intake.opening import Skipped, open_drop
+from gdwatch.intake.watcher import Watch
 from gdwatch.ledger import opening
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.pipeline import Pipeline
-from gdwatch.read import Skipped, open_drop
 from gdwatch.root import lock, root_id
 from gdwatch.root.folders import Folders
 from gdwatch.root.handles import Handles
@@ -40,7 +41,6 @@ from gdwatch.settings import MIB, Settings
 from gdwatch.signals import heeded
 from gdwatch.standing import Standing
 from gdwatch.values import Batch, Drop, Entry, Judged, Opened, Refusal
-from gdwatch.watch import Watch
 
 log = structlog.get_logger()
 

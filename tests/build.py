@@ -20,9 +20,9 @@ import torch
 from PIL import Image
 
 from gdwatch.files.identity import identity_of
-from gdwatch.inbox import Inbox
 from gdwatch.inference import model
 from gdwatch.inference.model_file import Details
+from gdwatch.intake.inbox import Inbox
 from gdwatch.networks.residual import ResidualClassifier
 from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings

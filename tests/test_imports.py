@@ -100,7 +100,7 @@ MOVES_FILES = {"filing/move.py", "filing/renaming.py", "filing/copying.py"}
 # What these change is the program's own: its state, its ledger's snapshots, model files that the
 # trainer asks for, and the probes of `doctor`; and empty folders of the inbox.
 CHANGE_THEIR_OWN = {
-    "listing.py": {"rmdir"},
+    "intake/listing.py": {"rmdir"},
     "root/root_id.py": {"replace"},
     "ledger/schema.py": {"replace", "unlink"},
     "root/status.py": {"replace", "truncate"},

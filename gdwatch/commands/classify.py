@@ -56,9 +56,9 @@ def classify(
     except OSError as error:
         raise GdwatchError(f"{output}: {error.strerror}", "name another file with -o") from error
     with target as stream, progress(None) as seen:
-        write = _FORMATS[format_]
-        answers = _counted(_answers(settings, _inputs(given, settings.ignore), draw), seen)
-        for answer in write(stream, answers):
+        write = FORMATS[format_]
+        judged = answers(settings, inputs(given, settings.ignore), draw)
+        for answer in write(stream, _counted(judged, seen)):
             unopened += answer["reason"] == "unreadable"
     return 1 if unopened else 0
 
@@ -82,12 +82,12 @@ def _counted(answers: Iterable[Answer], seen: Callable[[], None]) -> Iterator[An
 # ------------------------------------------------------------------------- inputs
 
 
-def _inputs(given: Given, ignored: tuple[str, ...]) -> Iterator[bytes]:
+def inputs(given: Given, ignored: tuple[str, ...]) -> Iterator[bytes]:
     for path in given.paths:
         if path == "-":
             yield from _from_stdin(b"\0" if given.null else b"\n")
         elif os.path.isdir(path):  # noqa: PTH112 - any bytes, a NUL too, are a name here
-            yield from _below(os.fsencode(path), ignored)
+            yield from files_below(os.fsencode(path), ignored)
         else:
             yield os.fsencode(path)
 
@@ -101,7 +101,7 @@ def _from_stdin(separator: bytes) -> Iterator[bytes]:
         yield rest
 
 
-def _below(folder: bytes, ignored: tuple[str, ...]) -> Iterator[bytes]:
+def files_below(folder: bytes, ignored: tuple[str, ...]) -> Iterator[bytes]:
     """Regular files below a folder, sorted by name, in depth; links are not followed."""
     levels = [_entries(folder, ignored)]  # no recursion: folders may be a thousand levels deep
     while levels:
@@ -150,7 +150,7 @@ def _open(path: bytes) -> Opened | str:
 # ------------------------------------------------------------------------- answers
 
 
-def _answers(settings: Settings, inputs: Iterator[bytes], draw: Draw | None) -> Iterator[Answer]:
+def answers(settings: Settings, inputs: Iterator[bytes], draw: Draw | None) -> Iterator[Answer]:
     """One answer an input, in the order given, whatever the order of judging."""
     done: dict[int, Answer] = {}  # what came before its turn; bounded by the pipeline
     turn = 0
@@ -267,7 +267,7 @@ def _json(stream: TextIO, answers: Iterable[Answer]) -> Iterator[Answer]:
     stream.write("{}\n" if separator == "{" else "\n}\n")
 
 
-_FORMATS: dict[Format, Callable[[TextIO, Iterable[Answer]], Iterator[Answer]]] = {
+FORMATS: dict[Format, Callable[[TextIO, Iterable[Answer]], Iterator[Answer]]] = {
     "table": _table,
     "jsonl": _jsonl,
     "csv": _csv,

@@ -21,6 +21,7 @@ from gdwatch.commands.bench import bench as measure
 from gdwatch.errors import GdwatchError
 from gdwatch.files.mounts import on_network
 from gdwatch.inference import model_file
+from gdwatch.intake.watcher import Watch
 from gdwatch.ledger.connection import url_of
 from gdwatch.ledger.opening import open_to_read
 from gdwatch.pipeline import Pipeline
@@ -28,7 +29,6 @@ from gdwatch.root import lock, root_id
 from gdwatch.root.folders import Folders
 from gdwatch.settings import MIB, Loaded, Settings
 from gdwatch.values import OUTCOMES
-from gdwatch.watch import Watch
 
 _PROBE = ".gdwatch-probe-"
 _PATIENCE_S = 120.0

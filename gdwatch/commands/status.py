@@ -11,7 +11,7 @@ from rich.text import Text
 from gdwatch.commands.answers import print_json
 from gdwatch.errors import GdwatchError
 from gdwatch.files import escaping
-from gdwatch.inbox import count_waiting
+from gdwatch.intake.inbox import count_waiting
 from gdwatch.ledger import queries
 from gdwatch.ledger.opening import open_to_read
 from gdwatch.root import lock

@@ -12,10 +12,10 @@ from pathlib import Path
 from gdwatch.batch import TOGETHER
 from gdwatch.filing.mover import Manner, file_entries
 from gdwatch.filing.record import record
-from gdwatch.inbox import Inbox
+from gdwatch.intake.inbox import Inbox
+from gdwatch.intake.opening import open_drop
 from gdwatch.ledger import opening
 from gdwatch.ledger.ledger import Ledger
-from gdwatch.read import open_drop
 from gdwatch.root import root_id
 from gdwatch.root.folders import Folders
 from gdwatch.root.handles import Handles

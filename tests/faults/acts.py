@@ -123,7 +123,7 @@ def lose_events() -> None:
     def lose(*_: object) -> None:
         overflow("Inotify queue overflowed; filesystem events were lost")
 
-    replace("gdwatch.watch:_Listener.on_any_event", lambda _: lose)
+    replace("gdwatch.intake.watcher:_Listener.on_any_event", lambda _: lose)
 
 
 def end_first_emitter() -> None:

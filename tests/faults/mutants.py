@@ -15,11 +15,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from gdwatch import pipeline, watch
+from gdwatch import pipeline
 from gdwatch.errors import Trouble
 from gdwatch.files import content, directories, durability, escaping, identity
 from gdwatch.filing import copying, renaming
 from gdwatch.filing import move as moving
+from gdwatch.intake import watcher
 from gdwatch.ledger import tables
 from gdwatch.ledger.transaction import Transaction, now
 from gdwatch.root import folders
@@ -261,22 +262,22 @@ def links_followed() -> None:
         "gdwatch.files.directories:DIRECTORY",
         "gdwatch.files.directories:PATH_ONLY",
         "gdwatch.root.handles:DIRECTORY",
-        "gdwatch.read:_FILE",
+        "gdwatch.intake.opening:_FILE",
         "gdwatch.files.content:TO_READ",
-        "gdwatch.listing:os.O_NOFOLLOW",
+        "gdwatch.intake.listing:os.O_NOFOLLOW",
     ):
         _without(os.O_NOFOLLOW, where)
 
     def stat(path: bytes, *, dir_fd: int | None = None, **_: Any) -> os.stat_result:
         return os.stat(path, dir_fd=dir_fd)
 
-    for where in ("gdwatch.listing:os.stat", "gdwatch.root.handles:os.stat"):
+    for where in ("gdwatch.intake.listing:os.stat", "gdwatch.root.handles:os.stat"):
         _instead(where, stat)
 
 
 @mistake("T17")
 def opened_without_nonblock() -> None:
-    _without(os.O_NONBLOCK, "gdwatch.read:_FILE")
+    _without(os.O_NONBLOCK, "gdwatch.intake.opening:_FILE")
 
 
 @mistake("T30")
@@ -386,7 +387,7 @@ def settles_by_size_only() -> None:
 
         return identity_of
 
-    replace("gdwatch.inbox:identity_of", wrapped)
+    replace("gdwatch.intake.inbox:identity_of", wrapped)
 
     def opened(original: Any) -> Any:
         def open_drop(drop: Any, handles: Handles) -> Any:
@@ -407,15 +408,15 @@ def settles_by_wall_clock() -> None:
 
 @mistake("T11")
 def overflow_ignored() -> None:
-    _instead("gdwatch.watch:_Overflow.emit", _nothing)
+    _instead("gdwatch.intake.watcher:_Overflow.emit", _nothing)
 
 
 @mistake("T29")
 def dead_emitter_ignored() -> None:
-    def is_alive(watching: watch.Watch) -> bool:
+    def is_alive(watching: watcher.Watch) -> bool:
         return watching._observer is not None and watching._observer.is_alive()
 
-    _instead("gdwatch.watch:Watch._is_alive", is_alive)
+    _instead("gdwatch.intake.watcher:Watch._is_alive", is_alive)
 
 
 # ------------------------------------------------------------------------- judging, recording

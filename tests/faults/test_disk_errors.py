@@ -12,8 +12,9 @@ from tests.faults.surroundings import under
 from tests.faults.toy import Answer
 
 _HERE = (
-    "gdwatch.listing:os.scandir", "gdwatch.listing:os.stat", "gdwatch.read:os.open", "C4.sync",
-    "C7.rename", "C8.fsync", "gdwatch.root.handles:os.open", "gdwatch.root.handles:os.stat",
+    "gdwatch.intake.listing:os.scandir", "gdwatch.intake.listing:os.stat",
+    "gdwatch.intake.opening:os.open", "C4.sync", "C7.rename", "C8.fsync",
+    "gdwatch.root.handles:os.open", "gdwatch.root.handles:os.stat",
 )  # fmt: skip
 _ACROSS = ("X1.open", "X2.write", "X2.digest", "X3.fsync", "X4.link", "X6.unlink")
 SWEEP = [

@@ -123,7 +123,7 @@ def test_an_inbox_that_was_mounted_on_for_a_while_is_itself_again(case: Case) ->
     skip_unless_allowed("unshare", "-rm", "mount", "--bind", disk, inbox)
     away = call("tests.faults.acts:unmount", path=str(inbox))
     over = call("tests.faults.acts:mount", disk=str(disk), path=str(inbox))
-    look = "gdwatch.inbox:Inbox._require_usable"
+    look = "gdwatch.intake.inbox:Inbox._require_usable"
     faults = [Fault(look, do=(over,), nth=2), Fault(look, do=(away,), nth=3)]
     run = case.start("run", fresh=("unshare", "-rm"), faults=faults)
     wait_until(lambda: len(run.hits) == 2)
@@ -145,7 +145,7 @@ def test_a_disk_mounted_after_the_start_is_waited_for_once_its_files_were_taken(
     over = call("tests.faults.acts:mount", disk=str(disk), path=str(inbox))
     away = call("tests.faults.acts:unmount", path=str(inbox))
     run = case.start("run", fresh=("unshare", "-rm"), faults=[
-        Fault("gdwatch.inbox:Inbox._require_usable", do=(over,), nth=2),
+        Fault("gdwatch.intake.inbox:Inbox._require_usable", do=(over,), nth=2),
         Fault("gdwatch.service:_Service._report", do=(away,)),
         Fault("gdwatch.standing:Standing._sleep", do=(over,)),
     ])  # fmt: skip

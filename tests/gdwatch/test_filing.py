@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from gdwatch import listing
 from gdwatch.files import content
 from gdwatch.filing import copying, renaming
 from gdwatch.filing import move as moving
 from gdwatch.filing.renaming import Moved
+from gdwatch.intake import listing
 from gdwatch.root.folders import Folders
 from gdwatch.root.handles import Handles
 from gdwatch.values import Entry

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdwatch import inbox as inbox_module
 from gdwatch.errors import Trouble
-from gdwatch.inbox import Inbox, Look, settled
-from gdwatch.listing import Listing
+from gdwatch.intake import inbox as inbox_module
+from gdwatch.intake.inbox import Inbox
+from gdwatch.intake.listing import Listing
+from gdwatch.intake.settling import Look, settled
 from gdwatch.root.handles import Handles
 from gdwatch.values import Identity
 from tests import build

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gdwatch.files.identity import modified_ns
-from gdwatch.read import Skipped, open_drop
+from gdwatch.intake.opening import Skipped, open_drop
 from gdwatch.root.handles import Handles
 from gdwatch.values import Drop, Opened
 from tests import build
@@ -78,7 +78,7 @@ def test_a_linked_folder_on_the_way_is_never_entered(root: Path, tmp_path: Path)
 AS_NOBODY = """
 import os, sys, pathlib
 root = pathlib.Path(sys.argv[1])
-from gdwatch.read import open_drop, Skipped
+from gdwatch.intake.opening import open_drop, Skipped
 from gdwatch.root.handles import Handles
 from tests import build
 inbox = build.inbox_of(root, once=True)  # imported and listed as another user

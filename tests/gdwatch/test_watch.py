@@ -10,7 +10,7 @@ import pytest
 from watchdog.events import FileSystemEvent
 
 from gdwatch.files.mounts import on_network
-from gdwatch.watch import Watch, _Listener
+from gdwatch.intake.watcher import Watch, _Listener
 from tests.build import wait_until
 
 

@@ -214,7 +214,7 @@ def _is_no_link(path: bytes) -> bool:
 
 def _identity(path: bytes) -> tuple[int, int] | None:
     try:
-        status = os.stat(path)  # noqa: PTH116 - the path is bytes
+        status = os.stat(path)
     except OSError:
         return None
     return (status.st_dev, status.st_ino)

@@ -8,7 +8,7 @@ read lazily and only so many files are looked at together, so a full inbox costs
 import os
 import stat
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice, takewhile
 
@@ -19,8 +19,9 @@ from gdwatch.errors import Trouble
 from gdwatch.files import escaping
 from gdwatch.files.identity import identity_of
 from gdwatch.files.mounts import is_mount_point, mount_of
-from gdwatch.listing import Listing
-from gdwatch.read import is_being_written
+from gdwatch.intake.listing import Listing
+from gdwatch.intake.opening import is_being_written
+from gdwatch.intake.settling import Look, settled
 from gdwatch.root.folders import Folders
 from gdwatch.root.handles import Handles
 from gdwatch.settings import Settings
@@ -35,26 +36,6 @@ _REST_S = 1.0  # between two looks at what is not expected to change, as empty a
 _ONCE_WAIT_S = 30.0
 _NETWORK_SETTLE_S = 5.0  # others' writes are seen late there, and scanners open files again
 _WRITER_WAIT_S = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What was seen of a file.
-
-    since_s: when it first looked like this, or was last found open for writing. changed_s: when it
-    first looked like this. first_s: when it was first seen at all.
-    """
-
-    identity: Identity
-    since_s: float
-    changed_s: float
-    first_s: float
-    received_at: datetime
-
-
-def settled(look: Look, now_s: float, settle_s: float, empty_s: float) -> bool:
-    """Whether a file that still looks the same is complete."""
-    return now_s - look.since_s >= (settle_s if look.identity.size_bytes else empty_s)
 
 
 class Inbox:

@@ -1,0 +1,1 @@
+"""From the inbox to open files: watching, listing, settling, opening."""
