@@ -110,9 +110,9 @@ def run(
     once: Annotated[bool, typer.Option("--once", help="File what is there now, and end.")] = False,
 ) -> None:
     """Watch the inbox, and file what people drop there."""
-    from gdwatch import service
+    from gdwatch.service import loop
 
-    raise typer.Exit(service.run(_loaded(common, serve=True).settings, once=once))
+    raise typer.Exit(loop.run(_loaded(common, serve=True).settings, once=once))
 
 
 @_command(app)
@@ -135,8 +135,9 @@ def classify(
 ) -> None:
     """Answer for photographs; record and move nothing."""
     from gdwatch.commands import classify as command
+    from gdwatch.jobs import classify
 
-    given = command.Given(tuple(paths), null=null)
+    given = classify.Given(tuple(paths), null=null)
     raise typer.Exit(command.classify(_settings(common), given, format_, output, explain))
 
 

@@ -50,7 +50,7 @@ def test_help_loads_next_to_nothing(module: str) -> None:
 
 
 def test_the_service_loads_neither_torch_nor_decoders() -> None:
-    assert not loaded_by("gdwatch.service") & {"torch", "torchvision", "simplejpeg"}
+    assert not loaded_by("gdwatch.service.loop") & {"torch", "torchvision", "simplejpeg"}
 
 
 def test_the_engine_loads_no_more_of_torch_than_it_needs() -> None:

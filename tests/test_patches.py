@@ -87,7 +87,7 @@ def test_what_a_test_names_is_there(name: str, file: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["gdwatch.decoding:_refusal", "gdwatch.nowhere", "gdwatch.root.lock.x"]
+    "name", ["gdwatch.pipeline.worker_pool:_refusal", "gdwatch.nowhere", "gdwatch.root.lock.x"]
 )
 def test_what_is_not_there_is_noticed(name: str) -> None:
     with pytest.raises((ImportError, AttributeError)):

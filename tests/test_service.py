@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from gdwatch import service as service_module
-from gdwatch.batch import TOGETHER
 from gdwatch.errors import Trouble
 from gdwatch.root.handles import Handles
+from gdwatch.service import loop as service_module
+from gdwatch.service.filer import TOGETHER
 from gdwatch.values import Drop
 from tests import build
 from tests.build import BRIGHT, DARK, GREY, Service, Services, photograph, sha256, wait_until

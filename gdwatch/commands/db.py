@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from gdwatch.commands.answers import print_json
+from gdwatch.commands.output import print_json
 from gdwatch.files import escaping
 from gdwatch.ledger import queries, schema
 from gdwatch.ledger.connection import connect, translated, url_of

@@ -15,16 +15,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from gdwatch.commands.answers import print_json
-from gdwatch.commands.bench import Bench
-from gdwatch.commands.bench import bench as measure
+from gdwatch.commands.output import print_json
 from gdwatch.errors import GdwatchError
 from gdwatch.files.mounts import on_network
 from gdwatch.inference import model_file
 from gdwatch.intake.watcher import Watch
+from gdwatch.jobs.bench import Bench
+from gdwatch.jobs.bench import bench as measure
 from gdwatch.ledger.connection import url_of
 from gdwatch.ledger.opening import open_to_read
-from gdwatch.pipeline import Pipeline
+from gdwatch.pipeline.pipeline import Pipeline
 from gdwatch.root import lock, root_id
 from gdwatch.root.folders import Folders
 from gdwatch.settings import MIB, Loaded, Settings

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gdwatch.commands.answers import print_json
+from gdwatch.commands.output import print_json
 from gdwatch.inference import model_file
 
 

@@ -11,12 +11,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from gdwatch.commands.answers import print_json, progress
+from gdwatch.commands.output import print_json, progress
 from gdwatch.errors import GdwatchError
 from gdwatch.filing import delegation
+from gdwatch.jobs.rejudge import Rejudging, Rules, Tally
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.opening import open_ledger
-from gdwatch.rejudge import Rejudging, Rules, Tally
 from gdwatch.root import lock, root_id
 from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings

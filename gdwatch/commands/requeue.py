@@ -2,14 +2,14 @@
 
 from contextlib import closing
 
-from gdwatch.commands.answers import progress
+from gdwatch.commands.output import progress
 from gdwatch.commands.reprocess import follow, report
 from gdwatch.errors import GdwatchError
 from gdwatch.filing import delegation
+from gdwatch.jobs.rejudge import Rejudging, Rules
 from gdwatch.ledger import queries
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.opening import open_ledger
-from gdwatch.rejudge import Rejudging, Rules
 from gdwatch.root import root_id
 from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings

@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
-from gdwatch.commands.answers import print_json
+from gdwatch.commands.output import print_json
 from gdwatch.files import escaping
 from gdwatch.ledger import queries
 from gdwatch.ledger.ledger import Ledger

@@ -8,7 +8,7 @@ from typing import Any
 from rich.live import Live
 from rich.text import Text
 
-from gdwatch.commands.answers import print_json
+from gdwatch.commands.output import print_json
 from gdwatch.errors import GdwatchError
 from gdwatch.files import escaping
 from gdwatch.intake.inbox import count_waiting

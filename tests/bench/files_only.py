@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
-from gdwatch.batch import TOGETHER
 from gdwatch.filing.mover import Manner, file_entries
 from gdwatch.filing.record import record
 from gdwatch.intake.inbox import Inbox
@@ -19,6 +18,7 @@ from gdwatch.ledger.ledger import Ledger
 from gdwatch.root import root_id
 from gdwatch.root.folders import Folders
 from gdwatch.root.handles import Handles
+from gdwatch.service.filer import TOGETHER
 from gdwatch.settings import Settings
 from gdwatch.values import (
     OUTCOMES,

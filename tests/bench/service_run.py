@@ -14,8 +14,8 @@ from typing import Any
 
 from gdwatch.inference import model_file
 from gdwatch.inference.model_file import layout
+from gdwatch.pipeline.capacity import places_of, workers_of
 from gdwatch.settings import Settings
-from gdwatch.sizes import places_of, workers_of
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 

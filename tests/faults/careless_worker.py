@@ -28,7 +28,7 @@ def start(notes: Path) -> None:
 
         return child
 
-    crash_at.replace_noted("gdwatch.decoding:Child", wrapped, notes)
+    crash_at.replace_noted("gdwatch.pipeline.worker_pool:Child", wrapped, notes)
     crash_at.note(notes, "planted", CHECK)
 
 

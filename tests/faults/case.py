@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from gdwatch.batch import TOGETHER
+from gdwatch.service.filer import TOGETHER
 from tests.faults import careless_worker, oracle, toy
 from tests.faults.launch import DEADLINE_S, Fault, Launcher, Plan, Run, call
 from tests.faults.oracle import OUTCOMES, Dropped, Evidence, Violation

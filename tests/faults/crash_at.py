@@ -31,22 +31,22 @@ _PR_SET_PDEATHSIG = 1  # no run outlives the tests
 ENGINE, STUB = "gdwatch.processes.engine", "tests.faults.stub_engine"
 
 # Where a run can be hit, by the steps of a batch; `os.` is the module as seen by that one.
-# Two names: their calls are counted together.
-POINTS = {
+# Of several, the calls are counted together.
+POINTS: Mapping[str, str | tuple[str, ...]] = {
     "C0.root": "gdwatch.root.root_id:prepare",
     "C0.schema": "gdwatch.ledger.schema:upgrade",
     "C0.ledger": "gdwatch.ledger.opening:open_ledger",
-    "C0.recover": "gdwatch.service:_Service._grant_wishes",
+    "C0.recover": "gdwatch.service.loop:_Service._grant_wishes",
     "C1.list": "gdwatch.intake.inbox:Inbox.ready",
     "C1.look": "gdwatch.intake.inbox:Inbox._look_at",
-    "C3.open": "gdwatch.service:open_drop",
-    "C4.give": "gdwatch.pipeline:Pipeline.offer",
-    "C4.decoded": "gdwatch.decoding:Decoding.finish",
+    "C3.open": "gdwatch.service.loop:open_drop",
+    "C4.give": "gdwatch.pipeline.pipeline:Pipeline.offer",
+    "C4.decoded": "gdwatch.pipeline.worker_pool:Decoding.finish",
     "C4.sync": "gdwatch.files.durability:sync_contents",
-    "C5.judge": "gdwatch.judging:Judging.judge",
-    "C5.decide": "gdwatch.decide:decide",
+    "C5.judge": "gdwatch.pipeline.engine:Judging.judge",
+    "C5.decide": "gdwatch.pipeline.decide:decide",
     "C5.choose": "gdwatch.filing.placement:choose",
-    "C6.record": "gdwatch.service:record",
+    "C6.record": "gdwatch.service.loop:record",
     "C6.insert": "gdwatch.ledger.transaction:Transaction.insert_files",
     "C6.results": "gdwatch.ledger.transaction:Transaction.insert_results",
     "C6.commit": "sqlalchemy.engine.default:DefaultDialect.do_commit",
@@ -58,25 +58,25 @@ POINTS = {
     "C8.fsync": "gdwatch.files.durability:os.fsync",
     "C8.mkdir": "gdwatch.root.handles:os.mkdir",
     "C9.mark": "gdwatch.ledger.transaction:Transaction.mark_filed",
-    "C9.filed": "gdwatch.service:file_entries",
+    "C9.filed": "gdwatch.service.loop:file_entries",
     "X.copy": "gdwatch.filing.move:move_by_copy",
     "X1.open": "gdwatch.filing.copying:_publish_copy",
     "X2.write": "gdwatch.filing.copying:_write_all",
     "X2.digest": "gdwatch.filing.copying:digest",
     "X3.mode": "gdwatch.filing.copying:os.fchmod",
     "X3.times": "gdwatch.filing.copying:os.utime",
-    "X3.fsync": "gdwatch.filing.copying:make_durable gdwatch.filing.renaming:make_durable",
-    "X4.link": "gdwatch.filing.copying:os.link gdwatch.filing.renaming:os.link",
+    "X3.fsync": ("gdwatch.filing.copying:make_durable", "gdwatch.filing.renaming:make_durable"),
+    "X4.link": ("gdwatch.filing.copying:os.link", "gdwatch.filing.renaming:os.link"),
     "X6.unlink": "gdwatch.filing.renaming:os.unlink",
-    "W.wish": "gdwatch.filing.placement:send gdwatch.rejudge:send",
+    "W.wish": ("gdwatch.filing.placement:send", "gdwatch.jobs.rejudge:send"),
     "W.correct": "gdwatch.ledger.queries:correct",
     "W.see": "gdwatch.filing.delegation:see_to",
     "W.filed": "gdwatch.filing.delegation:file_pending",
-    "W.current": "gdwatch.rejudge:Rejudging._make_current",
+    "W.current": "gdwatch.jobs.rejudge:Rejudging._make_current",
 }
-WAITS = ("gdwatch.service:_WISHES_S", "gdwatch.backoff:_FIRST_S")
+WAITS = ("gdwatch.service.loop:_WISHES_S", "gdwatch.backoff:_FIRST_S")
 MODULES = (
-    "gdwatch.cli", "gdwatch.service", "gdwatch.rejudge", "gdwatch.filing.delegation",
+    "gdwatch.cli", "gdwatch.service.loop", "gdwatch.jobs.rejudge", "gdwatch.filing.delegation",
     "gdwatch.ledger.queries",
     "gdwatch.commands.correct", "gdwatch.commands.requeue", "gdwatch.commands.reprocess",
     "sqlalchemy.dialects.sqlite", "alembic.command",
@@ -189,7 +189,8 @@ def plant(fault: Mapping[str, Any], told: Path) -> None:
 
         return called
 
-    for target in POINTS.get(at, at).split():
+    targets = POINTS.get(at, at)
+    for target in (targets,) if isinstance(targets, str) else targets:
         replace(target, wrapped)
 
 
@@ -213,7 +214,7 @@ def use_stub() -> None:
 
         return child
 
-    replace("gdwatch.judging:Child", wrapped)
+    replace("gdwatch.pipeline.engine:Child", wrapped)
 
 
 def wait_less() -> None:
@@ -222,7 +223,7 @@ def wait_less() -> None:
     def wrapped(original: Callable[[Any, float], None]) -> Callable[[Any, float], None]:
         return lambda standing, seconds: original(standing, seconds / 10)
 
-    replace("gdwatch.standing:Standing._sleep", wrapped)
+    replace("gdwatch.service.pause:Standing._sleep", wrapped)
     for name in WAITS:
         replace(name, lambda seconds: seconds / 10)
 

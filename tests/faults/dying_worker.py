@@ -38,7 +38,7 @@ def start() -> None:
 
         return child
 
-    replace("gdwatch.decoding:Child", wrapped)
+    replace("gdwatch.pipeline.worker_pool:Child", wrapped)
 
 
 def sign(content: bytes) -> str:

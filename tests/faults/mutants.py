@@ -15,7 +15,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from gdwatch import pipeline
 from gdwatch.errors import Trouble
 from gdwatch.files import content, directories, durability, escaping, identity
 from gdwatch.filing import copying, renaming
@@ -23,6 +22,7 @@ from gdwatch.filing import move as moving
 from gdwatch.intake import watcher
 from gdwatch.ledger import tables
 from gdwatch.ledger.transaction import Transaction, now
+from gdwatch.pipeline import pipeline
 from gdwatch.root import folders
 from gdwatch.root.handles import Handles
 from tests.faults import careless_worker, crash_at
@@ -298,12 +298,12 @@ def path_resolved_again() -> None:
 
 @mistake("T1")
 def recovery_skipped() -> None:
-    _instead("gdwatch.service:_Service._grant_wishes", _nothing)
+    _instead("gdwatch.service.loop:_Service._grant_wishes", _nothing)
 
 
 @mistake("T1")
 def recovery_decides_again() -> None:
-    _instead("gdwatch.service:_Service._grant_wishes", _nothing)
+    _instead("gdwatch.service.loop:_Service._grant_wishes", _nothing)
     _instead("gdwatch.ledger.transaction:Transaction.under_way", lambda *_: set())
 
 
@@ -370,12 +370,12 @@ def model_swapped_before_its_test() -> None:
         pipe._end()
         pipe._start(pipeline.model_file.read(pipeline.model_file.find(pipe._settings.model)))
 
-    _instead("gdwatch.pipeline:Pipeline.reload", reload)
+    _instead("gdwatch.pipeline.pipeline:Pipeline.reload", reload)
 
 
 @mistake("T25")
 def engine_started_for_ever() -> None:
-    replace("gdwatch.pipeline:_ENGINE_DEATHS", lambda _: 10**9)
+    replace("gdwatch.pipeline.pipeline:_ENGINE_DEATHS", lambda _: 10**9)
 
 
 @mistake("T12")
@@ -398,12 +398,12 @@ def settles_by_size_only() -> None:
 
         return open_drop
 
-    replace("gdwatch.service:open_drop", opened)
+    replace("gdwatch.service.loop:open_drop", opened)
 
 
 @mistake("T10")
 def settles_by_wall_clock() -> None:
-    _instead("gdwatch.service:time.monotonic", lambda: time.time())  # as it is then
+    _instead("gdwatch.service.loop:time.monotonic", lambda: time.time())  # as it is then
 
 
 @mistake("T11")
@@ -454,7 +454,7 @@ def killed_service_rejects() -> None:
 
         return give
 
-    replace("gdwatch.decoding:Decoding._give", wrapped)
+    replace("gdwatch.pipeline.worker_pool:Decoding._give", wrapped)
 
 
 @mistake("T24")
@@ -467,7 +467,7 @@ def poison_tried_for_ever() -> None:
 
         return died
 
-    replace("gdwatch.decoding:Decoding._replace", wrapped)
+    replace("gdwatch.pipeline.worker_pool:Decoding._replace", wrapped)
 
 
 @mistake("T18")
@@ -491,7 +491,7 @@ def locked_ledger_ignored() -> None:
 
         return record
 
-    replace("gdwatch.service:record", wrapped)
+    replace("gdwatch.service.loop:record", wrapped)
 
 
 @mistake("T23")

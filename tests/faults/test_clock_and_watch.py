@@ -20,6 +20,8 @@ from tests.faults.toy import Answer
 
 # ------------------------------------------------------------------------- the clock
 
+PAUSE = "gdwatch.service.pause:Standing._sleep"
+
 
 def faked_clock(case: Case) -> dict[str, str]:
     """The environment of a run whose wall clock, and only that, is as a file says."""
@@ -59,7 +61,7 @@ def test_a_clock_that_jumps_during_a_pause_changes_nothing(rounds: list[Case]) -
         jumps = call("tests.faults.acts:jump", clock=str(case.folder / "clock"), by=by)
         run = ready(case, fresh=True, environment=faked_clock(case),
                     before=[call("tests.faults.acts:sleep_by_select")],
-                    faults=[Fault("gdwatch.standing:Standing._sleep", do=(jumps,))])  # fmt: skip
+                    faults=[Fault(PAUSE, do=(jumps,))])  # fmt: skip
         case.inbox.rename(case.root / "away")
         pauses(case, run, "inbox_missing")
         (case.root / "away").rename(case.inbox)

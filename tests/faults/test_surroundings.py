@@ -25,6 +25,8 @@ from tests.faults.toy import Answer
 
 # ------------------------------------------------------------------------- a second service
 
+PAUSE = "gdwatch.service.pause:Standing._sleep"
+
 
 @pytest.mark.scenario("T28", quick=3, long=30)
 def test_a_second_service_is_turned_away_and_a_killed_one_is_no_obstacle(
@@ -108,7 +110,7 @@ def test_an_inbox_whose_bind_mount_is_gone_is_waited_for(case: Case) -> None:
     away = call("tests.faults.acts:unmount", path=str(inbox))
     back = call("tests.faults.acts:mount", disk=str(disk), path=str(inbox))
     run = case.start("run", fresh=bound, faults=[
-        Fault("C1.list", do=(away,), nth=2), Fault("gdwatch.standing:Standing._sleep", do=(back,)),
+        Fault("C1.list", do=(away,), nth=2), Fault(PAUSE, do=(back,)),
     ])  # fmt: skip
     heals(case, run)
     (paused,) = run.events("service.paused")
@@ -146,8 +148,8 @@ def test_a_disk_mounted_after_the_start_is_waited_for_once_its_files_were_taken(
     away = call("tests.faults.acts:unmount", path=str(inbox))
     run = case.start("run", fresh=("unshare", "-rm"), faults=[
         Fault("gdwatch.intake.inbox:Inbox._require_usable", do=(over,), nth=2),
-        Fault("gdwatch.service:_Service._report", do=(away,)),
-        Fault("gdwatch.standing:Standing._sleep", do=(over,)),
+        Fault("gdwatch.service.loop:_Service._report", do=(away,)),
+        Fault("gdwatch.service.pause:Standing._sleep", do=(over,)),
     ])  # fmt: skip
     heals(case, run)
     assert [each["reason"] for each in run.events("service.paused")] == ["inbox_missing"]

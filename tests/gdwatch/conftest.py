@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from gdwatch import decide
-from gdwatch.decide import Rules
 from gdwatch.filing import record
 from gdwatch.filing.mover import Ended, Manner, file_pending
 from gdwatch.ledger import opening
 from gdwatch.ledger.ledger import Ledger
+from gdwatch.pipeline import decide
+from gdwatch.pipeline.decide import Rules
 from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings
 from gdwatch.values import (

@@ -1,7 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdwatch.batch import FILES_TOGETHER, TOGETHER, next_batch, recorded_together
+from gdwatch.pipeline.batching import next_batch
+from gdwatch.service.filer import FILES_TOGETHER, TOGETHER, recorded_together
 
 ARRIVALS = st.lists(st.floats(0, 100), max_size=50).map(sorted)
 

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 from structlog.testing import capture_logs
 
-from gdwatch.commands import bench
 from gdwatch.commands.doctor import doctor
+from gdwatch.jobs import bench
 from gdwatch.settings import Loaded, Settings
 from tests import build
 

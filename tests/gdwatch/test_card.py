@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from gdwatch import judging
 from gdwatch.cuda import trial
 from gdwatch.cuda.batched import resized_together, thumbnails_together
 from gdwatch.cuda.cuda_predictor import Card
@@ -32,7 +31,8 @@ from gdwatch.inference.predictor import Engine, Finish, Judge
 from gdwatch.inference.sharpness import sharpness
 from gdwatch.inference.squares import Square, square_around, square_of
 from gdwatch.networks.residual import ResidualClassifier
-from gdwatch.pipeline import Pipeline, drain
+from gdwatch.pipeline import engine
+from gdwatch.pipeline.pipeline import Pipeline, drain
 from gdwatch.processes import child, messages, parent
 from gdwatch.processes.engine import serve
 from gdwatch.processes.slots import Slots
@@ -337,7 +337,7 @@ def test_whole_runs_give_the_same_decisions(
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")  # nor in bfloat16
     plain = decisions(tmp_path, contents)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-    monkeypatch.setattr(judging, "Child", as_on_a_card)
+    monkeypatch.setattr(engine, "Child", as_on_a_card)
     found = decisions(tmp_path, contents)
     assert len(found) == len(contents)
     for name, decision in found.items():
@@ -493,7 +493,7 @@ def test_once_an_engine_has_died_the_next_one_goes_the_plain_way(
     contents = [build.encode(Image.fromarray(photo), "PNG") for photo in photographs()]
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     monkeypatch.setenv("CARD_DIES", dies)
-    monkeypatch.setattr(judging, "Child", as_on_a_card)
+    monkeypatch.setattr(engine, "Child", as_on_a_card)
     assert len(decisions(tmp_path, contents)) == len(contents)
     said = capfd.readouterr().err
     assert said.count("Fatal Python error: Aborted") == 1

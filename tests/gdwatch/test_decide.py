@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdwatch import decide
-from gdwatch.decide import Rules, SeveralFaces
 from gdwatch.inference.faces import prominence
+from gdwatch.pipeline import decide
+from gdwatch.pipeline.decide import Rules, SeveralFaces
 from gdwatch.values import Box, Crop, Decision, Face, Header, Refusal, Scores
 
 HEADER, SIZE = Header(400, 400, "JPEG"), (400, 400)

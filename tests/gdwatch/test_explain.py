@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gdwatch.errors import GdwatchError
-from gdwatch.explain import Explainer
+from gdwatch.jobs.explain import Explainer
 from gdwatch.settings import Settings, load
 from gdwatch.values import Box, Decision, Judged, Opened, Refusal
 from tests import build

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from gdwatch import notify
+from gdwatch.service import systemd
 
 
 def heard(address: str | bytes, monkeypatch: pytest.MonkeyPatch, named: str) -> bytes:
@@ -11,7 +11,7 @@ def heard(address: str | bytes, monkeypatch: pytest.MonkeyPatch, named: str) -> 
         channel.bind(address)
         channel.settimeout(10)
         monkeypatch.setenv("NOTIFY_SOCKET", named)
-        notify.tell("READY=1")
+        systemd.tell("READY=1")
         return channel.recv(100)
 
 
@@ -28,7 +28,7 @@ def test_an_abstract_socket_is_one_too(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("address", ["", "/nowhere/notify"])
 def test_nobody_listening_is_no_failure(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", address)
-    notify.tell("READY=1")
+    systemd.tell("READY=1")
 
 
 @pytest.mark.parametrize(("given", "seconds"), [("30000000", 30.0), ("", None), ("soon", None)])
@@ -36,4 +36,4 @@ def test_the_period_of_the_watchdog_is_in_microseconds(
     given: str, seconds: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", given)
-    assert notify.watchdog_s() == seconds
+    assert systemd.watchdog_s() == seconds

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from gdwatch import judging
-from gdwatch.decoding import Task
 from gdwatch.errors import ActionNeeded, GdwatchError
-from gdwatch.judging import Judging
-from gdwatch.pipeline import Pipeline, drain
+from gdwatch.pipeline import engine
+from gdwatch.pipeline.capacity import engines_of
+from gdwatch.pipeline.engine import Judging
+from gdwatch.pipeline.pipeline import Pipeline, drain
+from gdwatch.pipeline.task import Task
 from gdwatch.processes.child import Child
 from gdwatch.processes.messages import Packet
-from gdwatch.sizes import engines_of
 from gdwatch.values import Judged, Opened, Photo
 from tests import build
 from tests.build import BRIGHT, DARK, photograph
@@ -381,7 +381,7 @@ def test_an_engine_that_keeps_dying_is_an_error(model: Path, tmp_path: Path) -> 
 def test_an_engine_that_does_not_start_in_time_is_ended(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(judging, "_START_S", 0.1)  # torch alone needs longer
+    monkeypatch.setattr(engine, "_START_S", 0.1)  # torch alone needs longer
     with Closing(start(model, tmp_path)) as pipeline, pytest.raises(GdwatchError, match="ended"):
         turn_until(pipeline, lambda: pipeline.ready)
 
@@ -390,7 +390,7 @@ def test_another_model_that_does_not_start_in_time_is_given_up(
     model: Path, tmp_path: Path, dropped: Dropped, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Closing(ready(start(model, tmp_path))) as pipeline:
-        monkeypatch.setattr(judging, "_START_S", 0.1)
+        monkeypatch.setattr(engine, "_START_S", 0.1)
         pipeline.reload()
         assert pipeline._next is not None
         turn_until(pipeline, lambda: pipeline._next is None)
@@ -513,10 +513,10 @@ def test_photographs_that_may_be_large_get_fewer_places(
 ) -> None:
     with Closing(start(model, tmp_path)) as pipeline:
         room, most = pipeline.room, pipeline._slots.layout.most_bytes
-    monkeypatch.setattr("gdwatch.sizes._SLOTS_BYTES", (room - 1) * most)
+    monkeypatch.setattr("gdwatch.pipeline.capacity._SLOTS_BYTES", (room - 1) * most)
     with Closing(start(model, tmp_path)) as pipeline:
         assert pipeline.room == room - 1
-    monkeypatch.setattr("gdwatch.sizes._SLOTS_BYTES", 0)
+    monkeypatch.setattr("gdwatch.pipeline.capacity._SLOTS_BYTES", 0)
     with Closing(ready(start(model, tmp_path))) as pipeline:
         assert pipeline.room >= 4  # a batch
         pipeline._slots.count = 0  # as if another model had taken over that has fewer
@@ -528,7 +528,7 @@ def test_where_places_are_few_batches_are_smaller_and_all_engines_work(
 ) -> None:
     with Closing(start(model, tmp_path, workers=2)) as pipeline:
         most = pipeline._slots.layout.most_bytes
-    monkeypatch.setattr("gdwatch.sizes._SLOTS_BYTES", 12 * most)  # of 52
+    monkeypatch.setattr("gdwatch.pipeline.capacity._SLOTS_BYTES", 12 * most)  # of 52
     with Closing(start(model, tmp_path, workers=2)) as pipeline:
         pids = stopped(pipeline)
         offer(pipeline, dropped(some(4)))

@@ -2,7 +2,7 @@ import os
 import signal
 import time
 
-from gdwatch.signals import heeded
+from gdwatch.service.signals import heeded
 
 
 def test_a_stop_is_counted_from_the_first_signal() -> None:

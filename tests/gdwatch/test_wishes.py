@@ -9,8 +9,8 @@ from gdwatch.commands.requeue import requeue
 from gdwatch.errors import GdwatchError
 from gdwatch.files import content
 from gdwatch.filing import delegation, placement
+from gdwatch.jobs.rejudge import Rejudging, Rules
 from gdwatch.ledger.transaction import result_row
-from gdwatch.rejudge import Rejudging, Rules
 from gdwatch.root import lock
 from gdwatch.root.handles import Handles
 from gdwatch.values import Decision

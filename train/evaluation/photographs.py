@@ -20,7 +20,6 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from gdwatch.decide import Rules, decide
 from gdwatch.decode.decoder import decode
 from gdwatch.decode.formats import Refused
 from gdwatch.decode.reduce import Layout, Pixels, view
@@ -29,6 +28,7 @@ from gdwatch.inference.device import choose_device
 from gdwatch.inference.model import Model
 from gdwatch.inference.model_file import layout
 from gdwatch.inference.predictor import Engine
+from gdwatch.pipeline.decide import Rules, decide
 from gdwatch.settings import load as load_settings
 from gdwatch.values import Decision, Header, Scores
 from train.data.prepare import LIMITS

@@ -13,11 +13,11 @@ from typing import TypeVar
 
 import structlog
 
-from gdwatch import notify
 from gdwatch.errors import Trouble
 from gdwatch.root import status
 from gdwatch.root.status import Status
-from gdwatch.signals import Signals
+from gdwatch.service import systemd
+from gdwatch.service.signals import Signals
 
 log = structlog.get_logger()
 
@@ -109,12 +109,12 @@ class Standing:
 
     def say_alive(self) -> None:
         """Tell systemd that all goes as it should, a pause included."""
-        now, period_s = time.monotonic(), notify.watchdog_s()
+        now, period_s = time.monotonic(), systemd.watchdog_s()
         if period_s and now - self._pinged_at >= period_s / 4:
             self._pinged_at = now
-            notify.tell("WATCHDOG=1")
+            systemd.tell("WATCHDOG=1")
         if not self.ready:  # recovery, or a pause right at the start, may take its time
-            notify.tell("EXTEND_TIMEOUT_USEC=60000000")
+            systemd.tell("EXTEND_TIMEOUT_USEC=60000000")
 
     def _sleep(self, seconds: float) -> None:
         """Wait, alive for systemd and awake for signals."""

@@ -4,8 +4,8 @@ import itertools
 import os
 from pathlib import Path
 
-from gdwatch import decoding, judging
 from gdwatch.decode.reduce import Layout
+from gdwatch.pipeline import engine, worker_pool
 from gdwatch.settings import Settings
 
 _SLOTS_BYTES = 1 << 30  # of decoded photographs, if all were as large as they can be
@@ -34,8 +34,8 @@ def batch_size_of(settings: Settings) -> int:
 def places_of(settings: Settings, layout: Layout) -> int:
     """How many photographs are on their way at most with these settings."""
     workers, batch_size = workers_of(settings), batch_size_of(settings)
-    batches = engines_of(settings) * judging.DEPTH + 1
-    wanted = workers * decoding.DEPTH + batches * batch_size
+    batches = engines_of(settings) * engine.DEPTH + 1
+    wanted = workers * worker_pool.DEPTH + batches * batch_size
     return max(2 * workers + batch_size, min(wanted, _SLOTS_BYTES // layout.most_bytes))
 
 

@@ -18,9 +18,9 @@ from PIL import Image
 
 from gdwatch.errors import GdwatchError
 from gdwatch.files.identity import identity_of
-from gdwatch.pipeline import Pipeline
+from gdwatch.pipeline.capacity import batch_size_of, engines_of, workers_of
+from gdwatch.pipeline.pipeline import Pipeline
 from gdwatch.settings import Settings
-from gdwatch.sizes import batch_size_of, engines_of, workers_of
 from gdwatch.values import Batch, Drop, Opened
 
 SIDES = (200, 1280)  # pixels of the longer side: a face cut out, and a portrait

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from selectors import EVENT_READ, BaseSelector
 
-from gdwatch.decoding import Task
 from gdwatch.errors import ActionNeeded
 from gdwatch.inference.model_file import ModelFile
+from gdwatch.pipeline.task import Task
 from gdwatch.processes.child import Channel, Child
 from gdwatch.processes.messages import Died, Packet, unpacked
 from gdwatch.processes.slots import Slots

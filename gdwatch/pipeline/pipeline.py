@@ -16,19 +16,20 @@ from selectors import EVENT_READ, DefaultSelector
 
 import structlog
 
-from gdwatch import decide, decoding, judging
-from gdwatch.batch import next_batch
-from gdwatch.decide import Rules
 from gdwatch.decode.reduce import Layout
-from gdwatch.decoding import Decoding, Task, Worker
 from gdwatch.errors import ActionNeeded, GdwatchError, Trouble
 from gdwatch.inference import model_file
 from gdwatch.inference.model_file import ModelFile, layout
-from gdwatch.judging import Answered, Judging
+from gdwatch.pipeline import decide, engine, worker_pool
+from gdwatch.pipeline.batching import next_batch
+from gdwatch.pipeline.capacity import batch_size_of, engines_of, places_of, workers_of
+from gdwatch.pipeline.decide import Rules
+from gdwatch.pipeline.engine import Answered, Judging
+from gdwatch.pipeline.task import Task
+from gdwatch.pipeline.worker_pool import Decoding, Worker
 from gdwatch.processes.messages import Died
 from gdwatch.processes.slots import Slots
 from gdwatch.settings import Settings
-from gdwatch.sizes import batch_size_of, engines_of, places_of, workers_of
 from gdwatch.values import Batch, Judged, Opened, Photo, Refusal, Serving
 
 log = structlog.get_logger()
@@ -158,10 +159,10 @@ class Pipeline:
 
     def _start(self, file: ModelFile) -> None:
         workers, layout = workers_of(self._settings), self._layout(file)
-        judged = engines_of(self._settings) * judging.DEPTH
+        judged = engines_of(self._settings) * engine.DEPTH
         count = places_of(self._settings, layout)
         self._slots = Slots(count, layout)
-        depth = min(decoding.DEPTH, max(2, (count - judged * self._batch_size) // workers))
+        depth = min(worker_pool.DEPTH, max(2, (count - judged * self._batch_size) // workers))
         self._full = max(1, min(self._batch_size, (count - workers * depth) // judged))
         self._engine = self._another(file, self._slots, engines_of(self._settings))
         self.model = _serving(self._engine, self._settings)

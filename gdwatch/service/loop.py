@@ -19,9 +19,8 @@ from dataclasses import replace
 
 import structlog
 
-from gdwatch import __version__, notify
+from gdwatch import __version__
 from gdwatch.backoff import Backoff
-from gdwatch.batch import TOGETHER, recorded_together
 from gdwatch.errors import ActionNeeded, Trouble
 from gdwatch.files import escaping
 from gdwatch.files.mounts import on_network
@@ -32,14 +31,16 @@ from gdwatch.intake.opening import Skipped, open_drop
 from gdwatch.intake.watcher import Watch
 from gdwatch.ledger import opening
 from gdwatch.ledger.ledger import Ledger
-from gdwatch.pipeline import Pipeline
+from gdwatch.pipeline.pipeline import Pipeline
 from gdwatch.root import lock, root_id
 from gdwatch.root.folders import Folders
 from gdwatch.root.handles import Handles
 from gdwatch.root.status import Status
+from gdwatch.service import systemd
+from gdwatch.service.filer import TOGETHER, recorded_together
+from gdwatch.service.pause import Standing
+from gdwatch.service.signals import heeded
 from gdwatch.settings import MIB, Settings
-from gdwatch.signals import heeded
-from gdwatch.standing import Standing
 from gdwatch.values import Batch, Drop, Entry, Judged, Opened, Refusal
 
 log = structlog.get_logger()
@@ -134,7 +135,7 @@ class _Service:
             # Nothing is lost: what is recorded the next start files, the rest lies in the inbox.
             log.warning("batch.retried", reason=trouble.message)
         finally:
-            notify.tell("STOPPING=1")
+            systemd.tell("STOPPING=1")
             self._release_unrecorded()
             self._standing.tell(Status("stopped", skipped=self._standing.told.skipped))
         log.info("service.stopped")
@@ -380,7 +381,7 @@ class _Service:
         if self._pipeline.ready and not self._standing.ready:
             self._standing.ready = True
             log.info("service.ready")
-            notify.tell("READY=1")
+            systemd.tell("READY=1")
         serving = self._pipeline.model
         if self._standing.ready and self._sha256 != serving.sha256:
             self._sha256 = serving.sha256

@@ -14,12 +14,13 @@ import structlog
 
 from gdwatch.errors import GdwatchError
 from gdwatch.files import content
+from gdwatch.pipeline.task import Task
 from gdwatch.processes import messages
 from gdwatch.processes.child import Child
 from gdwatch.processes.messages import MOST_DESCRIPTORS, Died
 from gdwatch.processes.slots import Slots
 from gdwatch.settings import Settings
-from gdwatch.values import Opened, Photo, Refusal, RejectedReason
+from gdwatch.values import Photo, Refusal, RejectedReason
 
 log = structlog.get_logger()
 
@@ -28,21 +29,6 @@ _FAILED_STARTS = 5  # in a row, before it is the installation and not the chance
 # Files at a worker, if places allow: enough while the service records a batch or two.
 DEPTH = MOST_DESCRIPTORS
 _NEVER = float("inf")
-
-
-@dataclass(eq=False, slots=True)
-class Task:
-    """A photograph on its way.
-
-    deaths: of workers that were decoding it. engine_deaths: of engines that were judging it.
-    """
-
-    opened: Opened
-    deaths: int = 0
-    engine_deaths: int = 0
-    slot: int | None = None
-    decoded: Photo | Refusal | None = None
-    decoded_at: float = 0.0
 
 
 @dataclass(eq=False, slots=True)

@@ -1,0 +1,1 @@
+"""Photographs in, decisions out: workers, slots, batches, the engine, and the decision."""

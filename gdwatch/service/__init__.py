@@ -1,0 +1,1 @@
+"""The service: its loop, what it files, how it pauses, and what systemd and signals want."""
