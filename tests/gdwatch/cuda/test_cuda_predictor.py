@@ -39,7 +39,7 @@ from gdwatch.processes.slots import Slots
 from gdwatch.values import Box, Decision, Opened, Scores
 from tests import build
 from tests.bench.card import without_ranges
-from tests.gdwatch.test_engine import CPU, labels, real_photographs
+from tests.gdwatch.inference.test_predictor import CPU, labels, real_photographs
 
 DOUBT = 0.02
 META = torch.device("meta")  # knows shapes and devices, and no numbers
@@ -336,7 +336,7 @@ def test_whole_runs_give_the_same_decisions(
     ]
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")  # nor in bfloat16
     plain = decisions(tmp_path, contents)
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
     monkeypatch.setattr(engine, "Child", as_on_a_card)
     found = decisions(tmp_path, contents)
     assert len(found) == len(contents)
@@ -348,7 +348,7 @@ def test_whole_runs_give_the_same_decisions(
 
 def as_on_a_card(module: str, *given: Any, **more: Any) -> child.Child:
     assert module == "gdwatch.processes.engine"
-    return child.Child("tests.gdwatch.card_engine", *given, **more)
+    return child.Child("tests.gdwatch.cuda.card_engine", *given, **more)
 
 
 def decisions(folder: Path, contents: Sequence[bytes]) -> dict[bytes, Decision]:
@@ -491,7 +491,7 @@ def test_once_an_engine_has_died_the_next_one_goes_the_plain_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], dies: str
 ) -> None:
     contents = [build.encode(Image.fromarray(photo), "PNG") for photo in photographs()]
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
     monkeypatch.setenv("CARD_DIES", dies)
     monkeypatch.setattr(engine, "Child", as_on_a_card)
     assert len(decisions(tmp_path, contents)) == len(contents)

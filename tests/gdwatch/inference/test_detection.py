@@ -1,3 +1,5 @@
+"""TODO."""
+
 import io
 from dataclasses import astuple
 
@@ -12,7 +14,7 @@ from torchvision.ops import nms
 from gdwatch.inference import model, model_file
 from gdwatch.inference.detection import _distinct, _holds, find, scores_and_boxes, thumbnails
 from gdwatch.inference.faces import Found
-from gdwatch.networks.locator import STRIDE, UNIT, Locator, fold
+from gdwatch.networks.locator import STRIDE, UNIT
 from gdwatch.values import Box
 from tests import build
 
@@ -72,19 +74,6 @@ def test_what_is_less_sure_than_the_threshold_is_no_face() -> None:
 def test_scores_and_boxes_have_one_place_a_cell() -> None:
     scores, boxes = scores_and_boxes(torch.zeros(3, 5, 4, 6))
     assert (tuple(scores.shape), tuple(boxes.shape)) == ((3, 24), (3, 24, 4))
-
-
-def test_a_folded_locator_says_the_same() -> None:
-    torch.manual_seed(0)
-    locator = Locator(stem=8, widths=(8, 16, 16), blocks=(0, 1, 1), head=8, threshold=0.5)
-    for _ in range(3):  # statistics of the norms that are not those of the beginning
-        locator(torch.randint(0, 256, (4, 3, SIDE, SIDE), dtype=torch.uint8))
-    seen = torch.randint(0, 256, (2, 3, SIDE, SIDE), dtype=torch.uint8)
-    with torch.inference_mode():
-        before = locator.eval()(seen)
-        fold(locator)
-        assert torch.allclose(locator(seen), before, atol=1e-4)
-    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in locator.modules())
 
 
 # ------------------------------------------------------------- the one in the package

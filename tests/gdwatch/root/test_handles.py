@@ -8,42 +8,9 @@ import pytest
 
 from gdwatch.errors import GdwatchError, Trouble
 from gdwatch.files.durability import make_durable
-from gdwatch.files.mounts import is_mount_point
 from gdwatch.root import folders as folders_
 from gdwatch.root.folders import Folders
 from gdwatch.root.handles import Handles
-from tests import build
-
-
-@pytest.fixture
-def folders(root: Path) -> Folders:
-    return build.folders_of(root)[0]
-
-
-def test_each_folder_may_be_put_elsewhere(root: Path, tmp_path: Path) -> None:
-    folders, _ = build.folders_of(root, male=tmp_path / "men")
-    assert folders.answers["male"] == os.fsencode(tmp_path / "men")
-    assert folders.answers["female"] == os.fsencode(root / "female")
-    assert folders.state == root / ".gdwatch"
-
-
-def test_a_link_to_the_root_is_resolved_once(root: Path, tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to(root)
-    assert build.folders_of(tmp_path / "link")[0] == build.folders_of(root)[0]
-
-
-def test_a_path_is_split_at_its_folder(folders: Folders) -> None:
-    assert folders.split(folders.inbox + b"/a/b.jpg") == (folders.inbox, [b"a", b"b.jpg"])
-    assert folders.outcome_of(folders.answers["male"] + b"/b.jpg") == "male"
-    assert folders.outcome_of(folders.inbox + b"/b.jpg") is None
-
-
-@pytest.mark.parametrize(
-    "path", [b"/etc/passwd", b"/inbox", b"/inbox/", b"/inbox/../x", b"/inboxes/x"]
-)
-def test_a_path_outside_is_refused(folders: Folders, path: bytes) -> None:
-    with pytest.raises(ValueError, match="below none"):
-        folders.split(folders.root + path if path.startswith(b"/inbox") else path)
 
 
 def test_a_folder_that_is_open_already_gives_no_way_out_of_it(folders: Folders, root: Path) -> None:
@@ -203,13 +170,3 @@ def test_only_a_regular_file_is_a_file(folders: Folders, root: Path) -> None:
         assert not handles.is_file(folders.answers["male"] + b"/link")
         assert not handles.is_file(folders.answers["male"] + b"/none")
         assert not handles.is_file(b"/etc/passwd")
-
-
-def test_a_mount_begins_at_its_point_and_nowhere_below(tmp_path: Path) -> None:
-    points = {Path("/proc"): True, Path("/proc/self/task"): False, tmp_path: False}
-    for path, begins in points.items():
-        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            assert is_mount_point(folder) == begins
-        finally:
-            os.close(folder)

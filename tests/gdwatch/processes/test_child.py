@@ -17,7 +17,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 @contextmanager
 def forking(forks: int) -> Iterator[Child]:
-    child = Child("tests.gdwatch.forking", {"said": "start"}, [], forks=forks)
+    child = Child("tests.gdwatch.processes.forking", {"said": "start"}, [], forks=forks)
     try:
         yield child
     finally:

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from gdwatch.decode.reduce import Pixels
 from gdwatch.inference.sharpness import sharpness
-from tests.gdwatch.test_engine import real_photographs
+from tests.gdwatch.inference.test_predictor import real_photographs
 
 LAPLACIAN = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]])
 
