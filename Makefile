@@ -31,7 +31,7 @@ types: install
 	$(BIN)/mypy
 
 check: lint types
-	$(BIN)/pytest tests/test_readme.py
+	$(BIN)/pytest tests/docs
 
 wheel: install
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .

@@ -225,7 +225,7 @@ def test_a_model_is_not_compared_with_itself(
 def test_the_commands_of_the_readme_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gdtrain: Callable[..., Told]
 ) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    readme = (Path(__file__).parents[2] / "docs" / "train.md").read_text()
     section = readme[readme.index("## Train your own") :]
     lines = [
         line.split("  #")[0].split()[1:]
@@ -250,7 +250,7 @@ def test_the_commands_of_the_readme_work(
 
 
 def test_the_readme_names_every_recipe() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    readme = (Path(__file__).parents[2] / "docs" / "train.md").read_text()
     for recipe in recipes.PACKAGED.glob("*.toml"):
         assert f"`{recipe.stem}`" in readme
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent.parent
+HERE = Path(__file__).parents[2]
 PAGE = (HERE / "docs" / "promises.md").read_text()
 NAMED = re.findall(r"`(tests/\S+\.py)::(\w+)`", PAGE)
 

@@ -1,4 +1,4 @@
--- The ledger that the questions of README.md are asked of: twelve files of one day.
+-- The ledger that the questions of docs/sql.md are asked of: eleven files of two days.
 INSERT INTO roots VALUES (1, '5f0c6d1e-3a53-4f5c-9d55-2f6c3c1f0a11', '2026-11-20 08:00:00.000000');
 INSERT INTO models VALUES
   (1, 'aaaa', 'fast', '0.1.0', '2026-11-20 08:00:00.000000', '{}'),
