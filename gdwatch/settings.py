@@ -44,7 +44,7 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
 class Settings(BaseSettings):
-    """Every setting: name, type, default, one sentence. The table in docs/operate.md is made from here."""
+    """Every setting: name, type, default, one sentence; docs/operate.md has the table of them."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 

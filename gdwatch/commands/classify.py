@@ -48,7 +48,7 @@ def _explainer(settings: Settings, folder: Path) -> Draw:
 
 
 def _complain(path: bytes, why: str) -> None:
-    print(f"gdwatch: {escaping.to_text(path)}: {why.lower()}", file=sys.stderr)
+    print(f"gdwatch: {escaping.escape(path)}: {why.lower()}", file=sys.stderr)
 
 
 def _counted(answers: Iterable[Answer], seen: Callable[[], None]) -> Iterator[Answer]:

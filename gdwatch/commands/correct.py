@@ -27,7 +27,7 @@ def correct(settings: Settings, which: str, label: Label | None) -> None:
     with closing(open_ledger(settings, root_id.read_id(folders))) as ledger:
         with ledger.reading() as connection:
             row = queries.find(ledger, connection, which)
-        delegation.settle(ledger, folders, settings, row)
+        delegation.finish_move(ledger, folders, settings, row)
         with Handles(folders) as handles, ledger.writing() as transaction:
             row = transaction.row(row.id)
             if row.state == "recorded":
@@ -40,7 +40,7 @@ def correct(settings: Settings, which: str, label: Label | None) -> None:
                 _record(transaction, handles, row, label, settings)
         if gone:
             raise _taken_away(which)
-        waiting = delegation.see_to(ledger, folders, settings, [row.id])
+        waiting = delegation.file_or_wait(ledger, folders, settings, [row.id])
         with ledger.reading() as connection:
             if queries.find(ledger, connection, str(row.id)).state == "missing":
                 raise _taken_away(which)
@@ -50,7 +50,7 @@ def correct(settings: Settings, which: str, label: Label | None) -> None:
 
 
 def _taken_away(which: str) -> GdwatchError:
-    shown = escaping.to_text(os.fsencode(which))
+    shown = escaping.escape(os.fsencode(which))
     return GdwatchError(f"{shown}: its file has been taken away", "drop it into the inbox again")
 
 
@@ -58,7 +58,7 @@ def _require_same(row: Row, handles: Handles) -> None:
     """Raise GdwatchError if the file has other bytes than its row says."""
     if row.sha256 is not None and content.digest_at(handles.parent(row.path)) != row.sha256:
         raise GdwatchError(
-            f"{escaping.to_text(row.path)}: its bytes are not those that were judged",
+            f"{escaping.escape(row.path)}: its bytes are not those that were judged",
             "`gdwatch reprocess` on its folder gives them a row of their own",
         )
 
@@ -86,4 +86,4 @@ def _model_decision(transaction: Transaction, row: Row) -> Decision:
 def _where(ledger: Ledger, file_id: int) -> str:
     with ledger.reading() as connection:
         row = queries.find(ledger, connection, str(file_id))
-    return escaping.below(row.source or row.path, ledger.root)
+    return escaping.relative_text(row.source or row.path, ledger.root)

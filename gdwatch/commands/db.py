@@ -58,7 +58,7 @@ def check(settings: Settings, *, json_: bool) -> int:
         damage = _damage(ledger)
         missing = _mark_missing(ledger, folders)
         found = _without_row(ledger, folders, settings.ignore)
-        without_row = [escaping.below(path, ledger.root) for path in found]
+        without_row = [escaping.relative_text(path, ledger.root) for path in found]
     answer: dict[str, Any] = {
         "damage": damage,
         "missing": missing,
@@ -96,8 +96,8 @@ def _mark_missing(ledger: Ledger, folders: Folders) -> list[str]:
     for row in found:
         with ledger.writing() as transaction:
             transaction.mark_missing([row])
-        log.info("file.missing", id=row.id, name=escaping.to_text(row.path))
-    return [escaping.below(row.path, ledger.root) for row in found]
+        log.info("file.missing", id=row.id, name=escaping.escape(row.path))
+    return [escaping.relative_text(row.path, ledger.root) for row in found]
 
 
 def _without_row(ledger: Ledger, folders: Folders, ignored: tuple[str, ...]) -> Iterator[bytes]:

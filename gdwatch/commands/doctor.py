@@ -213,7 +213,7 @@ def _notifications(settings: Settings) -> str:
         watch.keep()
         if watch.is_polling:
             return "polling"
-        watch.hush()
+        watch.clear()
         with tempfile.NamedTemporaryFile(prefix=_PROBE, dir=os.fsdecode(inbox)):
             woken = _becomes_readable(watch.waker)
     if not woken:

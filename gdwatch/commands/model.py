@@ -34,9 +34,11 @@ def verify(model: str) -> None:
     import torch
 
     from gdwatch.inference.model import load
-    from gdwatch.inference.predictor import Engine
+    from gdwatch.inference.predictor import PlainPredictor
 
-    engine = Engine(load(file), torch.device("cpu"), borders=(0.5,))
-    engine.test()
-    (p_male,), _ = engine.classify(np.full((1, engine.side, engine.side, 3), 128, np.uint8))
+    predictor = PlainPredictor(load(file), torch.device("cpu"), borders=(0.5,))
+    predictor.test()
+    (p_male,), _ = predictor.classify(
+        np.full((1, predictor.side, predictor.side, 3), 128, np.uint8)
+    )
     print(f"{file.path}: ok, {len(file.shapes)} tensors, {file.sha256}, grey gives {p_male:.4f}")

@@ -14,7 +14,7 @@ from rich.table import Table
 from gdwatch.commands.output import print_json, progress
 from gdwatch.errors import GdwatchError
 from gdwatch.filing import delegation
-from gdwatch.jobs.rejudge import Rejudging, Rules, Tally
+from gdwatch.jobs.rejudge import RejudgeOptions, Rejudging, Tally
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.opening import open_ledger
 from gdwatch.root import lock, root_id
@@ -35,7 +35,7 @@ def reprocess(
             held.enter_context(lock.hold_folder(Path(os.fsdecode(folder))))
         total = sum(1 for _ in _all(chosen, settings.ignore))
         with progress(total) as seen:
-            rejudging = Rejudging(ledger, folders, settings, Rules(move, dry_run), seen)
+            rejudging = Rejudging(ledger, folders, settings, RejudgeOptions(move, dry_run), seen)
             paths = _all(chosen, settings.ignore)
             waiting = follow(rejudging, paths, ledger, folders, settings)
     report(rejudging.tally, waiting, json_=json_)
@@ -50,8 +50,8 @@ def follow(
 ) -> int:
     """Run it, filing batch by batch; returns how many moves still wait for the service."""
     for tally in rejudging.over(paths):
-        delegation.see_to(ledger, folders, settings, tally.wishes, patience_s=0)
-    return delegation.see_to(ledger, folders, settings, rejudging.tally.wishes)
+        delegation.file_or_wait(ledger, folders, settings, tally.wishes, patience_s=0)
+    return delegation.file_or_wait(ledger, folders, settings, rejudging.tally.wishes)
 
 
 def report(tally: Tally, waiting: int, *, json_: bool) -> None:

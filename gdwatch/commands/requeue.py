@@ -6,7 +6,7 @@ from gdwatch.commands.output import progress
 from gdwatch.commands.reprocess import follow, report
 from gdwatch.errors import GdwatchError
 from gdwatch.filing import delegation
-from gdwatch.jobs.rejudge import Rejudging, Rules
+from gdwatch.jobs.rejudge import RejudgeOptions, Rejudging
 from gdwatch.ledger import queries
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.opening import open_ledger
@@ -31,7 +31,7 @@ def requeue(
         if outcome is not None or reason is not None:
             paths += [row.path for row in queries.chosen(ledger, outcome, reason)]
         with progress(len(paths)) as seen:
-            rules = Rules(move=True, again=True)
+            rules = RejudgeOptions(move=True, again=True)
             rejudging = Rejudging(ledger, folders, settings, rules, seen)
             waiting = follow(rejudging, iter(paths), ledger, folders, settings)
     report(rejudging.tally, waiting, json_=json_)
@@ -42,7 +42,7 @@ def _paths(ledger: Ledger, folders: Folders, settings: Settings, which: list[str
     for each in which:
         with ledger.reading() as connection:
             row = queries.find(ledger, connection, each)
-        delegation.settle(ledger, folders, settings, row)
+        delegation.finish_move(ledger, folders, settings, row)
         with ledger.reading() as connection:
             row = queries.find(ledger, connection, str(row.id))
         if row.state == "missing":

@@ -38,7 +38,7 @@ def _plain(ledger: Ledger, row: Row) -> dict[str, Any]:
     values = asdict(row)
     for name in ("path", "source", "original"):
         if values[name] is not None:
-            values[name] = escaping.below(values[name], ledger.root)
+            values[name] = escaping.relative_text(values[name], ledger.root)
     return values
 
 

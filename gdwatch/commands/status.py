@@ -64,7 +64,7 @@ def look(settings: Settings) -> dict[str, Any]:
         "missing": tally.get("missing"),
         "skipped": told.skipped,
         "model": told.model,
-        "root": escaping.to_text(folders.root),
+        "root": escaping.escape(folders.root),
     }
 
 

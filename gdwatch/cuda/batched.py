@@ -8,7 +8,7 @@ from torch import Tensor
 from gdwatch.inference.detection import shown
 from gdwatch.inference.device import moved
 from gdwatch.inference.squares import Axis, Square
-from gdwatch.networks.locator import BESIDE
+from gdwatch.networks.locator import PADDING
 
 # To round by: torch's sums of whole numbers that lie between two levels go up, and these miss the
 # middle by a little.
@@ -79,7 +79,7 @@ def thumbnails_together(photos: Sequence[Tensor], side: int) -> Tensor:
     rows, columns = moved(torch.tensor(ends), made.device)[:, :, None].unbind(1)
     place = torch.arange(side, device=made.device)
     beside = (place >= rows)[:, None, :, None] | (place >= columns)[:, None, None]
-    return made.masked_fill_(beside, BESIDE)
+    return made.masked_fill_(beside, PADDING)
 
 
 def _shown(height: int, width: int, side: int) -> Square:

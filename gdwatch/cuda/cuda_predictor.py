@@ -23,8 +23,8 @@ from gdwatch.cuda.streams import Graph, Stream
 from gdwatch.decode.reduce import Pixels
 from gdwatch.inference.detection import find
 from gdwatch.inference.device import fetched, moved
-from gdwatch.inference.faces import chosen, scored
-from gdwatch.inference.predictor import Engine, Finish, say_plain
+from gdwatch.inference.faces import most_prominent, to_scores
+from gdwatch.inference.predictor import Finish, PlainPredictor, say_plain
 from gdwatch.inference.sharpness import sharpness
 from gdwatch.inference.squares import Square, square_around, square_of
 from gdwatch.values import Scores
@@ -48,10 +48,10 @@ class Begun:
     wait: Callable[[], None]
 
 
-class Card:
+class CudaPredictor:
     """The networks of an engine on its device, which is a card but in tests.
 
-    doubt: what lies nearer to a border is judged again by `engine.exact`.
+    doubt: what lies nearer to a border is judged again by `predictor.exact`.
     at_once: photographs, and faces, that the networks see together; always as many.
     stream: in which the device is asked to do everything.
 
@@ -62,23 +62,24 @@ class Card:
     depth = 2  # batches begun at once
 
     @torch.inference_mode()
-    def __init__(self, engine: Engine, doubt: float, at_once: int = _AT_ONCE) -> None:
-        self._engine = engine
+    def __init__(self, predictor: PlainPredictor, doubt: float, at_once: int = _AT_ONCE) -> None:
+        self._predictor = predictor
         self._doubt = doubt
         self._at_once = at_once
         self._has_failed = False
-        self.stream = Stream(engine.device)
-        self._classify = self._graph(self._classified, engine.side)
+        self.stream = Stream(predictor.device)
+        self._classify = self._graph(self._classified, predictor.side)
         self._locate: Graph | None = None
-        if engine.locator is not None:
-            self._locate = self._graph(engine.locator, engine.thumbnail)
+        if predictor.locator is not None:
+            self._locate = self._graph(predictor.locator, predictor.thumbnail)
 
     def begin(self, photos: Sequence[Pixels]) -> Finish:
         """Ask for the first half of a batch, and do not wait for it.
 
-        photos: as for `Engine.judge`; they must stay as they are until the batch is finished.
+        photos: as for `PlainPredictor.judge`; they must stay as they are until the batch is
+            finished.
 
-        Returns what finishes it and gives what `Engine.judge` gives.
+        Returns what finishes it and gives what `PlainPredictor.judge` gives.
         """
         size = self._at_once
         first, *others = (photos[start : start + size] for start in range(0, len(photos), size))
@@ -99,7 +100,7 @@ class Card:
             return scores, 0
         if begun:
             begun.uploaded.clear()  # the engine needs the room
-        scores, splits = self._engine.judge(photos)
+        scores, splits = self._predictor.judge(photos)
         return scores, splits + (not self._has_failed)
 
     def _tried(self, step: Callable[[], Result]) -> Result | None:
@@ -112,7 +113,7 @@ class Card:
             pass
         except RuntimeError as error:
             self._has_failed = True
-            say_plain(self._engine.device, repr(error))
+            say_plain(self._predictor.device, repr(error))
         # Only here: as long as it is handled, an error keeps tensors alive.
         self.stream.wait()
         torch.cuda.empty_cache()
@@ -124,36 +125,39 @@ class Card:
         answer = None
         with self.stream.asked():
             uploaded = [
-                torch.from_numpy(photo).to(self._engine.device, non_blocking=True)
+                torch.from_numpy(photo).to(self._predictor.device, non_blocking=True)
                 for photo in photos
             ]
             if self._locate is not None:
                 answer = fetched(
-                    self._locate(thumbnails_together(uploaded, self._engine.thumbnail))
+                    self._locate(thumbnails_together(uploaded, self._predictor.thumbnail))
                 )
         return Begun(photos, uploaded, answer, self.stream.mark())
 
     @torch.inference_mode()
     def _judged(self, begun: Begun) -> list[Scores]:
         begun.wait()
-        engine = self._engine
-        if begun.answer is None or engine.locator is None:
-            whole = [square_around(engine.side, engine.side, engine.side)] * len(begun.photos)
+        predictor = self._predictor
+        if begun.answer is None or predictor.locator is None:
+            whole = [square_around(predictor.side, predictor.side, predictor.side)] * len(
+                begun.photos
+            )
             return [Scores(p_male) for p_male, _ in self.faces(begun.uploaded, whole)]
-        located = find(begun.answer[: len(begun.photos)], engine.locator.threshold)
+        located = find(begun.answer[: len(begun.photos)], predictor.locator.threshold)
         faces = []
         photos: list[Tensor] = []
         squares: list[Square] = []
         for photo, found in zip(begun.uploaded, located, strict=True):
             height, width = photo.shape[:2]
-            best = chosen(found, engine.thumbnail, width, height)
+            best = most_prominent(found, predictor.thumbnail, width, height)
             faces.append(best)
             cut = [
-                square_of(each.box, engine.margin, engine.side, width, height) for each in best
-            ] or [square_around(engine.side, width, height)]
+                square_of(each.box, predictor.margin, predictor.side, width, height)
+                for each in best
+            ] or [square_around(predictor.side, width, height)]
             photos += [photo] * len(cut)
             squares += cut
-        return scored(map(len, located), faces, self.faces(photos, squares))
+        return to_scores(map(len, located), faces, self.faces(photos, squares))
 
     def faces(
         self, photos: Sequence[Tensor], squares: Sequence[Square]
@@ -166,15 +170,15 @@ class Card:
         for start in range(0, len(squares), self._at_once):
             some = slice(start, start + self._at_once)
             with self.stream.asked():
-                cut = resized_together(photos[some], squares[some], self._engine.side)
+                cut = resized_together(photos[some], squares[some], self._predictor.side)
                 answer = fetched(self._classify(cut))
             self.stream.wait()
             p_male, sharp = answer.unbind(1)
-            near = (p_male[:, None] - self._engine.borders).abs().amin(1) < self._doubt
-            if self._engine.exact is not self._engine.classifier and bool(near.any()):
+            near = (p_male[:, None] - self._predictor.borders).abs().amin(1) < self._doubt
+            if self._predictor.exact is not self._predictor.classifier and bool(near.any()):
                 with self.stream.asked():
                     again = cut[moved(near.nonzero()[:, 0], cut.device)]
-                    exact = fetched(self.p_male(self._engine.exact, again))
+                    exact = fetched(self.p_male(self._predictor.exact, again))
                 self.stream.wait()
                 p_male[near] = exact
             judged += zip(p_male.tolist(), sharp.tolist(), strict=True)
@@ -182,14 +186,16 @@ class Card:
 
     def _classified(self, squares: Tensor) -> Tensor:
         """Float32 (B, 2): what `faces` says. squares: uint8 (B, 3, side, side)."""
-        return torch.stack((self.p_male(self._engine.classifier, squares), sharpness(squares)), 1)
+        return torch.stack(
+            (self.p_male(self._predictor.classifier, squares), sharpness(squares)), 1
+        )
 
     def p_male(self, network: nn.Module, squares: Tensor) -> Tensor:
         """What a network says of squares on the device: float32 (N,) there."""
-        return torch.sigmoid(network(squares).float() / self._engine.temperature)
+        return torch.sigmoid(network(squares).float() / self._predictor.temperature)
 
     def _graph(self, network: Callable[[Tensor], Tensor], side: int) -> Graph:
         shape = self._at_once, side, side, 3  # seen as channels_last: what networks like best
         with self.stream.asked():
-            given = torch.zeros(shape, dtype=torch.uint8, device=self._engine.device)
+            given = torch.zeros(shape, dtype=torch.uint8, device=self._predictor.device)
         return Graph(network, given.permute(0, 3, 1, 2), self.stream)

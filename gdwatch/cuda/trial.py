@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from gdwatch.cuda.batched import resized_together
-from gdwatch.cuda.cuda_predictor import Begun, Card
+from gdwatch.cuda.cuda_predictor import Begun, CudaPredictor
 from gdwatch.cuda.streams import pin, pinned, require_alive
 from gdwatch.decode.reduce import Pixels
 from gdwatch.inference import crop
 from gdwatch.inference.detection import scores_and_boxes, thumbnails
 from gdwatch.inference.device import fetched, moved
-from gdwatch.inference.predictor import Engine, Judge, say_plain
+from gdwatch.inference.predictor import PlainPredictor, Predictor, say_plain
 from gdwatch.inference.squares import Square, square_of
 from gdwatch.values import Box
 
@@ -24,23 +24,23 @@ _LEVELS = 2  # by which a pixel of a crop may differ
 _SIZES = ((640, 480), (90, 200), (200, 90), (48, 48), (1, 3))  # widths and heights, pixels
 
 
-def on_card(engine: Engine, slots: Pixels, doubt: float) -> Judge:
-    """What judges on an engine's card: a `Card` if that passes its trial, else the engine.
+def on_card(predictor: PlainPredictor, slots: Pixels, doubt: float) -> Predictor:
+    """What judges on an engine's card: a `CudaPredictor` if that passes its trial, else the engine.
 
     slots: the memory of all of them.
-    doubt: as for `Card`; by as much may probabilities differ.
+    doubt: as for `CudaPredictor`; by as much may probabilities differ.
 
     Raises RuntimeError if the card can do nothing any more in this process.
     """
     torch.backends.cudnn.allow_tf32 = False  # convolutions that are meant to be exact would not be
     try:
-        pin(slots, engine.device)
-        card = Card(engine, doubt)
-        _try(card, engine, doubt)
+        pin(slots, predictor.device)
+        card = CudaPredictor(predictor, doubt)
+        _try(card, predictor, doubt)
     except (RuntimeError, Differs) as error:
-        say_plain(engine.device, repr(error))
-        require_alive(engine.device)
-        return engine
+        say_plain(predictor.device, repr(error))
+        require_alive(predictor.device)
+        return predictor
     return card
 
 
@@ -49,27 +49,27 @@ class Differs(Exception):  # noqa: N818 - of two answers
 
 
 @torch.inference_mode()
-def _try(card: Card, engine: Engine, doubt: float) -> None:
+def _try(card: CudaPredictor, predictor: PlainPredictor, doubt: float) -> None:
     """Judge made pictures, two batches under way at once; what is recorded is recorded here.
 
     Raises Differs if the plain way gives other answers, and whatever the device raises.
     """
-    sizes = _SIZES if engine.locator else [(engine.side,) * 2]
+    sizes = _SIZES if predictor.locator else [(predictor.side,) * 2]
     batches = [
-        card.ask([pinned(_picture(turn, *size), engine.device) for size in sizes])
+        card.ask([pinned(_picture(turn, *size), predictor.device) for size in sizes])
         for turn in range(card.depth)
     ]
     for begun in batches:
         begun.wait()
-        _compare_locator(begun, engine, doubt)
-        _compare_classifier(begun, card, engine, doubt)
+        _compare_locator(begun, predictor, doubt)
+        _compare_classifier(begun, card, predictor, doubt)
 
 
-def _compare_locator(begun: Begun, engine: Engine, doubt: float) -> None:
-    if begun.answer is None or engine.locator is None:
+def _compare_locator(begun: Begun, predictor: PlainPredictor, doubt: float) -> None:
+    if begun.answer is None or predictor.locator is None:
         return
-    batch = moved(thumbnails(begun.photos, engine.thumbnail), engine.device)
-    plain = engine.locator(batch.permute(0, 3, 1, 2)).cpu()
+    batch = moved(thumbnails(begun.photos, predictor.thumbnail), predictor.device)
+    plain = predictor.locator(batch.permute(0, 3, 1, 2)).cpu()
     scores, boxes = scores_and_boxes(begun.answer[: len(plain)])
     plain_scores, plain_boxes = scores_and_boxes(plain)
     _require("scores of faces", scores, plain_scores, doubt)
@@ -77,21 +77,23 @@ def _compare_locator(begun: Begun, engine: Engine, doubt: float) -> None:
     _require("boxes", boxes.gather(1, cells), plain_boxes.gather(1, cells), _APART)
 
 
-def _compare_classifier(begun: Begun, card: Card, engine: Engine, doubt: float) -> None:
+def _compare_classifier(
+    begun: Begun, card: CudaPredictor, predictor: PlainPredictor, doubt: float
+) -> None:
     squares: list[Square] = []
     cut: list[Pixels] = []
     for photo in begun.photos:
         height, width = photo.shape[:2]
         box = Box(width * 0.6, height * 0.3, width * 0.5, height * 0.4)  # beyond the edge, too
-        squares.append(square_of(box, engine.margin, engine.side, width, height))
-        cut.append(crop.face(photo, box, engine.margin, engine.side))
+        squares.append(square_of(box, predictor.margin, predictor.side, width, height))
+        cut.append(crop.face(photo, box, predictor.margin, predictor.side))
     plain = np.stack(cut)
     with card.stream.asked():
-        cut_there = resized_together(begun.uploaded, squares, engine.side)
+        cut_there = resized_together(begun.uploaded, squares, predictor.side)
         pixels = fetched(cut_there.permute(0, 2, 3, 1).contiguous())
-        exact = fetched(card.p_male(engine.exact, cut_there))
+        exact = fetched(card.p_male(predictor.exact, cut_there))
     p_male = [p for p, _ in card.faces(begun.uploaded, squares)]  # waits for all of it
-    plain_p_male = torch.tensor(engine.classify(plain)[0])
+    plain_p_male = torch.tensor(predictor.classify(plain)[0])
     _require("pixels", pixels.float(), torch.from_numpy(plain).float(), _LEVELS)
     _require("probabilities", torch.tensor(p_male), plain_p_male, doubt)
     _require("probabilities in float32", exact, plain_p_male, doubt)

@@ -44,7 +44,7 @@ def reduced(photo: Picture, least: int) -> Pixels:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class Reduction:
     """What a worker leaves of a photograph.
 
     whole: all of it, squeezed into a square; else its shape is kept, for a locator to look at.
@@ -71,7 +71,7 @@ class Layout:
         return 3 * self.longest**2
 
 
-def view(photo: Picture, wanted: Layout) -> Pixels:
+def view(photo: Picture, wanted: Reduction) -> Pixels:
     """Make what the engine gets of a photograph: uint8 (H, W, 3), RGB."""
     if wanted.whole:
         return whole(photo, wanted.photo)

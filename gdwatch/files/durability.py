@@ -30,7 +30,7 @@ def make_durable(descriptor: int) -> None:
     except OSError as error:
         if error.errno in (errno.EINVAL, errno.ENOTSUP):  # not for this kind of file there
             return
-        what = escaping.to_text(os.readlink(b"/proc/self/fd/%d" % descriptor))
+        what = escaping.escape(os.readlink(b"/proc/self/fd/%d" % descriptor))
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise Trouble("disk_full", f"{what}: {error.strerror}", "make room") from error
         raise GdwatchError(

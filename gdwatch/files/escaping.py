@@ -13,7 +13,7 @@ _TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _ESCAPED = re.compile(rb"\\x([0-9a-f]{2})|\\\\")
 
 
-def to_text(name: bytes) -> str:
+def escape(name: bytes) -> str:
     """Show a name or path as one line of text."""
     text = name.decode("utf-8", "surrogateescape")
     if text.isprintable() and "\\" not in text:  # most names: nothing to look for letter by letter
@@ -31,29 +31,29 @@ def _shown(character: str) -> str:
     return character
 
 
-def to_shell(name: bytes) -> str:
+def quote_for_shell(name: bytes) -> str:
     """Write a name for a command that a person will paste into a shell: quoted, on one line."""
-    if to_text(name) == (text := name.decode("utf-8", "replace")):
+    if escape(name) == (text := name.decode("utf-8", "replace")):
         return shlex.quote(text)
     bare = re.compile(rb"[^A-Za-z0-9_./~-]")
     escaped = bare.sub(lambda found: b"\\x%02x" % ord(found[0]), name)
     return f"$'{escaped.decode()}'"
 
 
-def to_bytes(text: str) -> bytes:
-    """Give the bytes back that `to_text` has shown."""
+def unescape(text: str) -> bytes:
+    """Give the bytes back that `escape` has shown."""
     return _ESCAPED.sub(
         lambda found: bytes.fromhex(found[1].decode()) if found[1] else b"\\",
         text.encode("utf-8", "surrogateescape"),
     )
 
 
-def below(path: bytes, root: bytes) -> str:
+def relative_text(path: bytes, root: bytes) -> str:
     """Show an absolute path as the ledger does: relative to the root where it lies below it."""
-    return to_text(path.removeprefix(root.rstrip(b"/") + b"/"))
+    return escape(path.removeprefix(root.rstrip(b"/") + b"/"))
 
 
-def absolute(text: str, root: bytes) -> bytes:
-    """Give the absolute path back that `below` has shown."""
-    path = to_bytes(text)
+def absolute_path(text: str, root: bytes) -> bytes:
+    """Give the absolute path back that `relative_text` has shown."""
+    path = unescape(text)
     return path if path.startswith(b"/") else root.rstrip(b"/") + b"/" + path

@@ -18,7 +18,7 @@ PATIENCE_S = 10.0
 _LOOK_S = 0.05
 
 
-def see_to(
+def file_or_wait(
     ledger: Ledger,
     folders: Folders,
     settings: Settings,
@@ -44,14 +44,14 @@ def see_to(
             time.sleep(_LOOK_S)
 
 
-def settle(ledger: Ledger, folders: Folders, settings: Settings, row: Row) -> None:
+def finish_move(ledger: Ledger, folders: Folders, settings: Settings, row: Row) -> None:
     """See a move that is under way to its end, before anything else is wished of the file.
 
     Another target now would leave it lost to its row, were the mover killed between the two.
 
     Raises GdwatchError if it does not end.
     """
-    if row.state == "recorded" and see_to(ledger, folders, settings, [row.id]):
+    if row.state == "recorded" and file_or_wait(ledger, folders, settings, [row.id]):
         raise under_way(row)
 
 

@@ -11,14 +11,14 @@ from gdwatch.values import Outcome
 
 _NAME_BYTES = 255
 
-Layout = Literal["tree", "date"]
+FolderLayout = Literal["tree", "date"]
 
 
 def target(
     folders: Folders,
     outcome: Outcome,
     original: bytes,
-    layout: Layout,
+    layout: FolderLayout,
     decided_at: datetime,
 ) -> bytes:
     """Where a file belongs: `male/wedding/IMG_1.jpg` or `male/2026/11/23/IMG_1.jpg`."""

@@ -33,7 +33,7 @@ _ATTEMPTS = 5  # to find a free name, or a file that nobody writes to
 
 
 @dataclass(frozen=True, slots=True)
-class Stuck:
+class StuckFile:
     """A recorded file that cannot be moved now, in the system's words."""
 
     source: bytes
@@ -41,16 +41,16 @@ class Stuck:
 
 
 @dataclass(slots=True)
-class Ended:
+class MoveReport:
     """How the moves of one round ended, by the ids of rows."""
 
     filed: list[int] = field(default_factory=list)
     missing: list[int] = field(default_factory=list)
-    stuck: dict[int, Stuck] = field(default_factory=dict)
+    stuck: dict[int, StuckFile] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class MoveOptions:
     """How to go about a round of moves.
 
     held: by row id, the descriptors through which files were judged just now.
@@ -66,33 +66,36 @@ class Manner:
 def file_entries(
     ledger: Ledger,
     folders: Folders,
-    layout: destination.Layout,
+    layout: destination.FolderLayout,
     entries: Sequence[Entry],
-    manner: Manner,
-) -> Ended:
+    options: MoveOptions,
+) -> MoveReport:
     """Move these recorded files to their paths, make that durable, and mark their rows.
 
     Raises Trouble where a configured folder or its disk is at fault; a single file that cannot be
     moved stays recorded, and is tried again next time.
     """
-    ended = Ended()
+    ended = MoveReport()
     with Handles(folders) as handles:
-        _Round(ledger, handles, layout, manner).file(entries, ended)
+        _Round(ledger, handles, layout, options).file(entries, ended)
     return ended
 
 
 def file_pending(
-    ledger: Ledger, folders: Folders, layout: destination.Layout, manner: Manner | None = None
-) -> Ended:
+    ledger: Ledger,
+    folders: Folders,
+    layout: destination.FolderLayout,
+    options: MoveOptions | None = None,
+) -> MoveReport:
     """Do the same for every recorded file. Raises as `file_entries`."""
-    manner = manner or Manner()
-    ended = Ended()
+    options = options or MoveOptions()
+    ended = MoveReport()
     after = 0
     goes_on = True
     while goes_on and (entries := ledger.pending(after, _PAGE)):
         after = entries[-1].id
         with Handles(folders) as handles:
-            goes_on = _Round(ledger, handles, layout, manner).file(entries, ended)
+            goes_on = _Round(ledger, handles, layout, options).file(entries, ended)
         goes_on = goes_on and len(entries) == _PAGE
     return ended
 
@@ -103,27 +106,27 @@ class _Round:
 
     ledger: Ledger
     handles: Handles
-    layout: destination.Layout
-    manner: Manner
+    layout: destination.FolderLayout
+    options: MoveOptions
 
-    def file(self, entries: Sequence[Entry], ended: Ended) -> bool:
+    def file(self, entries: Sequence[Entry], ended: MoveReport) -> bool:
         """Move, sync, mark; returns whether to go on."""
         filed: list[Entry] = []
         gone: list[Entry] = []
         goes_on = True
         for entry in entries:
-            if entry.id in self.manner.resting:
+            if entry.id in self.options.resting:
                 continue
-            if not (goes_on := self.manner.may_go_on()):
+            if not (goes_on := self.options.may_go_on()):
                 break
             match self._tried(entry):
-                case Stuck() as stuck:
+                case StuckFile() as stuck:
                     ended.stuck[entry.id] = stuck
                 case Moved.DONE, entry:
                     filed.append(entry)
                 case _, entry:
                     gone.append(entry)
-                    log.error("file.missing", id=entry.id, name=escaping.to_text(entry.source))
+                    log.error("file.missing", id=entry.id, name=escaping.escape(entry.source))
         self.handles.sync()
         if filed or gone:
             with self.ledger.writing() as transaction:
@@ -133,23 +136,23 @@ class _Round:
         ended.missing += [entry.id for entry in gone]
         return goes_on
 
-    def _tried(self, entry: Entry) -> tuple[Moved, Entry] | Stuck:
+    def _tried(self, entry: Entry) -> tuple[Moved, Entry] | StuckFile:
         try:
             moved, entry = self._move(entry)
         except ValueError as error:  # below none of today's folders: other settings
-            return Stuck(entry.source, str(error))
+            return StuckFile(entry.source, str(error))
         except content.Unreadable as error:
-            return Stuck(entry.source, f"cannot be read: {error.strerror}")
+            return StuckFile(entry.source, f"cannot be read: {error.strerror}")
         except OSError as error:
             _raise_if_storage(entry, error)
-            return Stuck(entry.source, error.strerror or str(error))
+            return StuckFile(entry.source, error.strerror or str(error))
         if moved is Moved.TAKEN:
-            return Stuck(entry.source, "its name is taken each time")
+            return StuckFile(entry.source, "its name is taken each time")
         return moved, entry
 
     def _move(self, entry: Entry) -> tuple[Moved, Entry]:
         """Move one file, with another target where its target is taken; returns where to."""
-        descriptor = self.manner.held.get(entry.id)
+        descriptor = self.options.held.get(entry.id)
         moved = Moved.TAKEN
         for _ in range(_ATTEMPTS):
             if descriptor is not None and move.changed_since(entry, descriptor):
@@ -157,7 +160,7 @@ class _Round:
             moved = move.move(entry, self.handles, descriptor)
             if moved is Moved.TAKEN:
                 entry = self._send_elsewhere(entry)
-                log.info("file.collision", id=entry.id, name=escaping.to_text(entry.target))
+                log.info("file.collision", id=entry.id, name=escaping.escape(entry.target))
             elif descriptor is None or not move.changed_since(entry, descriptor):
                 break
             elif moved is Moved.DONE:
@@ -183,7 +186,7 @@ class _Round:
             )
             (target,) = choose(transaction, self.handles, [entry.id], [wanted])
             transaction.changed_late(entry.id, status, sha256, entry.source, target)
-        log.warning("file.changed_late", id=entry.id, name=escaping.to_text(entry.source))
+        log.warning("file.changed_late", id=entry.id, name=escaping.escape(entry.source))
         return replace(
             entry,
             target=target,
@@ -197,5 +200,5 @@ def _raise_if_storage(entry: Entry, error: OSError) -> None:
     """A disk's trouble is every file's: the service waits for it."""
     reason = _STORAGE.get(error.errno or 0)
     if reason is not None:
-        path = escaping.to_text(entry.target)
+        path = escaping.escape(entry.target)
         raise Trouble(reason, f"{path}: {error.strerror}", "look after the disk") from error

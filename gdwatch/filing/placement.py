@@ -53,7 +53,7 @@ def send(
     handles: Handles,
     row: Row,
     decision: Decision,
-    layout: destination.Layout,
+    layout: destination.FolderLayout,
 ) -> None:
     """Wish that a filed row goes to another folder; whoever holds the root's lock moves it."""
     wanted = destination.target(

@@ -130,7 +130,7 @@ def _file_row(
         "sha256": entry.sha256,
         "size_bytes": entry.size_bytes,
         "modified_ns": entry.modified_ns,
-        "name": escaping.to_text(entry.source.rpartition(b"/")[2]),
+        "name": escaping.escape(entry.source.rpartition(b"/")[2]),
         "original_path": source,
         "path": transaction.text(entry.target),
         "source_path": source,

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from gdwatch.decode.reduce import Pixels
 from gdwatch.inference.crop import resized
-from gdwatch.inference.faces import Found
-from gdwatch.networks.locator import BESIDE, STRIDE, UNIT
+from gdwatch.inference.faces import Detection
+from gdwatch.networks.locator import PADDING, STRIDE, UNIT
 from gdwatch.values import Box
 
 _CANDIDATES = 64  # cells looked at in one picture, the best ones
@@ -23,7 +23,7 @@ def thumbnails(photos: Sequence[Pixels], side: int, count: int | None = None) ->
 
     Returns uint8 (count, side, side, 3), RGB; grey beside the pictures.
     """
-    squares = torch.full((count or len(photos), side, side, 3), BESIDE, dtype=torch.uint8)
+    squares = torch.full((count or len(photos), side, side, 3), PADDING, dtype=torch.uint8)
     for square, photo in zip(squares, photos, strict=False):
         height, width = photo.shape[:2]
         shape = shown(height, width, side)
@@ -60,7 +60,7 @@ def _boxes(numbers: Sequence[Tensor], rows: Tensor, columns: Tensor) -> Tensor:
     return torch.stack((x - half[0], y - half[1], x + half[0], y + half[1]), -1)
 
 
-def find(answer: Tensor, threshold: float) -> list[list[Found]]:
+def find(answer: Tensor, threshold: float) -> list[list[Detection]]:
     """The faces of each picture, the surest first, each once.
 
     answer: as for `scores_and_boxes`.
@@ -81,11 +81,11 @@ def find(answer: Tensor, threshold: float) -> list[list[Found]]:
     return [_distinct(candidates[:_CANDIDATES]) for candidates in seen]
 
 
-def _distinct(candidates: Sequence[tuple[float, Sequence[float]]]) -> list[Found]:
+def _distinct(candidates: Sequence[tuple[float, Sequence[float]]]) -> list[Detection]:
     """Each face once, of one picture's scores and corners, the surest first."""
     # Non-maximum suppression; to import torchvision's takes a second and 90 MB.
     kept: list[Box] = []
-    faces: list[Found] = []
+    faces: list[Detection] = []
     for score, (left, top, right, bottom) in candidates:
         box = Box(left, top, right - left, bottom - top)
         if any(overlap(other, box) > _OVERLAP for other in kept):
@@ -93,7 +93,7 @@ def _distinct(candidates: Sequence[tuple[float, Sequence[float]]]) -> list[Found
         kept.append(box)
         # A part of a face looks like a smaller face in the midst of it.
         if not any(_holds(face.box, (left + right) / 2, (top + bottom) / 2) for face in faces):
-            faces.append(Found(box, score))
+            faces.append(Detection(box, score))
     return faces
 
 

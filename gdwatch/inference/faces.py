@@ -14,7 +14,7 @@ _CENTRE = 0.8  # how much of its size a face in the corner keeps, less: see `pro
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Detection:
     """A face on a thumbnail. box: in its pixels; score: 0 to 1."""
 
     box: Box
@@ -31,7 +31,9 @@ def prominence(box: Box, width: float, height: float) -> float:
     return max(box.width, box.height) * max(0.0, 1 - _CENTRE * math.hypot(x, y))
 
 
-def chosen(found: Sequence[Found], thumbnail: int, width: int, height: int) -> list[Found]:
+def most_prominent(
+    found: Sequence[Detection], thumbnail: int, width: int, height: int
+) -> list[Detection]:
     """The most prominent faces of a photograph, most prominent first, boxes in its pixels.
 
     found: on its thumbnail, whose longer side has `thumbnail` pixels.
@@ -43,12 +45,14 @@ def chosen(found: Sequence[Found], thumbnail: int, width: int, height: int) -> l
     return faces[:MOST_FACES]
 
 
-def scored(
-    counts: Iterable[int], faces: Iterable[Sequence[Found]], judged: Iterable[tuple[float, float]]
+def to_scores(
+    counts: Iterable[int],
+    faces: Iterable[Sequence[Detection]],
+    judged: Iterable[tuple[float, float]],
 ) -> list[Scores]:
     """What there is to say of each photograph.
 
-    counts: how many faces were found on each. faces: those of `chosen`.
+    counts: how many faces were found on each. faces: those of `most_prominent`.
     judged: the probability and the sharpness of each of these in turn; where a photograph has
     none, of the whole of it.
     """

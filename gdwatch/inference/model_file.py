@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import safetensors
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from gdwatch.decode.reduce import Layout
+from gdwatch.decode.reduce import Reduction
 from gdwatch.errors import ActionNeeded
 from gdwatch.values import Crop
 
@@ -149,16 +149,16 @@ def parse(path: Path, content: bytes) -> ModelFile:
     )
 
 
-def layout(details: Details, crop: Crop) -> Layout:
+def layout(details: Details, crop: Crop) -> Reduction:
     """Work out what the networks of a model need."""
     size = details.classifier.input
     if details.locator is None or details.preprocessing.margin is None or crop == "whole":
-        return Layout(size, whole=True)
+        return Reduction(size, whole=True)
     # With this length, the smallest face that the locator can find still nearly fills the
     # classifier's input, as far as the file has the pixels.
     smallest = details.preprocessing.smallest_face / details.locator.input
     length = size / (details.preprocessing.margin * smallest * _ENLARGED)
-    return Layout(math.ceil(length), whole=False)
+    return Reduction(math.ceil(length), whole=False)
 
 
 def _details(path: Path, content: bytes) -> Details:

@@ -15,18 +15,18 @@ from gdwatch.errors import ActionNeeded
 from gdwatch.inference import crop
 from gdwatch.inference.detection import find, thumbnails
 from gdwatch.inference.device import fastest, moved, ready
-from gdwatch.inference.faces import Found, chosen, scored
+from gdwatch.inference.faces import Detection, most_prominent, to_scores
 from gdwatch.inference.model import Model
 from gdwatch.inference.sharpness import sharpness
 from gdwatch.networks.locator import Locator
 from gdwatch.values import Scores
 
-Finish = Callable[[], tuple[list[Scores], int]]  # see `Engine.judge`
+Finish = Callable[[], tuple[list[Scores], int]]  # see `PlainPredictor.judge`
 
 # On a card, half precision moves a probability by less than this (measured as the largest of a
 # thousand photographs, with room); whatever lies nearer to a decision is judged again in float32.
 DOUBT = 0.02
-_LOCATED, _LOCATED_ON_CARD = 32, 64  # thumbnails at once, see `Engine._locate`
+_LOCATED, _LOCATED_ON_CARD = 32, 64  # thumbnails at once, see `PlainPredictor._locate`
 
 
 def say_plain(device: torch.device, why: str) -> None:
@@ -34,8 +34,8 @@ def say_plain(device: torch.device, why: str) -> None:
     sys.stderr.write(f"gdwatch: {device}: judged the plain way, which is slower: {why}\n")
 
 
-class Judge(Protocol):
-    """What judges batches: an `Engine`, or the `Card` of one.
+class Predictor(Protocol):
+    """What judges batches: an `PlainPredictor`, or the `CudaPredictor` of one.
 
     depth: batches begun at once.
     """
@@ -43,10 +43,10 @@ class Judge(Protocol):
     depth: int
 
     def begin(self, photos: Sequence[Pixels]) -> Finish:
-        """Begin a batch. Returns what finishes it, see `Engine.judge`."""
+        """Begin a batch. Returns what finishes it, see `PlainPredictor.judge`."""
 
 
-class Engine:
+class PlainPredictor:
     """A model's networks on a device.
 
     borders: probabilities at which a decision changes.
@@ -107,14 +107,14 @@ class Engine:
         crops = []
         for photo, found in zip(photos, located, strict=True):
             height, width = photo.shape[:2]
-            faces.append(chosen(found, self.thumbnail, width, height))
+            faces.append(most_prominent(found, self.thumbnail, width, height))
             crops += [crop.face(photo, each.box, self.margin, self.side) for each in faces[-1]]
             crops += [] if found else [crop.around(photo, self.side)]
         squares = np.stack(crops)
         p_male, more = self.classify(squares)
         sharp = sharpness(torch.from_numpy(squares).permute(0, 3, 1, 2)).tolist()
         judged = zip(p_male, sharp, strict=True)
-        return scored(map(len, located), faces, judged), splits + more
+        return to_scores(map(len, located), faces, judged), splits + more
 
     def classify(self, squares: Pixels) -> tuple[list[float], int]:
         """Give the probability of `male` for each square.
@@ -152,12 +152,12 @@ class Engine:
                 "train it again, or set `model` to another",
             )
 
-    def _locate(self, photos: Sequence[Pixels]) -> tuple[list[list[Found]], int]:
+    def _locate(self, photos: Sequence[Pixels]) -> tuple[list[list[Detection]], int]:
         assert self.locator is not None
         # Always in batches of one size: in another, sums run in another order, and a box that
         # moves by a millionth of a pixel gives other pixels to the classifier.
         size = _LOCATED_ON_CARD if self.device.type == "cuda" else _LOCATED
-        found: list[list[Found]] = []
+        found: list[list[Detection]] = []
         splits = 0
         for start in range(0, len(photos), size):
             part = photos[start : start + size]

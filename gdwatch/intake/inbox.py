@@ -236,7 +236,7 @@ class Inbox:
         status = self._status(handles, path)
         if status is None or not stat.S_ISREG(status.st_mode):
             self._forget_look(path)
-            log.debug("file.vanished", name=escaping.to_text(path))
+            log.debug("file.vanished", name=escaping.escape(path))
             return
         identity = identity_of(status)
         if identity != look.identity:
@@ -278,7 +278,7 @@ class Inbox:
         self._forget_look(path)
         if self._once and now_s - look.first_s > max(_ONCE_WAIT_S, 10 * self._settle_s):
             self.stayed += 1
-            log.warning("file.deferred", name=escaping.to_text(path), reason="still being written")
+            log.warning("file.deferred", name=escaping.escape(path), reason="still being written")
         else:
             self._observe(path, Look(identity, now_s, now_s, look.first_s, look.received_at))
 

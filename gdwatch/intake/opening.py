@@ -60,7 +60,7 @@ def open_drop(drop: Drop, handles: Handles) -> Opened | Skipped:
         return Skipped("vanished")
     except PermissionError:
         return Skipped(
-            "permission", f"setfacl -m u:{os.geteuid()}:r {escaping.to_shell(drop.path)}"
+            "permission", f"setfacl -m u:{os.geteuid()}:r {escaping.quote_for_shell(drop.path)}"
         )
     except OSError as error:
         if error.errno == errno.EIO:
@@ -72,7 +72,7 @@ def open_drop(drop: Drop, handles: Handles) -> Opened | Skipped:
         return Skipped("changed")
     if not _may_be_moved(folder, status):
         os.close(descriptor)
-        holder = escaping.to_shell(os.path.dirname(drop.path))
+        holder = escaping.quote_for_shell(os.path.dirname(drop.path))
         return Skipped("permission", f"setfacl -m u:{os.geteuid()}:rwx {holder}")
     return Opened(drop, descriptor)
 

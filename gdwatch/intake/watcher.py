@@ -124,7 +124,7 @@ class Watch:
         except BlockingIOError:
             return  # it is about to wake anyway
 
-    def hush(self) -> None:
+    def clear(self) -> None:
         """Forget the wake-ups so far."""
         try:
             while self.waker.recv(4096):

@@ -121,7 +121,7 @@ def _answer(path: bytes, decision: Decision, judged: Judged | None, model: str) 
     header = judged.decoded.header if judged else None
     box = decision.box
     values = (
-        escaping.to_text(path),
+        escaping.escape(path),
         decision.outcome,
         decision.reason,
         decision.label,

@@ -68,7 +68,7 @@ class Explainer:
             ],
             _caption(judged.decision),
         )
-        name = escaping.to_text(judged.opened.drop.path.rpartition(b"/")[2])
+        name = escaping.escape(judged.opened.drop.path.rpartition(b"/")[2])
         path = self._folder / f"{number + 1:05d}-{_SAFE.sub('_', name)[:100]}.png"
         try:
             panel.save(path)

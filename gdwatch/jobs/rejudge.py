@@ -22,7 +22,7 @@ from gdwatch.values import Batch, Decision, Drop, Judged, Opened, Outcome, Servi
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class RejudgeOptions:
     """How to judge again.
 
     move: the new result becomes the current one. dry_run: record nothing. again: judge also what
@@ -56,7 +56,7 @@ class Rejudging:
         ledger: Ledger,
         folders: Folders,
         settings: Settings,
-        rules: Rules,
+        rules: RejudgeOptions,
         seen: Callable[[], None],
     ) -> None:
         self._ledger = ledger
@@ -191,7 +191,7 @@ class Rejudging:
                     "sha256": sha256,
                     "size_bytes": drop.identity.size_bytes,
                     "modified_ns": drop.identity.modified_ns,
-                    "name": escaping.to_text(drop.path.rpartition(b"/")[2]),
+                    "name": escaping.escape(drop.path.rpartition(b"/")[2]),
                     "original_path": text,
                     "path": text,
                     "source_path": None,

@@ -57,8 +57,8 @@ class Ledger:
             return [
                 Entry(
                     row.id,
-                    escaping.absolute(row.source_path, self.root),
-                    escaping.absolute(row.path, self.root),
+                    escaping.absolute_path(row.source_path, self.root),
+                    escaping.absolute_path(row.path, self.root),
                     row.sha256,
                     row.size_bytes,
                     row.modified_ns,
@@ -68,7 +68,7 @@ class Ledger:
 
     def text(self, path: bytes) -> str:
         """A path as the ledger shows it."""
-        return escaping.below(path, self.root)
+        return escaping.relative_text(path, self.root)
 
     def close(self, *, last: bool = False) -> None:
         """Close it; `last`: as the service, which leaves a file that read-only users can query."""

@@ -40,9 +40,7 @@ def find(ledger: Ledger, connection: Connection, which: str) -> Row:
             found = connection.execute(query).first()
             if found is not None:
                 return row_of(found, ledger.root)
-    raise GdwatchError(
-        f"{escaping.to_text(given)}: not in the ledger", "name an id or a path of it"
-    )
+    raise GdwatchError(f"{escaping.escape(given)}: not in the ledger", "name an id or a path of it")
 
 
 def _absolute(path: bytes) -> bytes:

@@ -32,9 +32,9 @@ def row_of(found: sa.Row[Any], root: bytes) -> Row:
     """A row of `files` as a value. root: that its paths are relative to."""
     return Row(
         id=found.id,
-        path=escaping.absolute(found.path, root),
-        source=escaping.absolute(found.source_path, root) if found.source_path else None,
-        original=escaping.absolute(found.original_path, root),
+        path=escaping.absolute_path(found.path, root),
+        source=escaping.absolute_path(found.source_path, root) if found.source_path else None,
+        original=escaping.absolute_path(found.original_path, root),
         sha256=found.sha256,
         size_bytes=found.size_bytes,
         modified_ns=found.modified_ns,

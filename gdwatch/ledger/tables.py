@@ -1,7 +1,7 @@
 """The tables of the ledger as SQLAlchemy knows them; `migrations/` makes and changes them.
 
 The view `current_results` stands in the migrations alone. Times are UTC without a zone.
-Paths are text as `names.below` shows them.
+Paths are text as `escaping.relative_text` shows them.
 """
 
 from sqlalchemy import (

@@ -37,7 +37,7 @@ class Transaction:
 
     def text(self, path: bytes) -> str:
         """A path as the ledger shows it."""
-        return escaping.below(path, self.root)
+        return escaping.relative_text(path, self.root)
 
     def model_id(self, model: Serving) -> int:
         """The row of a model, made at its first use."""

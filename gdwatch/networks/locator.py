@@ -11,7 +11,7 @@ from gdwatch.networks.layers import Activations, Normalisation, pixels, rectifie
 
 STRIDE = 8  # pixels of the thumbnail to one cell of the answer
 UNIT = 32  # pixels; the logarithm of a face's size is 0 at this one
-BESIDE = 128  # grey, what a thumbnail shows beside its photograph
+PADDING = 128  # grey, what a thumbnail shows beside its photograph
 _SPREAD = 64.0  # pixels are normalised by; their middle is that grey
 
 
@@ -86,7 +86,7 @@ class Locator(nn.Module):
         face's width and height, in units of `UNIT` pixels.
         """
         is_plain = takes_pixels(self.stem)
-        x = pixels(thumbnails, BESIDE) if is_plain else self._normalised(thumbnails)
+        x = pixels(thumbnails, PADDING) if is_plain else self._normalised(thumbnails)
         x = self.stem(x)
         levels: list[Tensor] = []
         for stage, lateral in zip(self.stages, self.lateral, strict=True):
@@ -102,12 +102,12 @@ class Locator(nn.Module):
     def normalisation(self) -> Normalisation:
         """Of the pixels that `stem` sees; what is beside a thumbnail becomes 0."""
         scale = torch.full((3,), 1 / _SPREAD)
-        return Normalisation(scale, -BESIDE * scale, BESIDE)
+        return Normalisation(scale, -PADDING * scale, PADDING)
 
     def _normalised(self, thumbnails: Tensor) -> Tensor:
         x = thumbnails.contiguous(memory_format=torch.channels_last)
         # In place: a copy of so many numbers costs more than a convolution.
-        return x.to(next(self.parameters()).dtype, copy=True).sub_(BESIDE).div_(_SPREAD)
+        return x.to(next(self.parameters()).dtype, copy=True).sub_(PADDING).div_(_SPREAD)
 
 
 def fold(locator: Locator) -> None:

@@ -4,7 +4,7 @@ import itertools
 import os
 from pathlib import Path
 
-from gdwatch.decode.reduce import Layout
+from gdwatch.decode.reduce import Reduction
 from gdwatch.pipeline import engine, worker_pool
 from gdwatch.settings import Settings
 
@@ -31,7 +31,7 @@ def batch_size_of(settings: Settings) -> int:
     return 128 if _on_card(settings) else 32
 
 
-def places_of(settings: Settings, layout: Layout) -> int:
+def places_of(settings: Settings, layout: Reduction) -> int:
     """How many photographs are on their way at most with these settings."""
     workers, batch_size = workers_of(settings), batch_size_of(settings)
     batches = engines_of(settings) * engine.DEPTH + 1

@@ -73,7 +73,7 @@ class _Lane:
         return Answered(asked, scores, packet["infer_ms"], packet["splits"])
 
 
-class Judging:
+class Engine:
     """An engine. It lives and dies as a whole, whichever of its processes does.
 
     count: of processes, each judging batches of its own.

@@ -16,7 +16,7 @@ from selectors import EVENT_READ, DefaultSelector
 
 import structlog
 
-from gdwatch.decode.reduce import Layout
+from gdwatch.decode.reduce import Reduction
 from gdwatch.errors import ActionNeeded, GdwatchError, Trouble
 from gdwatch.inference import model_file
 from gdwatch.inference.model_file import ModelFile, layout
@@ -24,9 +24,9 @@ from gdwatch.pipeline import decide, engine, worker_pool
 from gdwatch.pipeline.batching import next_batch
 from gdwatch.pipeline.capacity import batch_size_of, engines_of, places_of, workers_of
 from gdwatch.pipeline.decide import Rules
-from gdwatch.pipeline.engine import Answered, Judging
+from gdwatch.pipeline.engine import Answered, Engine
 from gdwatch.pipeline.task import Task
-from gdwatch.pipeline.worker_pool import Decoding, Worker
+from gdwatch.pipeline.worker_pool import Worker, WorkerPool
 from gdwatch.processes.messages import Died
 from gdwatch.processes.slots import Slots
 from gdwatch.settings import Settings
@@ -52,10 +52,10 @@ class Pipeline:
         self._queued: deque[Task] = deque()
         self._decoded: deque[Task] = deque()
         self._engine_deaths = 0
-        self._plain = False  # whether an engine has died, see `Judging`
+        self._plain = False  # whether an engine has died, see `Engine`
         self._served = False  # whether an engine has been ready before
         self._why_gone = ""
-        self._next: Judging | None = None  # another model, on trial
+        self._next: Engine | None = None  # another model, on trial
         self._next_slots: Slots | None = None
         self._selector = DefaultSelector()
         self._start(model_file.read(model_file.find(settings.model)))
@@ -79,7 +79,7 @@ class Pipeline:
     def outstanding(self) -> int:
         """How many photographs are on their way."""
         judged = len(self._engine.tasks())
-        return len(self._queued) + self._decoding.outstanding + len(self._decoded) + judged
+        return len(self._queued) + self._workers.outstanding + len(self._decoded) + judged
 
     @property
     def room(self) -> int:
@@ -99,7 +99,7 @@ class Pipeline:
         size = opened.drop.identity.size_bytes
         if size > self._settings.max_bytes:
             detail = f"{size} bytes are more than max_bytes {self._settings.max_bytes}"
-            self._decoding.finish(task, Refusal("too_many_bytes", detail))
+            self._workers.finish(task, Refusal("too_many_bytes", detail))
         else:
             self._queued.append(task)
 
@@ -114,15 +114,15 @@ class Pipeline:
         for key, _ in self._selector.select(max(0.0, min(timeout_s, self._next_deadline()))):
             match key.data:
                 case Worker() as worker:
-                    self._decoding.listen(worker)
-                case Judging() as engine if engine is self._engine:
+                    self._workers.listen(worker)
+                case Engine() as engine if engine is self._engine:
                     batches.extend(self._listen_to_engine())
-                case Judging():
+                case Engine():
                     self._listen_to_next()
         if self._is_gone():  # another try is under way, and nothing is judged meanwhile
             raise self._gone()
         now = time.monotonic()
-        self._decoding.end_late(now)
+        self._workers.end_late(now)
         if now > self._engine.deadline:
             self._restart()
         if self._next is not None and now > self._next.deadline:
@@ -166,30 +166,30 @@ class Pipeline:
         self._full = max(1, min(self._batch_size, (count - workers * depth) // judged))
         self._engine = self._another(file, self._slots, engines_of(self._settings))
         self.model = _serving(self._engine, self._settings)
-        self._decoding = Decoding(
+        self._workers = WorkerPool(
             self._settings, self._slots, self._selector, self._queued, depth, self._decoded.append
         )
-        self._decoding.start(workers)
+        self._workers.start(workers)
 
     def _end(self) -> None:
         self._engine.end()
-        self._decoding.end()
+        self._workers.end()
         self._slots.close()
 
-    def _layout(self, file: ModelFile) -> Layout:
+    def _layout(self, file: ModelFile) -> Reduction:
         return layout(file.details, self._settings.crop)
 
     def _tasks(self) -> list[Task]:
         judged = self._engine.tasks()
-        return [*self._queued, *self._decoding.tasks(), *self._decoded, *judged]
+        return [*self._queued, *self._workers.tasks(), *self._decoded, *judged]
 
-    def _another(self, file: ModelFile, slots: Slots, count: int) -> Judging:
-        return Judging(self._settings, file, slots, self._selector, count, plain=self._plain)
+    def _another(self, file: ModelFile, slots: Slots, count: int) -> Engine:
+        return Engine(self._settings, file, slots, self._selector, count, plain=self._plain)
 
     def _next_deadline(self) -> float:
         """How long nothing falls due, in seconds."""
         now = time.monotonic()
-        deadlines = [self._decoding.next_deadline() - now, self._engine.deadline - now]
+        deadlines = [self._workers.next_deadline() - now, self._engine.deadline - now]
         if self._decoded and self._engine.has_room:
             deadlines.append(self._company_s() - (now - self._decoded[0].decoded_at))
         return min(deadlines)
@@ -207,7 +207,7 @@ class Pipeline:
     def _feed_workers(self) -> None:
         # Once another model is ready, the one in service only finishes what it has.
         if self._next is None or self._next.device is None:
-            self._decoding.feed()
+            self._workers.feed()
 
     def _feed_engine(self) -> list[Batch]:
         """Give the engine what makes a batch; batches of refusals alone need none."""
@@ -260,7 +260,7 @@ class Pipeline:
                     judged.append(Judged(task.opened, photo, decision))
                 case Refusal() as refusal:
                     judged.append(Judged(task.opened, refusal, decide.refuse(refusal)))
-            self._decoding.release(task)
+            self._workers.release(task)
         now = datetime.now(UTC)
         return Batch(
             tuple(judged),
@@ -362,7 +362,7 @@ def _allow_many_open_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _serving(engine: Judging, settings: Settings) -> Serving:
+def _serving(engine: Engine, settings: Settings) -> Serving:
     details = engine.file.details
     return Serving(
         sha256=engine.file.sha256,
@@ -373,7 +373,7 @@ def _serving(engine: Judging, settings: Settings) -> Serving:
     )
 
 
-def _rules(engine: Judging, settings: Settings) -> Rules:
+def _rules(engine: Engine, settings: Settings) -> Rules:
     return Rules(
         # Without a locator there is no face to crop: such a model always sees the whole picture.
         crop="whole" if engine.file.details.locator is None else settings.crop,

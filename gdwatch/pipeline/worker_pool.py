@@ -45,7 +45,7 @@ class Worker:
     ready: bool = False
 
 
-class Decoding:
+class WorkerPool:
     """All decode workers and the free slots.
 
     queued: the files that wait for a worker; what a dead worker had goes back to its front.

@@ -10,15 +10,15 @@ from pathlib import Path
 import torch
 
 from gdwatch.cuda.trial import on_card
-from gdwatch.decode.reduce import Layout, Pixels
+from gdwatch.decode.reduce import Pixels, Reduction
 from gdwatch.errors import ActionNeeded
 from gdwatch.inference import model, model_file
 from gdwatch.inference.device import choose_device
-from gdwatch.inference.predictor import DOUBT, Engine, Finish, Judge, say_plain
+from gdwatch.inference.predictor import DOUBT, Finish, PlainPredictor, Predictor, say_plain
 from gdwatch.processes import messages, parent
 from gdwatch.processes.slots import Slots
 
-_CARD = "cuda"  # the type of the devices that have a way of their own, see `card`
+_CARD = "cuda"  # the type of device that has a predictor of its own
 
 
 def main() -> None:
@@ -29,17 +29,17 @@ def main() -> None:
     faulthandler.enable()  # of a fork that crashes, nobody would learn why
     channel, start, (memory, weights, *forks) = parent.connect()
     torch.set_num_threads(1)
-    slots = Slots(start["slots"], Layout(**start["layout"]), memory)
+    slots = Slots(start["slots"], Reduction(**start["layout"]), memory)
     try:
         with os.fdopen(weights, "rb") as file:
-            engine = Engine(
+            plain = PlainPredictor(
                 model.load(model_file.parse(Path(start["model"]), file.read())),
                 choose_device(start["device"]),
                 borders=(0.5, start["min_confidence"], 1 - start["min_confidence"]),
                 locate=not slots.layout.whole,
             )
-        engine.test()
-        judge = _judge(engine, slots.photos, plain=start["plain"])
+        plain.test()
+        predictor = _best(plain, slots.photos, only_plain=start["plain"])
     except ActionNeeded as error:
         parent.send(channel, {"refused": error.message, "hint": error.hint})
         return
@@ -51,21 +51,24 @@ def main() -> None:
         parent.send(channel, {"refused": reason, "hint": hint})
         return
     if channel is first:  # and so all are there
-        parent.send(channel, {"ready": True, "device": str(engine.device)})
-    serve(channel, slots, judge)
+        parent.send(channel, {"ready": True, "device": str(plain.device)})
+    serve(channel, slots, predictor)
 
 
-def _judge(engine: Engine, slots: Pixels, *, plain: bool) -> Judge:
-    """What judges on the engine's device. plain: as for `Judging`."""
-    if engine.device.type != _CARD:
-        return engine
-    if plain:
-        say_plain(engine.device, "an engine before this one has ended")
-        return engine
-    return on_card(engine, slots, DOUBT)
+def _best(plain: PlainPredictor, slots: Pixels, *, only_plain: bool) -> Predictor:
+    """The fastest predictor that the device allows.
+
+    only_plain: keep away from the card's own, of which an engine may have died.
+    """
+    if plain.device.type != _CARD:
+        return plain
+    if only_plain:
+        say_plain(plain.device, "an engine before this one has ended")
+        return plain
+    return on_card(plain, slots, DOUBT)
 
 
-def serve(channel: socket.socket, slots: Slots, judge: Judge) -> None:
+def serve(channel: socket.socket, slots: Slots, predictor: Predictor) -> None:
     """Answer one batch after the other, in the order asked, until the parent goes.
 
     As long as others are waiting, as many are begun at once as what judges them is made for.
@@ -73,14 +76,14 @@ def serve(channel: socket.socket, slots: Slots, judge: Judge) -> None:
     begun: deque[tuple[float, Finish]] = deque()
     answered_at = 0.0
     while True:
-        if not begun or (len(begun) < judge.depth and parent.has_packet(channel)):
+        if not begun or (len(begun) < predictor.depth and parent.has_packet(channel)):
             packet, _ = parent.receive(channel)
             if packet is None:
                 return
             began_at = time.perf_counter()
             numbers, sizes = packet["slots"], packet["sizes"]
             photos = [slots.photo(slot, size) for slot, size in zip(numbers, sizes, strict=True)]
-            begun.append((began_at, judge.begin(photos)))
+            begun.append((began_at, predictor.begin(photos)))
             continue
         began_at, finish = begun.popleft()
         scores, splits = finish()

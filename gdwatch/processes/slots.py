@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gdwatch.decode.reduce import Layout, Pixels
+from gdwatch.decode.reduce import Pixels, Reduction
 
 
 class Slots:
@@ -21,7 +21,7 @@ class Slots:
     photos: uint8 (count, layout.longest² * 3), the pixels of each, row by row, RGB.
     """
 
-    def __init__(self, count: int, layout: Layout, descriptor: int | None = None) -> None:
+    def __init__(self, count: int, layout: Reduction, descriptor: int | None = None) -> None:
         size = count * layout.most_bytes
         if descriptor is None:
             descriptor = os.memfd_create("gdwatch-slots", os.MFD_CLOEXEC)

@@ -11,7 +11,7 @@ import time
 
 from gdwatch.decode.decoder import decode
 from gdwatch.decode.formats import Limits, Refused
-from gdwatch.decode.reduce import Layout, Picture, view
+from gdwatch.decode.reduce import Picture, Reduction, view
 from gdwatch.files.content import read_whole
 from gdwatch.processes import parent
 from gdwatch.processes.messages import answer_of
@@ -24,7 +24,7 @@ _CHUNK_BYTES = 1 << 20
 def main() -> None:
     """Serve the parent until it goes."""
     channel, start, (memory,) = parent.connect()
-    slots = Slots(start["slots"], Layout(**start["layout"]), memory)
+    slots = Slots(start["slots"], Reduction(**start["layout"]), memory)
     limits = Limits(start["max_pixels"])
     # The slots are everybody's: they take address space here, but are no memory of the decoder's.
     space = start["memory_mb"] * 1024 * 1024 + slots.size_bytes

@@ -24,7 +24,7 @@ from gdwatch.backoff import Backoff
 from gdwatch.errors import ActionNeeded, Trouble
 from gdwatch.files import escaping
 from gdwatch.files.mounts import on_network
-from gdwatch.filing.mover import Ended, Manner, Stuck, file_entries, file_pending
+from gdwatch.filing.mover import MoveOptions, MoveReport, StuckFile, file_entries, file_pending
 from gdwatch.filing.record import record
 from gdwatch.intake.inbox import Inbox
 from gdwatch.intake.opening import Skipped, open_drop
@@ -38,8 +38,8 @@ from gdwatch.root.handles import Handles
 from gdwatch.root.status import Status
 from gdwatch.service import systemd
 from gdwatch.service.filer import TOGETHER, recorded_together
-from gdwatch.service.pause import Standing
-from gdwatch.service.signals import heeded
+from gdwatch.service.pause import PauseState
+from gdwatch.service.signals import handling_signals
 from gdwatch.settings import MIB, Settings
 from gdwatch.values import Batch, Drop, Entry, Judged, Opened, Refusal
 
@@ -65,10 +65,10 @@ def run(settings: Settings, *, once: bool = False) -> int:
     with (
         lock.hold(folders.state),
         contextlib.closing(Watch(folders.inbox, settings.watch)) as watch,
-        heeded(watch.bell()) as signals,
+        handling_signals(watch.bell()) as signals,
     ):
-        standing = Standing(folders.state, signals, once=once)
-        book = standing.patiently(lambda: opening.open_ledger(settings, uuid, serve=True))
+        pause_state = PauseState(folders.state, signals, once=once)
+        book = pause_state.patiently(lambda: opening.open_ledger(settings, uuid, serve=True))
         if book is None:
             return 0
         with _closing(book), contextlib.closing(Pipeline(settings)) as pipeline:
@@ -76,7 +76,7 @@ def run(settings: Settings, *, once: bool = False) -> int:
             # hardly anything that a photograph leaves behind is a circle.
             gc.freeze()
             gc.set_threshold(10_000)
-            return _Service(settings, folders, book, pipeline, watch, standing).serve()
+            return _Service(settings, folders, book, pipeline, watch, pause_state).serve()
 
 
 @contextlib.contextmanager
@@ -97,16 +97,16 @@ class _Service:
         book: Ledger,
         pipeline: Pipeline,
         watch: Watch,
-        standing: Standing,
+        pause_state: PauseState,
     ) -> None:
         self._settings = settings
         self._folders = folders
         self._book = book
         self._pipeline = pipeline
         self._watch = watch
-        self._standing = standing
-        self._signals = standing.signals
-        self._once = standing.once
+        self._pause_state = pause_state
+        self._signals = pause_state.signals
+        self._once = pause_state.once
         shared = on_network(folders.inbox)
         self._inbox = Inbox(folders, settings, once=self._once, shared=shared)
         self._unrecorded: deque[Batch] = deque()
@@ -119,13 +119,13 @@ class _Service:
         self._free_at = float("-inf")
         self._progress_at = time.monotonic()
         self._sha256 = ""
-        self._stuck: dict[int, Stuck] = {}  # recorded, but cannot be moved now; by row id
+        self._stuck: dict[int, StuckFile] = {}  # recorded, but cannot be moved now; by row id
         self._tries = Backoff[int]()
 
     def serve(self) -> int:
-        log.info("service.started", version=__version__, root=escaping.to_text(self._folders.root))
+        log.info("service.started", version=__version__, root=escaping.escape(self._folders.root))
         self._pipeline.wake_by(self._watch.waker.fileno())
-        self._standing.tell(Status("running"))
+        self._pause_state.tell(Status("running"))
         try:
             self._loop()
             self._finish_decided()
@@ -137,7 +137,7 @@ class _Service:
         finally:
             systemd.tell("STOPPING=1")
             self._release_unrecorded()
-            self._standing.tell(Status("stopped", skipped=self._standing.told.skipped))
+            self._pause_state.tell(Status("stopped", skipped=self._pause_state.told.skipped))
         log.info("service.stopped")
         return 1 if self._left_behind() else 0
 
@@ -148,9 +148,9 @@ class _Service:
             except Trouble as trouble:
                 self._watch.stop()  # so that its disk can be unmounted
                 self._inbox.let_go()
-                self._standing.pause(trouble)
+                self._pause_state.pause(trouble)
                 continue
-            if self._standing.resume():
+            if self._pause_state.resume():
                 self._progress_at = time.monotonic()
                 self._watch.retry()
                 self._inbox.rescan()
@@ -173,7 +173,7 @@ class _Service:
             if not self._unrecorded:
                 self._decided_at = self._progress_at
             self._unrecorded.append(batch)
-        self._watch.hush()
+        self._watch.clear()
         self._tell_skipped()
         self._say_ready()
         self._ping()
@@ -181,7 +181,7 @@ class _Service:
     # ------------------------------------------------------------------ from the inbox
 
     def _listen(self, now: float) -> None:
-        if not self._once and not self._standing.is_paused:
+        if not self._once and not self._pause_state.is_paused:
             self._watch.keep()
         if self._watch.overflowed:
             self._watch.overflowed = False
@@ -221,7 +221,7 @@ class _Service:
             case Skipped(reason):
                 self._inbox.release(drop.path)
                 self._inbox.rescan()
-                log.debug("file.vanished", name=escaping.to_text(drop.path), reason=reason)
+                log.debug("file.vanished", name=escaping.escape(drop.path), reason=reason)
 
     # ------------------------------------------------------------------ to the folders
 
@@ -231,7 +231,9 @@ class _Service:
         while self._unrecorded and self._may_go_on():
             began = time.monotonic()
             # Where it takes long, a stop and systemd would have to wait for it.
-            is_slow = self._recording_s > _SLOW_S or self._standing.is_paused or self._signals.stop
+            is_slow = (
+                self._recording_s > _SLOW_S or self._pause_state.is_paused or self._signals.stop
+            )
             sizes = [len(each.judged) for each in self._unrecorded]
             count = recorded_together(sizes, one_by_one=is_slow)
             self._finish(list(itertools.islice(self._unrecorded, count)))
@@ -248,7 +250,7 @@ class _Service:
         try:
             for _, judged in pairs:
                 _name_attention(judged)
-            ended = self._move(pairs) if pairs else Ended()
+            ended = self._move(pairs) if pairs else MoveReport()
         finally:
             # Recorded is recorded: what could not be moved now is moved by a later turn.
             for batch in batches:
@@ -265,7 +267,7 @@ class _Service:
         os.close(judged.opened.descriptor)
         path = judged.opened.drop.path
         if _is_unreadable(judged) and isinstance(judged.decoded, Refusal):
-            log.error("file.deferred", name=escaping.to_text(path), reason=judged.decoded.detail)
+            log.error("file.deferred", name=escaping.escape(path), reason=judged.decoded.detail)
             self._inbox.skip(path, "unreadable")
         else:
             self._inbox.release(path)
@@ -288,40 +290,40 @@ class _Service:
         is_first = self._wishes_at == float("-inf")
         self._wishes_at = now
         resting = {row for row in self._stuck if self._tries.rests(row, now)}
-        manner = Manner(resting=resting, may_go_on=self._may_go_on)
-        ended = file_pending(self._book, self._folders, self._settings.layout, manner)
+        options = MoveOptions(resting=resting, may_go_on=self._may_go_on)
+        ended = file_pending(self._book, self._folders, self._settings.layout, options)
         self._note(ended, {row: self._stuck[row] for row in resting}, now)
         if is_first:
             log.info("recovery.done", filed=len(ended.filed), missing=len(ended.missing))
         elif ended.filed:
             log.info("batch.filed", files=len(ended.filed))
 
-    def _move(self, entries: list[tuple[Entry, Judged]]) -> Ended:
+    def _move(self, entries: list[tuple[Entry, Judged]]) -> MoveReport:
         """Move what was recorded just now, by the descriptors through which it was judged.
 
         It need not be asked of the ledger: a row that a command changes meanwhile is not marked.
         """
         now = time.monotonic()
         held = {entry.id: judged.opened.descriptor for entry, judged in entries}
-        manner = Manner(held, may_go_on=self._may_go_on)
+        options = MoveOptions(held, may_go_on=self._may_go_on)
         news = [entry for entry, _ in entries]
-        ended = file_entries(self._book, self._folders, self._settings.layout, news, manner)
+        ended = file_entries(self._book, self._folders, self._settings.layout, news, options)
         self._note(ended, self._stuck, now)
         return ended
 
-    def _note(self, ended: Ended, others: Mapping[int, Stuck], began: float) -> None:
+    def _note(self, ended: MoveReport, others: Mapping[int, StuckFile], began: float) -> None:
         """Name what cannot be moved now, once; it rests, as `others` do."""
         for row, stuck in ended.stuck.items():
             self._tries.failed(row, began)
             if row not in self._stuck:
-                log.error("file.deferred", name=escaping.to_text(stuck.source), reason=stuck.why)
+                log.error("file.deferred", name=escaping.escape(stuck.source), reason=stuck.why)
         self._stuck = {**others, **ended.stuck}
         self._tries.keep(set(self._stuck))
         self._progress_at += time.monotonic() - began  # photographs got no chance to get on
 
     def _may_go_on(self) -> bool:
         """Stay alive for systemd between two moves; a stop waits for them, but not for ever."""
-        self._standing.say_alive()
+        self._pause_state.say_alive()
         return time.monotonic() < self._signals.stopped_at + _STOP_S
 
     # ------------------------------------------------------------------ its own state
@@ -336,7 +338,7 @@ class _Service:
             raise Trouble("root_missing", error.message, "put it back, or mount it") from error
         if found != self._root_id:
             raise ActionNeeded(
-                f"{escaping.to_text(self._folders.root)}: became another root, {found}",
+                f"{escaping.escape(self._folders.root)}: became another root, {found}",
                 "is the right disk mounted? put it back and start again",
             )
         self._root_at = now
@@ -347,12 +349,12 @@ class _Service:
         try:
             free_mb = shutil.disk_usage(self._folders.root).free // MIB
         except OSError as error:
-            name, why = escaping.to_text(self._folders.root), (error.strerror or "").lower()
+            name, why = escaping.escape(self._folders.root), (error.strerror or "").lower()
             raise Trouble("root_missing", f"{name}: {why}", "put it back, or mount it") from error
         if free_mb < self._settings.min_free_mb:
             raise Trouble(
                 "disk_low",
-                f"{escaping.to_text(self._folders.root)}: {free_mb} MiB are free, "
+                f"{escaping.escape(self._folders.root)}: {free_mb} MiB are free, "
                 f"min_free_mb is {self._settings.min_free_mb}",
                 "make room; work goes on by itself",
             )
@@ -378,17 +380,17 @@ class _Service:
         return max(0.0, self._decided_at + _COMPANY_S - now)
 
     def _say_ready(self) -> None:
-        if self._pipeline.ready and not self._standing.ready:
-            self._standing.ready = True
+        if self._pipeline.ready and not self._pause_state.ready:
+            self._pause_state.ready = True
             log.info("service.ready")
             systemd.tell("READY=1")
         serving = self._pipeline.model
-        if self._standing.ready and self._sha256 != serving.sha256:
+        if self._pause_state.ready and self._sha256 != serving.sha256:
             self._sha256 = serving.sha256
             log.info("model.loaded", model=serving.name, version=serving.version,
                      sha256=serving.sha256, device=self._pipeline.device)  # fmt: skip
-            told = replace(self._standing.told, model=f"{serving.name} {serving.version}")
-            self._standing.tell(told)
+            told = replace(self._pause_state.told, model=f"{serving.name} {serving.version}")
+            self._pause_state.tell(told)
 
     def _ping(self) -> None:
         """Tell systemd that photographs get on, not merely that this loop turns."""
@@ -396,17 +398,17 @@ class _Service:
         if self._pipeline.outstanding == 0:
             self._progress_at = now
         if now - self._progress_at <= _STALL_S:
-            self._standing.say_alive()
+            self._pause_state.say_alive()
 
     def _tell_skipped(self) -> None:
-        told = self._standing.told
+        told = self._pause_state.told
         if not self._inbox.newly_skipped and len(self._inbox.skipped) == len(told.skipped):
             return
         for path, reason, hint in self._inbox.newly_skipped:
-            log.warning("inbox.skipped", name=escaping.to_text(path), reason=reason, hint=hint)
+            log.warning("inbox.skipped", name=escaping.escape(path), reason=reason, hint=hint)
         self._inbox.newly_skipped.clear()
-        skipped = {escaping.to_text(path): why for path, why in self._inbox.skipped.items()}
-        self._standing.tell(replace(told, skipped=skipped))
+        skipped = {escaping.escape(path): why for path, why in self._inbox.skipped.items()}
+        self._pause_state.tell(replace(told, skipped=skipped))
 
     def _has_finished(self) -> bool:
         return self._inbox.exhausted and self._pipeline.outstanding == 0 and not self._unrecorded
@@ -430,7 +432,7 @@ def _is_unreadable(judged: Judged) -> bool:
 
 def _name_attention(judged: Judged) -> None:
     """A line for a file that somebody should look at."""
-    name = escaping.to_text(judged.opened.drop.path)
+    name = escaping.escape(judged.opened.drop.path)
     if isinstance(judged.decoded, Refusal):
         log.warning("file.rejected", name=name, reason=judged.decoded.reason,
                     detail=judged.decoded.detail)  # fmt: skip

@@ -37,7 +37,7 @@ class _Pause:
     wait_s: float = 1.0
 
 
-class Standing:
+class PauseState:
     """The state of one service.
 
     told: what `gdwatch status` reads.

@@ -33,7 +33,7 @@ class Signals:
 
 
 @contextlib.contextmanager
-def heeded(wake_fd: int) -> Iterator[Signals]:
+def handling_signals(wake_fd: int) -> Iterator[Signals]:
     """Heed signals while this lasts; each writes a byte to `wake_fd`, which ends a wait."""
     signals = Signals()
     handlers = {

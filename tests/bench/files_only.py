@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
-from gdwatch.filing.mover import Manner, file_entries
+from gdwatch.filing.mover import MoveOptions, file_entries
 from gdwatch.filing.record import record
 from gdwatch.intake.inbox import Inbox
 from gdwatch.intake.opening import open_drop
@@ -89,7 +89,7 @@ def file_all(world: World) -> None:
         pairs = [pair for some in recorded for pair in some]
         held = {entry.id: judged.opened.descriptor for entry, judged in pairs}
         news = [entry for entry, _ in pairs]
-        ended = file_entries(world.ledger, world.folders, "tree", news, Manner(held))
+        ended = file_entries(world.ledger, world.folders, "tree", news, MoveOptions(held))
         assert len(ended.filed) == sum(len(batch.judged) for batch in batches)
         for _, judged in pairs:
             os.close(judged.opened.descriptor)

@@ -12,7 +12,7 @@ from gdwatch.decode.reduce import Pixels, view
 from gdwatch.inference import model, model_file
 from gdwatch.inference.detection import thumbnails
 from gdwatch.inference.model_file import layout
-from gdwatch.inference.predictor import Engine
+from gdwatch.inference.predictor import PlainPredictor
 from tests.bench.loop import serve
 
 BATCH = 32  # as in the engine, of the locator as well
@@ -22,19 +22,19 @@ def main(photographs: Path, name: str, part: int, parts: int) -> None:
     """part: of the files, the ones that this process takes. One thread."""
     torch.set_num_threads(1)
     file = model_file.read(model_file.find(name))
-    engine = Engine(model.load(file), torch.device("cpu"), borders=(0.5,))
-    assert engine.locator is not None
+    predictor = PlainPredictor(model.load(file), torch.device("cpu"), borders=(0.5,))
+    assert predictor.locator is not None
     wanted = layout(file.details, "face")
     paths = sorted(photographs.iterdir())[part::parts]
     shown: list[Tensor] = []
     squares: list[Pixels] = []
-    classify = engine.classify
-    engine.classify = lambda batch: squares.append(batch) or classify(batch)  # type: ignore
+    classify = predictor.classify
+    predictor.classify = lambda batch: squares.append(batch) or classify(batch)  # type: ignore
     for start in range(0, len(paths), BATCH):
         photos = [np.array(Image.open(path).convert("RGB")) for path in paths[start:][:BATCH]]
         seen = [view(photo, wanted) for photo in photos]
-        shown.append(thumbnails(seen, engine.thumbnail))
-        engine.judge(seen)
+        shown.append(thumbnails(seen, predictor.thumbnail))
+        predictor.judge(seen)
 
     def seen_by(network: torch.nn.Module, batch: Tensor) -> None:
         network(batch.permute(0, 3, 1, 2))
@@ -42,8 +42,8 @@ def main(photographs: Path, name: str, part: int, parts: int) -> None:
     def job() -> None:
         with torch.inference_mode():
             for pictures, faces in zip(shown, squares, strict=True):
-                seen_by(engine.locator, pictures)
-                seen_by(engine.classifier, torch.from_numpy(faces))
+                seen_by(predictor.locator, pictures)
+                seen_by(predictor.classifier, torch.from_numpy(faces))
 
     serve(job)
 

@@ -41,9 +41,9 @@ POINTS: Mapping[str, str | tuple[str, ...]] = {
     "C1.look": "gdwatch.intake.inbox:Inbox._look_at",
     "C3.open": "gdwatch.service.loop:open_drop",
     "C4.give": "gdwatch.pipeline.pipeline:Pipeline.offer",
-    "C4.decoded": "gdwatch.pipeline.worker_pool:Decoding.finish",
+    "C4.decoded": "gdwatch.pipeline.worker_pool:WorkerPool.finish",
     "C4.sync": "gdwatch.files.durability:sync_contents",
-    "C5.judge": "gdwatch.pipeline.engine:Judging.judge",
+    "C5.judge": "gdwatch.pipeline.engine:Engine.judge",
     "C5.decide": "gdwatch.pipeline.decide:decide",
     "C5.choose": "gdwatch.filing.placement:choose",
     "C6.record": "gdwatch.service.loop:record",
@@ -70,7 +70,7 @@ POINTS: Mapping[str, str | tuple[str, ...]] = {
     "X6.unlink": "gdwatch.filing.renaming:os.unlink",
     "W.wish": ("gdwatch.filing.placement:send", "gdwatch.jobs.rejudge:send"),
     "W.correct": "gdwatch.ledger.queries:correct",
-    "W.see": "gdwatch.filing.delegation:see_to",
+    "W.see": "gdwatch.filing.delegation:file_or_wait",
     "W.filed": "gdwatch.filing.delegation:file_pending",
     "W.current": "gdwatch.jobs.rejudge:Rejudging._make_current",
 }
@@ -223,7 +223,7 @@ def wait_less() -> None:
     def wrapped(original: Callable[[Any, float], None]) -> Callable[[Any, float], None]:
         return lambda standing, seconds: original(standing, seconds / 10)
 
-    replace("gdwatch.service.pause:Standing._sleep", wrapped)
+    replace("gdwatch.service.pause:PauseState._sleep", wrapped)
     for name in WAITS:
         replace(name, lambda seconds: seconds / 10)
 

@@ -27,13 +27,13 @@ if __name__ == "__main__" and not WALKS:
     watched = atheris.instrument_imports(include=["gdwatch.decode", "PIL"])
 with watched:
     from gdwatch.decode.formats import Limits
-    from gdwatch.decode.reduce import Layout
+    from gdwatch.decode.reduce import Reduction
     from gdwatch.processes import worker
     from gdwatch.processes.slots import Slots
     from gdwatch.values import Photo, Refusal, RejectedReason
 from tests.faults import corpus  # noqa: E402 - after what is watched
 
-LAYOUT = Layout(96, whole=False)
+LAYOUT = Reduction(96, whole=False)
 LIMITS = Limits(max_pixels=1_000_000)
 MEMORY_MB = 1024  # as worker_memory_mb has it
 LONGEST_TRY = 40_000  # bytes

@@ -82,7 +82,7 @@ def _moves_within(transaction: Transaction, rows: list[dict[str, Any]]) -> None:
     with Handles(found) as handles:
         for row in rows:
             source = handles.parent(transaction.row(row["id"]).original)
-            target = escaping.absolute(row["path"], transaction.root)
+            target = escaping.absolute_path(row["path"], transaction.root)
             renaming._rename(source, handles.parent(target, make=True))
 
 
@@ -151,8 +151,8 @@ def no_source_synced() -> None:
 
 def _synchronous(level: str) -> None:
     def wrapped(original: Any) -> Any:
-        def sqlite(*given: Any, **named: Any) -> sa.Engine:
-            engine: sa.Engine = original(*given, **named)
+        def sqlite(*given: Any, **named: Any) -> sa.PlainPredictor:
+            engine: sa.PlainPredictor = original(*given, **named)
 
             @sa.event.listens_for(engine, "connect")
             def connected(connection: Any, _: object) -> None:
@@ -454,7 +454,7 @@ def killed_service_rejects() -> None:
 
         return give
 
-    replace("gdwatch.pipeline.worker_pool:Decoding._give", wrapped)
+    replace("gdwatch.pipeline.worker_pool:WorkerPool._give", wrapped)
 
 
 @mistake("T24")
@@ -467,7 +467,7 @@ def poison_tried_for_ever() -> None:
 
         return died
 
-    replace("gdwatch.pipeline.worker_pool:Decoding._replace", wrapped)
+    replace("gdwatch.pipeline.worker_pool:WorkerPool._replace", wrapped)
 
 
 @mistake("T18")
@@ -477,7 +477,7 @@ def bombs_decoded() -> None:
 
 @mistake("T16")
 def names_decoded_with_replacements() -> None:
-    _instead("gdwatch.files.escaping:to_text", lambda name: name.decode("utf-8", "replace"))
+    _instead("gdwatch.files.escaping:escape", lambda name: name.decode("utf-8", "replace"))
 
 
 @mistake("T20")

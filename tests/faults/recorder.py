@@ -130,7 +130,7 @@ class _Recorder:
         self.write("commit", durable=durable, image=str(path), rows=rows)
 
     def _absolute(self, text: str | None) -> str | None:
-        return None if text is None else os.fsdecode(escaping.absolute(text, self._root))
+        return None if text is None else os.fsdecode(escaping.absolute_path(text, self._root))
 
 
 def start(trace: str, root: str) -> None:

@@ -20,7 +20,7 @@ from tests.faults.toy import Answer
 
 # ------------------------------------------------------------------------- the clock
 
-PAUSE = "gdwatch.service.pause:Standing._sleep"
+PAUSE = "gdwatch.service.pause:PauseState._sleep"
 
 
 def faked_clock(case: Case) -> dict[str, str]:

@@ -278,7 +278,7 @@ def ledger_locked(case: Case) -> None:
     case.run(
         "run", "--once", before=[call("tests.faults.acts:wait_for_no_lock")],
         faults=[Fault("C6.record", do=(lock,)),
-                Fault("gdwatch.service.pause:Standing._sleep", do=(unlock,))],
+                Fault("gdwatch.service.pause:PauseState._sleep", do=(unlock,))],
     )  # fmt: skip
     case.judge()
 

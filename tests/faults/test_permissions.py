@@ -60,7 +60,7 @@ def test_a_folder_that_can_no_longer_be_written_pauses_and_nothing_is_rejected(
 def test_a_folder_mounted_read_only_pauses_for_one_reason_and_heals(
     case: Case, folder: str
 ) -> None:
-    third = Fault("gdwatch.service.pause:Standing.pause", nth=3, do=())
+    third = Fault("gdwatch.service.pause:PauseState.pause", nth=3, do=())
     run = ready(case, faults=[third])
     run.send(signal.SIGSTOP)
     run.wait_until_stopped()

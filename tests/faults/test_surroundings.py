@@ -25,7 +25,7 @@ from tests.faults.toy import Answer
 
 # ------------------------------------------------------------------------- a second service
 
-PAUSE = "gdwatch.service.pause:Standing._sleep"
+PAUSE = "gdwatch.service.pause:PauseState._sleep"
 
 
 @pytest.mark.scenario("T28", quick=3, long=30)
@@ -149,7 +149,7 @@ def test_a_disk_mounted_after_the_start_is_waited_for_once_its_files_were_taken(
     run = case.start("run", fresh=("unshare", "-rm"), faults=[
         Fault("gdwatch.intake.inbox:Inbox._require_usable", do=(over,), nth=2),
         Fault("gdwatch.service.loop:_Service._report", do=(away,)),
-        Fault("gdwatch.service.pause:Standing._sleep", do=(over,)),
+        Fault("gdwatch.service.pause:PauseState._sleep", do=(over,)),
     ])  # fmt: skip
     heals(case, run)
     assert [each["reason"] for each in run.events("service.paused")] == ["inbox_missing"]

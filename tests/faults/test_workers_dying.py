@@ -88,7 +88,7 @@ def test_a_main_process_killed_five_times_over_a_poison_file_rejects_nothing(
         poison = drop_seven(case, case.number % 7, deed, toy.answer_to(0.97))
         sign = case.folder / dying_worker.sign(poison)
         # Killed when it notices the first death: the second is soon after it, and is for good.
-        noticed = Fault("gdwatch.pipeline.worker_pool:Decoding._replace", may_miss=deed == "hang")
+        noticed = Fault("gdwatch.pipeline.worker_pool:WorkerPool._replace", may_miss=deed == "hang")
         for _ in range(5):
             run = case.start("run", before=DYING, faults=[noticed], allowed=(-9,))
             build.wait_until(sign.exists, "the poison is at work")

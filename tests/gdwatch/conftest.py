@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gdwatch.filing import record
-from gdwatch.filing.mover import Ended, Manner, file_pending
+from gdwatch.filing.mover import MoveOptions, MoveReport, file_pending
 from gdwatch.ledger import opening
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.pipeline import decide
@@ -86,9 +86,9 @@ class World:
         (entry,) = self.record(self.judged(self.drop(name, content), outcome), **settings)
         return entry
 
-    def file(self, held: dict[int, int] | None = None, **manner: Any) -> Ended:
+    def file(self, held: dict[int, int] | None = None, **options: Any) -> MoveReport:
         return file_pending(
-            self.ledger, self.folders, self.settings.layout, Manner(held or {}, **manner)
+            self.ledger, self.folders, self.settings.layout, MoveOptions(held or {}, **options)
         )
 
     def rows(self) -> list[dict[str, Any]]:

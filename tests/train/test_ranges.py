@@ -6,7 +6,7 @@ import torch
 
 from gdwatch.errors import GdwatchError
 from gdwatch.inference.model import Model
-from gdwatch.inference.predictor import Engine
+from gdwatch.inference.predictor import PlainPredictor
 from gdwatch.networks import quantised
 from gdwatch.networks.locator import Locator, fold
 from gdwatch.networks.pooled import PooledClassifier
@@ -86,8 +86,8 @@ def test_the_largest_of_all_batches_counts(untrained: Model) -> None:
 @pytest.mark.skipif(not quantised.is_fast(), reason="this processor has no AVX2")
 def test_a_model_with_ranges_answers_nearly_the_same_in_bytes(untrained: Model) -> None:
     found = with_ranges(untrained, [photographs(8)])
-    exact = Engine(found, CPU, borders=(0.5,), precision=torch.float32)
-    bytes_ = Engine(found, CPU, borders=(0.5,))
+    exact = PlainPredictor(found, CPU, borders=(0.5,), precision=torch.float32)
+    bytes_ = PlainPredictor(found, CPU, borders=(0.5,))
     assert bytes_.precision is torch.uint8
     squares = np.stack([each[:64, :64] for each in photographs(8)])
     wanted, _ = exact.classify(squares)

@@ -13,11 +13,11 @@ from rich.progress import track
 
 from gdwatch.decode.decoder import decode
 from gdwatch.decode.formats import Refused
-from gdwatch.decode.reduce import Layout, view
+from gdwatch.decode.reduce import Reduction, view
 from gdwatch.errors import GdwatchError
 from gdwatch.inference import crop
 from gdwatch.inference.detection import find, thumbnails
-from gdwatch.inference.faces import Found, prominence
+from gdwatch.inference.faces import Detection, prominence
 from gdwatch.networks.locator import Locator
 from gdwatch.values import Box
 from train.atomic_files import publish
@@ -105,7 +105,7 @@ def _look(path: str, places: Mapping[str, Place | None]) -> tuple[Pixels, int]:
     place = places.get(path)
     if place is None:
         raise GdwatchError(f"{path}: not in the data", "name what the folder was prepared from")
-    wanted = Layout(_KEPT, whole=False)
+    wanted = Reduction(_KEPT, whole=False)
     try:
         header, seen = decode(place.read(), LIMITS, partial(view, wanted=wanted), wanted.least)
     except (Refused, OSError) as error:
@@ -115,7 +115,7 @@ def _look(path: str, places: Mapping[str, Place | None]) -> tuple[Pixels, int]:
     return seen, header.width
 
 
-def _in_photo(faces: Sequence[Found], scale: float) -> list[Box]:
+def _in_photo(faces: Sequence[Detection], scale: float) -> list[Box]:
     return [
         Box(each.box.x * scale, each.box.y * scale, each.box.width * scale, each.box.height * scale)
         for each in faces

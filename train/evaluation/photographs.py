@@ -22,12 +22,12 @@ from rich.table import Table
 
 from gdwatch.decode.decoder import decode
 from gdwatch.decode.formats import Refused
-from gdwatch.decode.reduce import Layout, Pixels, view
+from gdwatch.decode.reduce import Pixels, Reduction, view
 from gdwatch.inference import model, model_file
 from gdwatch.inference.device import choose_device
 from gdwatch.inference.model import Model
 from gdwatch.inference.model_file import layout
-from gdwatch.inference.predictor import Engine
+from gdwatch.inference.predictor import PlainPredictor
 from gdwatch.pipeline.decide import Rules, decide
 from gdwatch.settings import load as load_settings
 from gdwatch.values import Decision, Header, Scores
@@ -87,7 +87,7 @@ def answers(loaded: Model, chosen: Sequence[Entry]) -> Iterator[Answered]:
     settings = load_settings({}, None).settings
     details = loaded.details
     borders = 0.5, details.min_confidence, 1 - details.min_confidence
-    engine = Engine(loaded, choose_device("auto"), borders=borders)
+    predictor = PlainPredictor(loaded, choose_device("auto"), borders=borders)
     rules = Rules(
         "face" if details.locator else "whole",
         settings.several_faces,
@@ -96,7 +96,7 @@ def answers(loaded: Model, chosen: Sequence[Entry]) -> Iterator[Answered]:
         settings.min_sharpness,
     )
     for batch in batches(loaded, chosen):
-        scores, _ = engine.judge([seen.photo for _, seen in batch])
+        scores, _ = predictor.judge([seen.photo for _, seen in batch])
         for (entry, seen), each in zip(batch, scores, strict=True):
             height, width = seen.photo.shape[:2]
             yield Answered(entry, each, decide(each, seen.header, (width, height), rules))
@@ -112,7 +112,7 @@ def batches(loaded: Model, chosen: Sequence[Entry]) -> Iterator[list[tuple[Entry
             yield batch
 
 
-def _see(entry: Entry, wanted: Layout) -> Seen | None:
+def _see(entry: Entry, wanted: Reduction) -> Seen | None:
     assert entry.place is not None
     try:
         header, seen = decode(

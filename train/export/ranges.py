@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gdwatch.decode.reduce import Pixels
 from gdwatch.errors import GdwatchError
 from gdwatch.inference.model import Model
-from gdwatch.inference.predictor import Engine
+from gdwatch.inference.predictor import PlainPredictor
 from gdwatch.networks.layers import Activations, Convolution, Layer, rectified
 from gdwatch.networks.layers import replace as put
 from gdwatch.networks.quantised import ranged
@@ -53,16 +53,18 @@ class _Watched(Convolution):
 def with_ranges(loaded: Model, batches: Iterable[Sequence[Pixels]]) -> Model:
     """The same model, knowing the ranges of those of its networks that can be quantised.
 
-    batches: photographs as for `Engine.judge`, some hundreds in all. Raises GdwatchError without.
+    batches: photographs as for `PlainPredictor.judge`, some hundreds in all.
+
+    Raises GdwatchError without any.
     """
-    engine = Engine(loaded, torch.device("cpu"), borders=(), precision=torch.float32)
-    engine.classifier = _watched(loaded.classifier)
-    watched: dict[str, nn.Module] = {"classifier": engine.classifier}
+    predictor = PlainPredictor(loaded, torch.device("cpu"), borders=(), precision=torch.float32)
+    predictor.classifier = _watched(loaded.classifier)
+    watched: dict[str, nn.Module] = {"classifier": predictor.classifier}
     if loaded.locator is not None:
-        engine.locator = watched["locator"] = _watched(loaded.locator)
+        predictor.locator = watched["locator"] = _watched(loaded.locator)
     seen = 0
     for photographs in batches:
-        engine.judge(photographs)
+        predictor.judge(photographs)
         seen += len(photographs)
     if not seen:
         raise GdwatchError("no photographs to find ranges by", "name those of `gdtrain prepare`")

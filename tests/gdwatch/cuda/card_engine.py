@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from gdwatch.cuda.cuda_predictor import Card
+from gdwatch.cuda.cuda_predictor import CudaPredictor
 from gdwatch.cuda.trial import on_card
 from gdwatch.decode.reduce import Pixels
 from gdwatch.inference import predictor
@@ -16,16 +16,16 @@ from gdwatch.processes import engine
 DIES = os.environ.get("CARD_DIES")
 
 
-def on_cpu(*given: Any) -> Card:
+def on_cpu(*given: Any) -> CudaPredictor:
     if DIES == "at the start":
         os.abort()
     found = on_card(*given)
-    assert isinstance(found, Card)
+    assert isinstance(found, CudaPredictor)
     return Dying(found) if DIES else found
 
 
 class Dying:
-    def __init__(self, card: Card) -> None:
+    def __init__(self, card: CudaPredictor) -> None:
         self.depth = card.depth
 
     def begin(self, _: Sequence[Pixels]) -> predictor.Finish:

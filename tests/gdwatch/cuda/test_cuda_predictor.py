@@ -20,14 +20,14 @@ from torch import Tensor
 
 from gdwatch.cuda import trial
 from gdwatch.cuda.batched import resized_together, thumbnails_together
-from gdwatch.cuda.cuda_predictor import Card
+from gdwatch.cuda.cuda_predictor import CudaPredictor
 from gdwatch.cuda.streams import pinned
 from gdwatch.cuda.trial import on_card
 from gdwatch.decode import reduce
-from gdwatch.decode.reduce import Layout, Pixels
+from gdwatch.decode.reduce import Pixels, Reduction
 from gdwatch.inference import crop, detection, model, model_file
 from gdwatch.inference.model import Model
-from gdwatch.inference.predictor import Engine, Finish, Judge
+from gdwatch.inference.predictor import Finish, PlainPredictor, Predictor
 from gdwatch.inference.sharpness import sharpness
 from gdwatch.inference.squares import Square, square_around, square_of
 from gdwatch.networks.residual import ResidualClassifier
@@ -133,13 +133,13 @@ def test_nothing_is_worked_out_on_another_device_than_the_photographs() -> None:
 
 
 @pytest.fixture(scope="module")
-def exact() -> Engine:
+def exact() -> PlainPredictor:
     return shipped(torch.float32)
 
 
-def shipped(precision: torch.dtype | None) -> Engine:
+def shipped(precision: torch.dtype | None) -> PlainPredictor:
     loaded = model.load(model_file.read(model_file.find("fast")))
-    return Engine(loaded, CPU, borders=(0.5, 0.9, 0.1), precision=precision)
+    return PlainPredictor(loaded, CPU, borders=(0.5, 0.9, 0.1), precision=precision)
 
 
 def photographs() -> list[Pixels]:
@@ -152,7 +152,7 @@ def photographs() -> list[Pixels]:
     return [reduce.reduced(np.array(each), 610) for each in pictures]
 
 
-def judged(judge: Judge, photos: Sequence[Pixels]) -> list[Scores]:
+def judged(judge: Predictor, photos: Sequence[Pixels]) -> list[Scores]:
     scores, splits = judge.begin(photos)()
     assert splits == 0
     return scores
@@ -172,47 +172,54 @@ def require_alike(found: Sequence[Scores], plain: Sequence[Scores], apart: float
 
 
 @pytest.mark.parametrize("at_once", [1, 4, 8, 20])
-def test_the_card_answers_what_the_engine_answers(exact: Engine, at_once: int) -> None:
+def test_the_card_answers_what_the_engine_answers(exact: PlainPredictor, at_once: int) -> None:
     photos = photographs()
     plain = judged(exact, photos)
     assert [scores.count for scores in plain[:5]] == [1, 1, 2, 1, 0]
     assert (plain[6].count, len(plain[6].faces)) == (7, 5)  # more faces than fit, four at once
     # A box that moves past the middle between two pixels is cut one further.
-    require_alike(judged(Card(exact, DOUBT, at_once), photos), plain, DOUBT)
+    require_alike(judged(CudaPredictor(exact, DOUBT, at_once), photos), plain, DOUBT)
 
 
-def test_it_does_so_in_half_precision(exact: Engine) -> None:
+def test_it_does_so_in_half_precision(exact: PlainPredictor) -> None:
     half = shipped(torch.float16)
-    require_alike(judged(Card(half, DOUBT, 8), photographs()), judged(exact, photographs()), DOUBT)
+    require_alike(
+        judged(CudaPredictor(half, DOUBT, 8), photographs()), judged(exact, photographs()), DOUBT
+    )
 
 
 def test_what_lies_near_a_border_is_judged_in_full() -> None:
     network = build.brightness_network(slope=0.1)  # so flat that everything lies near 0.5
     squares = [build.pixels(number, 20 * number, (build.SIDE, build.SIDE)) for number in range(9)]
     found, plain = (
-        [scores.p_male for scores in judged(Card(engine_of(network, each), DOUBT, 4), squares)]
+        [
+            scores.p_male
+            for scores in judged(CudaPredictor(predictor_of(network, each), DOUBT, 4), squares)
+        ]
         for each in (torch.float16, torch.float32)
     )
     assert found == plain
 
 
-def engine_of(network: ResidualClassifier, precision: torch.dtype = torch.float32) -> Engine:
-    return Engine(
+def predictor_of(
+    network: ResidualClassifier, precision: torch.dtype = torch.float32
+) -> PlainPredictor:
+    return PlainPredictor(
         Model(None, network, build.details(), ""), CPU, borders=(0.5,), precision=precision
     )
 
 
 def test_without_a_locator_it_judges_the_squares() -> None:
-    whole = engine_of(build.network())
+    whole = predictor_of(build.network())
     squares = [noise(build.SIDE, build.SIDE) // (1 + number) for number in range(5)]
-    found = judged(Card(whole, DOUBT, 2), squares)
+    found = judged(CudaPredictor(whole, DOUBT, 2), squares)
     require_alike(found, judged(whole, squares), 1e-4)
     assert {scores.count for scores in found} == {None}
 
 
 @pytest.mark.parametrize("size", [1, 3])
-def test_an_answer_does_not_depend_on_its_company(exact: Engine, size: int) -> None:
-    judge = Card(exact, DOUBT, 8)
+def test_an_answer_does_not_depend_on_its_company(exact: PlainPredictor, size: int) -> None:
+    judge = CudaPredictor(exact, DOUBT, 8)
     photos = photographs()
     whole = judged(judge, photos)
     order = [6, 3, 0, 7, 5, 4, 2, 1]
@@ -225,8 +232,8 @@ def test_an_answer_does_not_depend_on_its_company(exact: Engine, size: int) -> N
 # ------------------------------------------------------------------ two batches under way
 
 
-def test_two_batches_are_under_way_and_keep_apart(exact: Engine) -> None:
-    judge = Card(exact, DOUBT, 8)
+def test_two_batches_are_under_way_and_keep_apart(exact: PlainPredictor) -> None:
+    judge = CudaPredictor(exact, DOUBT, 8)
     photos = photographs()
     batches = [photos[:3], photos[3:], photos[1:2], photos]
     expected = [judged(judge, batch) for batch in batches]
@@ -239,7 +246,7 @@ def test_two_batches_are_under_way_and_keep_apart(exact: Engine) -> None:
 
 
 def test_nothing_is_read_before_the_device_says_that_it_is_there(
-    exact: Engine, monkeypatch: pytest.MonkeyPatch
+    exact: PlainPredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a device that hands over only what it is waited for."""
     on_their_way: list[tuple[Tensor, Tensor]] = []
@@ -262,7 +269,7 @@ def test_nothing_is_read_before_the_device_says_that_it_is_there(
     monkeypatch.setattr("gdwatch.cuda.streams.Stream.mark", mark)
     photos = photographs()
     half = shipped(torch.float16)  # has a third thing to wait for
-    judge = Card(half, DOUBT, 4)
+    judge = CudaPredictor(half, DOUBT, 4)
     batches = [photos[:3], photos]
     under_way = [judge.begin(batch) for batch in batches]
     for finish, batch in zip(under_way, batches, strict=True):
@@ -276,7 +283,7 @@ def test_nothing_is_read_before_the_device_says_that_it_is_there(
 class Noted:
     """A judge that notes when a batch was begun and finished."""
 
-    def __init__(self, judge: Judge) -> None:
+    def __init__(self, judge: Predictor) -> None:
         self._judge = judge
         self.depth = judge.depth
         self.notes: list[str] = []
@@ -295,7 +302,7 @@ class Noted:
 
 def served(judge: Noted, batches: Sequence[Sequence[Pixels]]) -> list[list[Scores]]:
     """What the service hears when it has sent all of them at once and then listens."""
-    slots = Slots(sum(map(len, batches)), Layout(610, whole=False))
+    slots = Slots(sum(map(len, batches)), Reduction(610, whole=False))
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         slot = 0
@@ -317,11 +324,11 @@ def served(judge: Noted, batches: Sequence[Sequence[Pixels]]) -> list[list[Score
 
 
 def test_the_next_batch_is_begun_before_one_is_finished_and_answers_keep_their_order(
-    exact: Engine,
+    exact: PlainPredictor,
 ) -> None:
     photos = photographs()
     batches = [photos[:1], photos[1:3], photos[3:6]]
-    ahead, plain = Noted(Card(exact, DOUBT, 8)), Noted(exact)
+    ahead, plain = Noted(CudaPredictor(exact, DOUBT, 8)), Noted(exact)
     for found, other in zip(served(ahead, batches), served(plain, batches), strict=True):
         require_alike(found, other, 0.005)
     assert ahead.notes == ["begin 1", "begin 2", "finish 1", "begin 3", "finish 2", "finish 3"]
@@ -372,9 +379,9 @@ def decisions(folder: Path, contents: Sequence[bytes]) -> dict[bytes, Decision]:
 MEMORY = np.zeros((1, 16), np.uint8)
 
 
-def test_what_agrees_is_taken(exact: Engine, capfd: pytest.CaptureFixture[str]) -> None:
-    for each in (exact, shipped(torch.float16), engine_of(build.network())):
-        assert isinstance(on_card(each, MEMORY, DOUBT), Card)
+def test_what_agrees_is_taken(exact: PlainPredictor, capfd: pytest.CaptureFixture[str]) -> None:
+    for each in (exact, shipped(torch.float16), predictor_of(build.network())):
+        assert isinstance(on_card(each, MEMORY, DOUBT), CudaPredictor)
     assert capfd.readouterr().err == ""
 
 
@@ -403,7 +410,7 @@ def out_of_memory(*_: object) -> None:
         ("gdwatch.cuda.trial.resized_together", paler, "Differs('pixels differ by"),
         ("gdwatch.cuda.cuda_predictor.resized_together", paler, "Differs('probabilities differ by"),
         (
-            "gdwatch.cuda.cuda_predictor.Card.p_male",
+            "gdwatch.cuda.cuda_predictor.CudaPredictor.p_male",
             lambda *_: torch.full((128,), 0.9),
             "Differs('probabilities differ",
         ),
@@ -412,7 +419,7 @@ def out_of_memory(*_: object) -> None:
     ],
 )
 def test_what_disagrees_or_fails_is_told_in_a_line_and_done_without(
-    exact: Engine,
+    exact: PlainPredictor,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     name: str,
@@ -445,11 +452,11 @@ def test_full_precision_is_tried_at_the_start(
 
 
 def test_the_pictures_of_the_trial_lie_where_the_card_reads_by_itself(
-    exact: Engine, monkeypatch: pytest.MonkeyPatch
+    exact: PlainPredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     locked: list[Pixels] = []
     asked: list[Pixels] = []
-    ask = Card.ask
+    ask = CudaPredictor.ask
 
     def noted(pixels: Pixels, device: torch.device) -> Pixels:
         assert device == CPU
@@ -457,8 +464,10 @@ def test_the_pictures_of_the_trial_lie_where_the_card_reads_by_itself(
         return locked[-1]
 
     monkeypatch.setattr(trial, "pinned", noted)
-    monkeypatch.setattr(Card, "ask", lambda card, photos: asked.extend(photos) or ask(card, photos))
-    assert isinstance(on_card(exact, MEMORY, DOUBT), Card)
+    monkeypatch.setattr(
+        CudaPredictor, "ask", lambda card, photos: asked.extend(photos) or ask(card, photos)
+    )
+    assert isinstance(on_card(exact, MEMORY, DOUBT), CudaPredictor)
     assert list(map(id, asked)) == list(map(id, locked))
     assert asked
 
@@ -477,7 +486,7 @@ def test_a_card_that_can_do_nothing_any_more_is_not_said_to_be_ready(
         assert device == torch.device("cuda")
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
-    whole = engine_of(build.network())
+    whole = predictor_of(build.network())
     whole.device = torch.device("cuda")
     monkeypatch.setattr(trial, "pin", out_of_memory)
     monkeypatch.setattr(torch.cuda, "synchronize", dead)
@@ -503,10 +512,10 @@ def test_once_an_engine_has_died_the_next_one_goes_the_plain_way(
 def test_a_batch_without_room_is_judged_in_halves_and_the_next_one_again_on_the_card(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole = engine_of(build.network())
+    whole = predictor_of(build.network())
     squares = [noise(build.SIDE, build.SIDE) // (1 + number) for number in range(5)]
     plain = judged(whole, squares)
-    judge = Card(whole, DOUBT, 8)
+    judge = CudaPredictor(whole, DOUBT, 8)
     real = whole.classifier.forward
     full = True
     sizes = []
@@ -530,14 +539,14 @@ def test_a_batch_without_room_is_judged_in_halves_and_the_next_one_again_on_the_
 
 @pytest.mark.parametrize("step", ["ask", "_judged"])
 def test_once_the_card_has_failed_everything_is_judged_the_plain_way(
-    exact: Engine,
+    exact: PlainPredictor,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     step: str,
 ) -> None:
     photos = photographs()[:3]
     plain = judged(exact, photos)
-    judge = Card(exact, DOUBT, 2)
+    judge = CudaPredictor(exact, DOUBT, 2)
     under_way = [judge.begin(photos), judge.begin(photos)]
     calls = []
 

@@ -15,12 +15,12 @@ PATHS = st.binary(max_size=300).filter(lambda name: b"\0" not in name)
 @example(b"\\")
 @example(b"\xff\xfe\n\x1b[31m\xc2\x85\xe2\x80\xa8")
 def test_the_text_gives_the_bytes_back(name: bytes) -> None:
-    assert escaping.to_bytes(escaping.to_text(name)) == name
+    assert escaping.unescape(escaping.escape(name)) == name
 
 
 @given(PATHS)
 def test_the_text_is_one_line_of_utf_8_that_steers_nothing(name: bytes) -> None:
-    text = escaping.to_text(name)
+    text = escaping.escape(name)
     assert text.encode().decode() == text
     assert len(text.splitlines()) <= 1
     assert not any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text)
@@ -31,7 +31,7 @@ def test_the_text_is_one_line_of_utf_8_that_steers_nothing(name: bytes) -> None:
 @example(b"a\n`id`\xff'")
 @settings(max_examples=25, deadline=None)
 def test_a_shell_takes_a_quoted_name_for_the_name_and_for_nothing_else(name: bytes) -> None:
-    text = escaping.to_shell(name)
+    text = escaping.quote_for_shell(name)
     assert len(text.splitlines()) == 1
     told = subprocess.run(["bash", "-c", f"printf %s {text}"], capture_output=True, check=True)
     assert (told.stdout, told.stderr) == (name, b"")
@@ -39,7 +39,7 @@ def test_a_shell_takes_a_quoted_name_for_the_name_and_for_nothing_else(name: byt
 
 @given(PATHS, PATHS)
 def test_two_names_have_two_texts(one: bytes, other: bytes) -> None:
-    assert (escaping.to_text(one) == escaping.to_text(other)) == (one == other)
+    assert (escaping.escape(one) == escaping.escape(other)) == (one == other)
 
 
 @pytest.mark.parametrize(
@@ -54,16 +54,16 @@ def test_two_names_have_two_texts(one: bytes, other: bytes) -> None:
     ],
 )
 def test_a_name_is_shown_as_it_is_where_that_is_safe(name: bytes, text: str) -> None:
-    assert escaping.to_text(name) == text
+    assert escaping.escape(name) == text
 
 
 @pytest.mark.parametrize("root", [b"/srv/root", b"/"])
 def test_a_path_below_the_root_is_shown_relative_to_it(root: bytes) -> None:
     path = os.path.join(root, b"male/a.jpg")
-    assert escaping.below(path, root) == "male/a.jpg"
-    assert escaping.absolute("male/a.jpg", root) == path
+    assert escaping.relative_text(path, root) == "male/a.jpg"
+    assert escaping.absolute_path("male/a.jpg", root) == path
 
 
 def test_a_path_elsewhere_is_shown_whole() -> None:
-    assert escaping.below(b"/srv/rooted/a.jpg", b"/srv/root") == "/srv/rooted/a.jpg"
-    assert escaping.absolute("/srv/rooted/a.jpg", b"/srv/root") == b"/srv/rooted/a.jpg"
+    assert escaping.relative_text(b"/srv/rooted/a.jpg", b"/srv/root") == "/srv/rooted/a.jpg"
+    assert escaping.absolute_path("/srv/rooted/a.jpg", b"/srv/root") == b"/srv/rooted/a.jpg"

@@ -9,7 +9,7 @@ from gdwatch.commands.requeue import requeue
 from gdwatch.errors import GdwatchError
 from gdwatch.files import content
 from gdwatch.filing import delegation, placement
-from gdwatch.jobs.rejudge import Rejudging, Rules
+from gdwatch.jobs.rejudge import RejudgeOptions, Rejudging
 from gdwatch.ledger.transaction import result_row
 from gdwatch.root import lock
 from gdwatch.root.handles import Handles
@@ -22,7 +22,7 @@ from tests.gdwatch.conftest import World
 def world(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """One whose commands do not wait long for a service."""
     (world.folders.state / "root-id").write_text("a-root\n")
-    monkeypatch.setattr(delegation.see_to, "__defaults__", (0.0,))
+    monkeypatch.setattr(delegation.file_or_wait, "__defaults__", (0.0,))
     return world
 
 
@@ -72,7 +72,7 @@ def test_a_file_sent_elsewhere_while_it_was_looked_at_is_not_sent_again(
 
     monkeypatch.setattr(content, "digest", sent_meanwhile)
     rejudging = Rejudging(
-        world.ledger, world.folders, world.settings, Rules(move=True), lambda: None
+        world.ledger, world.folders, world.settings, RejudgeOptions(move=True), lambda: None
     )
     assert list(rejudging._opened(iter([entry.target]), other)) == []
     assert world.row(entry.id)["path"] == "unsure/a.jpg"

@@ -8,7 +8,7 @@ import pytest
 
 from gdwatch.errors import GdwatchError, Trouble
 from gdwatch.filing import copying
-from gdwatch.filing.mover import Manner, file_entries
+from gdwatch.filing.mover import MoveOptions, file_entries
 from gdwatch.root import folders
 from tests import build
 from tests.gdwatch.conftest import World, world_at
@@ -43,7 +43,7 @@ def test_more_rows_than_are_read_at_once_are_all_filed(world: World) -> None:
 def test_what_was_recorded_just_now_is_filed_without_the_rest(world: World) -> None:
     earlier = world.record_file("a.jpg", b"1")
     entry = world.record_file("b.jpg", b"2")
-    ended = file_entries(world.ledger, world.folders, world.settings.layout, [entry], Manner())
+    ended = file_entries(world.ledger, world.folders, world.settings.layout, [entry], MoveOptions())
     assert ended.filed == [entry.id]
     assert [world.row(each.id)["state"] for each in (earlier, entry)] == ["recorded", "filed"]
 
@@ -54,7 +54,7 @@ def test_a_row_sent_elsewhere_since_it_was_recorded_is_filed_there_in_the_end(
     entry = world.record_file("a.jpg")
     with world.ledger.writing() as transaction:
         transaction.update(entry.id, path="female/a.jpg", outcome="female")
-    file_entries(world.ledger, world.folders, world.settings.layout, [entry], Manner())
+    file_entries(world.ledger, world.folders, world.settings.layout, [entry], MoveOptions())
     row = world.row(entry.id)
     assert (row["state"], row["source_path"]) == ("recorded", "male/a.jpg")
     assert world.file().filed == [entry.id]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gdwatch.decode import reduce
-from gdwatch.decode.reduce import Layout
+from gdwatch.decode.reduce import Reduction
 from gdwatch.inference import crop, model_file
 from gdwatch.inference.model_file import layout
 from gdwatch.values import Box
@@ -121,5 +121,5 @@ def test_of_a_portrait_a_shipped_model_needs_the_half(name: str, length: int) ->
 
 
 def test_without_a_locator_or_with_crop_whole_the_square_is_the_input() -> None:
-    assert layout(build.details(), "face") == Layout(build.SIDE, whole=True)
-    assert layout(build.located(), "whole") == Layout(build.SIDE, whole=True)
+    assert layout(build.details(), "face") == Reduction(build.SIDE, whole=True)
+    assert layout(build.located(), "whole") == Reduction(build.SIDE, whole=True)

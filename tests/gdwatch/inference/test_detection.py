@@ -13,7 +13,7 @@ from torchvision.ops import nms
 
 from gdwatch.inference import model, model_file
 from gdwatch.inference.detection import _distinct, _holds, find, scores_and_boxes, thumbnails
-from gdwatch.inference.faces import Found
+from gdwatch.inference.faces import Detection
 from gdwatch.networks.locator import STRIDE, UNIT
 from gdwatch.values import Box
 from tests import build
@@ -84,7 +84,7 @@ PHOTOGRAPHS = {
 }
 
 
-def located(photo: Image.Image) -> list[Found]:
+def located(photo: Image.Image) -> list[Detection]:
     """Faces in pixels of the photograph, by the shipped model."""
     loaded = model.load(model_file.read(model_file.find("fast")))
     assert loaded.locator is not None
@@ -95,7 +95,7 @@ def located(photo: Image.Image) -> list[Found]:
         (found,) = find(loaded.locator(square), loaded.locator.threshold)
     scale = max(photo.size) / side
     return [
-        Found(Box(*(scale * n for n in (f.box.x, f.box.y, f.box.width, f.box.height))), f.score)
+        Detection(Box(*(scale * n for n in (f.box.x, f.box.y, f.box.width, f.box.height))), f.score)
         for f in found
     ]
 

@@ -1,30 +1,30 @@
 import pytest
 
-from gdwatch.inference.faces import Found, chosen, scored
+from gdwatch.inference.faces import Detection, most_prominent, to_scores
 from gdwatch.values import Box, Face, Scores
 
 
-def found(x: float, y: float, side: float) -> Found:
-    return Found(Box(x, y, side, side), 0.9)
+def found(x: float, y: float, side: float) -> Detection:
+    return Detection(Box(x, y, side, side), 0.9)
 
 
 def test_boxes_are_in_pixels_of_the_photograph() -> None:
-    (face,) = chosen([found(20, 10, 40)], thumbnail=160, width=800, height=400)
-    assert face == Found(Box(100, 50, 200, 200), 0.9)
-    (face,) = chosen([found(20, 10, 40)], thumbnail=160, width=20, height=80)
-    assert face == Found(Box(10, 5, 20, 20), 0.9)
+    (face,) = most_prominent([found(20, 10, 40)], thumbnail=160, width=800, height=400)
+    assert face == Detection(Box(100, 50, 200, 200), 0.9)
+    (face,) = most_prominent([found(20, 10, 40)], thumbnail=160, width=20, height=80)
+    assert face == Detection(Box(10, 5, 20, 20), 0.9)
 
 
 def test_the_most_prominent_faces_come_first_and_the_least_are_left_out() -> None:
     sides = [10, 70, 30, 60, 20, 50, 40]
-    faces = chosen([found(80 - s / 2, 80 - s / 2, s) for s in sides], 160, 160, 160)
+    faces = most_prominent([found(80 - s / 2, 80 - s / 2, s) for s in sides], 160, 160, 160)
     assert [face.box.width for face in faces] == [70, 60, 50, 40, 30]
 
 
 def test_each_photograph_gets_what_was_said_of_its_own_faces() -> None:
     one, two = found(0, 0, 5), found(9, 9, 5)
     judged = [(0.1, 11.0), (0.2, 12.0), (0.3, 13.0), (0.4, 14.0)]
-    scores = scored([1, 0, 7], [[one], [], [two, one]], judged)
+    scores = to_scores([1, 0, 7], [[one], [], [two, one]], judged)
     assert scores == [
         Scores(None, 1, (Face(one.box, 0.9, 0.1, 11.0),)),
         Scores(0.2, 0),
@@ -34,4 +34,4 @@ def test_each_photograph_gets_what_was_said_of_its_own_faces() -> None:
 
 def test_every_photograph_is_scored() -> None:
     with pytest.raises(ValueError, match="shorter"):
-        scored([0, 0], [[]], [(0.5, 1.0)])
+        to_scores([0, 0], [[]], [(0.5, 1.0)])

@@ -13,7 +13,7 @@ from gdwatch.errors import ActionNeeded
 from gdwatch.inference import model, model_file
 from gdwatch.inference.device import choose_device
 from gdwatch.inference.model import Model
-from gdwatch.inference.predictor import Engine, in_halves
+from gdwatch.inference.predictor import PlainPredictor, in_halves
 from gdwatch.networks.classifier import Classifier
 from gdwatch.networks.quantised import is_fast
 from gdwatch.networks.registry import ARCHITECTURES
@@ -37,7 +37,7 @@ def photos(count: int = 24) -> np.ndarray:
     return np.stack([build.pixels(n, levels[n % len(levels)], side) for n in range(count)])
 
 
-def engine(seed: int = 0, **others: object) -> Engine:
+def predictor(seed: int = 0, **others: object) -> PlainPredictor:
     return engine_of(build.network(seed), temperature=1.3, borders=(0.5, 0.9, 0.1), **others)
 
 
@@ -46,9 +46,9 @@ def engine_of(
     temperature: float = 1.0,
     borders: Sequence[float] = (0.5,),
     **others: object,
-) -> Engine:
+) -> PlainPredictor:
     details = build.details(temperature=temperature)
-    return Engine(Model(None, network, details, ""), CPU, borders=borders, **others)
+    return PlainPredictor(Model(None, network, details, ""), CPU, borders=borders, **others)
 
 
 def labels(p_male: list[float]) -> list[bool]:
@@ -105,9 +105,9 @@ def test_the_memory_of_a_failed_batch_is_free_before_its_halves_run() -> None:
 
 
 def test_an_engine_without_memory_gives_the_same_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, splits = engine().classify(photos())
+    whole, splits = predictor().classify(photos())
     assert splits == 0
-    small = engine()
+    small = predictor()
     real = small.classifier.forward
 
     def forward(batch: Tensor) -> Tensor:
@@ -124,13 +124,13 @@ def test_an_engine_without_memory_gives_the_same_answers(monkeypatch: pytest.Mon
 @pytest.mark.parametrize("size", [1, 3, 8, 24])
 def test_an_answer_does_not_depend_on_its_company(size: int) -> None:
     batch = photos()
-    classify = engine(3).classify
+    classify = predictor(3).classify
     whole, _ = classify(batch)
     order = np.random.default_rng(1).permutation(len(batch))
     found = [0.0] * len(batch)
     for at in range(0, len(batch), size):
-        chosen = order[at : at + size]
-        for number, p_male in zip(chosen, classify(batch[chosen])[0], strict=True):
+        most_prominent = order[at : at + size]
+        for number, p_male in zip(most_prominent, classify(batch[most_prominent])[0], strict=True):
             found[number] = p_male
     assert found == pytest.approx(whole, abs=1e-4)
     assert labels(found) == labels(whole)
@@ -138,8 +138,8 @@ def test_an_answer_does_not_depend_on_its_company(size: int) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_half_precision_gives_the_same_labels(seed: int) -> None:
-    exact, _ = engine(seed, precision=torch.float32).classify(photos())
-    half, _ = engine(seed, precision=torch.float16).classify(photos())
+    exact, _ = predictor(seed, precision=torch.float32).classify(photos())
+    half, _ = predictor(seed, precision=torch.float16).classify(photos())
     assert labels(half) == labels(exact)
     for border in (0.9, 0.1):
         assert [p >= border for p in half] == [p >= border for p in exact]
@@ -236,13 +236,13 @@ def test_a_model_whose_answer_is_no_number_fails_its_self_test() -> None:
 
 
 @pytest.fixture(scope="module")
-def shipped() -> Engine:
+def shipped() -> PlainPredictor:
     return shipped_in(None)
 
 
-def shipped_in(precision: torch.dtype | None) -> Engine:
+def shipped_in(precision: torch.dtype | None) -> PlainPredictor:
     loaded = model.load(model_file.read(model_file.find("fast")))
-    return Engine(loaded, CPU, borders=(0.5,), precision=precision)
+    return PlainPredictor(loaded, CPU, borders=(0.5,), precision=precision)
 
 
 def real_photographs() -> list[Image.Image]:
@@ -256,11 +256,11 @@ def real_photographs() -> list[Image.Image]:
     return [astronaut, hopper, both, small, nobody, astronaut.crop((60, 0, 460, 400))]
 
 
-def judged(engine: Engine, photographs: Sequence[Image.Image]) -> list[Scores]:
-    return engine.judge([reduce.reduced(np.array(photo), 400) for photo in photographs])[0]
+def judged(predictor: PlainPredictor, photographs: Sequence[Image.Image]) -> list[Scores]:
+    return predictor.judge([reduce.reduced(np.array(photo), 400) for photo in photographs])[0]
 
 
-def test_every_face_is_found_and_judged(shipped: Engine) -> None:
+def test_every_face_is_found_and_judged(shipped: PlainPredictor) -> None:
     astronaut, hopper, both, _, nobody, _ = judged(shipped, real_photographs())
     assert nobody.count == 0
     assert (nobody.faces, astronaut.p_male) == ((), None)
@@ -278,7 +278,7 @@ def test_every_face_is_found_and_judged(shipped: Engine) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])
-def test_faces_do_not_depend_on_their_company(shipped: Engine, size: int) -> None:
+def test_faces_do_not_depend_on_their_company(shipped: PlainPredictor, size: int) -> None:
     photographs = real_photographs()
     whole = judged(shipped, photographs)
     order = [3, 0, 5, 4, 2, 1]

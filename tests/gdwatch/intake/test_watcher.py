@@ -29,7 +29,7 @@ def watch(inbox: Path) -> Iterator[Watch]:
 
 
 def settle(watch: Watch) -> None:
-    watch.hush()
+    watch.clear()
     watch.changed = False
 
 
@@ -147,7 +147,7 @@ def test_lost_events_ask_for_a_listing(watch: Watch) -> None:
 def test_a_thousand_wakes_do_not_block(watch: Watch) -> None:
     for _ in range(100_000):
         watch.wake()
-    watch.hush()
+    watch.clear()
     assert not select.select([watch.waker], [], [], 0)[0]
 
 

@@ -14,7 +14,7 @@ import pytest
 from gdwatch.errors import ActionNeeded, GdwatchError
 from gdwatch.pipeline import engine
 from gdwatch.pipeline.capacity import engines_of
-from gdwatch.pipeline.engine import Judging
+from gdwatch.pipeline.engine import Engine
 from gdwatch.pipeline.pipeline import Pipeline, drain
 from gdwatch.pipeline.task import Task
 from gdwatch.processes.child import Child
@@ -466,7 +466,7 @@ def test_what_one_process_has_answered_counts_though_another_has_died(
 def test_an_engine_that_cannot_be_started_again_leaves_nothing_twice(
     model: Path, tmp_path: Path, dropped: Dropped, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def none_left(*_: object) -> Judging:
+    def none_left(*_: object) -> Engine:
         raise OSError(errno.EAGAIN, "no more processes")
 
     with Closing(start(model, tmp_path, workers=2)) as pipeline:
@@ -494,14 +494,14 @@ def test_what_every_engine_dies_of_is_an_error_though_other_processes_answer(
     model: Path, tmp_path: Path, dropped: Dropped, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fatal, *others = dropped(some(8))
-    judge = Judging.judge
+    judge = Engine.judge
 
-    def die_of_it(engine: Judging, tasks: Sequence[Task]) -> None:
+    def die_of_it(engine: Engine, tasks: Sequence[Task]) -> None:
         if any(task.opened is fatal for task in tasks):
             os.killpg(engine.child.process.pid, signal.SIGKILL)
         judge(engine, tasks)
 
-    monkeypatch.setattr(Judging, "judge", die_of_it)
+    monkeypatch.setattr(Engine, "judge", die_of_it)
     with Closing(ready(start(model, tmp_path, workers=2))) as pipeline:
         offer(pipeline, [fatal, *others])
         with pytest.raises(GdwatchError, match=r"ended 3 times in a row at the same photographs"):

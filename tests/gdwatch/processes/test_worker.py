@@ -10,14 +10,14 @@ from typing import IO
 import pytest
 from PIL import Image
 
-from gdwatch.decode.reduce import Layout
+from gdwatch.decode.reduce import Reduction
 from gdwatch.processes.child import Child
 from gdwatch.processes.messages import Died, Packet
 from gdwatch.processes.slots import Slots
 from tests import build
 from tests.build import photograph, wait_until
 
-LAYOUT = Layout(build.SIDE, whole=True)
+LAYOUT = Reduction(build.SIDE, whole=True)
 START = {"max_pixels": 10_000, "memory_mb": 512}
 
 
@@ -180,7 +180,7 @@ def test_a_child_keeps_the_terminals_interrupt_away(worker: Child) -> None:
 
 
 def test_for_a_locator_the_photograph_keeps_its_shape(tmp_path: Path) -> None:
-    slots = Slots(3, Layout(60, whole=False))
+    slots = Slots(3, Reduction(60, whole=False))
     child = started(slots)
     try:
         found = answer(child, written(tmp_path, photograph(1, 200, size=(120, 60))), slot=1)
@@ -194,7 +194,7 @@ def test_for_a_locator_the_photograph_keeps_its_shape(tmp_path: Path) -> None:
 
 
 def test_a_place_may_be_as_large_as_the_limit_of_memory(tmp_path: Path) -> None:
-    slots = Slots(40, Layout(1500, whole=False))
+    slots = Slots(40, Reduction(1500, whole=False))
     assert slots.size_bytes > 256 << 20
     child = started(slots, memory_mb=256)
     try:

@@ -2,14 +2,14 @@ import os
 import signal
 import time
 
-from gdwatch.service.signals import heeded
+from gdwatch.service.signals import handling_signals
 
 
 def test_a_stop_is_counted_from_the_first_signal() -> None:
     readable, writable = os.pipe()
     os.set_blocking(writable, False)
     try:
-        with heeded(writable) as signals:
+        with handling_signals(writable) as signals:
             assert signals.stopped_at == float("inf")
             before = time.monotonic()
             signal.raise_signal(signal.SIGTERM)
