@@ -1,6 +1,6 @@
 """gdwatch sorts photographs of faces dropped into a folder, and records every decision.
 
-Read `values` first, then `service` and `pipeline`: every stage stands there once, in order.
+Read `values` first, then `service.loop` and `pipeline.pipeline`: every stage stands there once.
 """
 
 __version__ = "0.1.0"
