@@ -69,7 +69,9 @@ class Settings(BaseSettings):
         "auto", description="worker processes that read and decode; `auto`: one a core"
     )
     batch_size: Auto | Annotated[int, Field(ge=1, le=512)] = Field(
-        "auto", description="photographs judged together; `auto`: 32 on a CPU, 128 on a card"
+        "auto",
+        description="photographs judged together at most (`gdwatch doctor` says how many fit); "
+        "`auto`: 32 on a CPU, 128 on a card",
     )
     batch_wait_ms: Milliseconds = Field(
         20,

@@ -84,7 +84,8 @@ TESTED_IN: dict[str, str] = {
     "gdwatch.networks.registry": "gdwatch/inference/test_model_file.py",
     "gdwatch.networks.residual": "gdwatch/networks/test_fused.py",
     "gdwatch.networks.seed": "train/test_seed.py",
-    "gdwatch.pipeline.capacity": "gdwatch/pipeline/test_pipeline.py",
+    "gdwatch.pipeline.engine_deaths": "gdwatch/pipeline/test_pipeline.py",
+    "gdwatch.pipeline.model_swap": "gdwatch/pipeline/test_pipeline.py",
     "gdwatch.pipeline.engine": "gdwatch/pipeline/test_pipeline.py",
     "gdwatch.pipeline.task": "gdwatch/pipeline/test_pipeline.py",
     "gdwatch.pipeline.worker_pool": "gdwatch/pipeline/test_pipeline.py",
@@ -93,7 +94,9 @@ TESTED_IN: dict[str, str] = {
     "gdwatch.processes.slots": "gdwatch/processes/test_worker.py",
     "gdwatch.root.status": "test_commands.py",
     "gdwatch.service.loop": "test_service.py",
+    "gdwatch.service.conditions": "test_service.py",
     "gdwatch.service.pause": "test_service.py",
+    "gdwatch.service.progress": "test_service.py",
     "gdwatch.values": "gdwatch/pipeline/test_decide.py",
 }
 

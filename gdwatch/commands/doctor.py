@@ -24,6 +24,7 @@ from gdwatch.jobs.bench import Bench
 from gdwatch.jobs.bench import bench as measure
 from gdwatch.ledger.connection import url_of
 from gdwatch.ledger.opening import open_to_read
+from gdwatch.pipeline.capacity import Capacity
 from gdwatch.pipeline.pipeline import Pipeline
 from gdwatch.root import lock, root_id
 from gdwatch.root.folders import Folders
@@ -201,7 +202,21 @@ def _engine(settings: Settings) -> str:
             pipeline.turn(timeout_s=1.0)
         if not pipeline.ready:
             raise GdwatchError("the engine does not start", "try `gdwatch model verify`")
-        return f"self-test passed on {pipeline.device} after {time.monotonic() - began:.1f} s"
+        took_s = time.monotonic() - began
+        return f"self-test passed on {pipeline.device} after {took_s:.1f} s; " + _batches(
+            pipeline.capacity
+        )
+
+
+def _batches(capacity: Capacity) -> str:
+    """How many photographs are really judged together."""
+    if capacity.batch_size == capacity.wanted_batch_size:
+        return f"it judges up to {capacity.batch_size} photographs together"
+    return (
+        f"it judges up to {capacity.batch_size} photographs together, not "
+        f"{capacity.wanted_batch_size}: no more fit into the memory for decoded ones, as large as "
+        "this model wants them"
+    )
 
 
 def _notifications(settings: Settings) -> str:

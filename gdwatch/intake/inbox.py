@@ -1,16 +1,15 @@
-"""What lies in the inbox, and which of it is complete.
+"""What lies in the inbox, and which of it is to be handed out.
 
-The listing of the folder is the truth; notifications only make it happen sooner. A file is complete
-when two looks, `settle_ms` apart on a clock that nobody sets, have seen the same. The listing is
-read lazily and only so many files are looked at together, so a full inbox costs no memory.
+The listing of the folder is the truth; notifications only make it happen sooner. It is read lazily.
+When a file is complete, `settling` says.
 """
 
 import os
 import stat
 from collections.abc import Generator
-from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import islice, takewhile
+from functools import partial
+from itertools import islice
 
 import structlog
 
@@ -21,7 +20,7 @@ from gdwatch.files.identity import identity_of
 from gdwatch.files.mounts import is_mount_point, mount_of
 from gdwatch.intake.listing import Listing
 from gdwatch.intake.opening import is_being_written
-from gdwatch.intake.settling import Look, settled
+from gdwatch.intake.settling import REST_S, Settling
 from gdwatch.root.folders import Folders
 from gdwatch.root.handles import Handles
 from gdwatch.settings import Settings
@@ -29,13 +28,8 @@ from gdwatch.values import Drop, Identity
 
 log = structlog.get_logger()
 
-_WINDOW = 4096  # files under observation at once
 _STEPS = 4096  # names of the listing read in one turn
-_EMPTY_FILE_WAIT_S = 60.0
-_REST_S = 1.0  # between two looks at what is not expected to change, as empty and refused files
-_ONCE_WAIT_S = 30.0
-_NETWORK_SETTLE_S = 5.0  # others' writes are seen late there, and scanners open files again
-_WRITER_WAIT_S = 30.0
+_ARRIVALS = 4096  # seen to come by rename, and not yet handed out
 
 
 class Inbox:
@@ -48,12 +42,9 @@ class Inbox:
         self, folders: Folders, settings: Settings, *, once: bool = False, shared: bool = False
     ) -> None:
         self._folders = folders
-        self._settle_s = max(settings.settle_ms / 1000, _NETWORK_SETTLE_S if shared else 0.0)
-        self._empty_s = self._settle_s if once else max(_EMPTY_FILE_WAIT_S, self._settle_s)
+        self._settling = Settling(settings.settle_ms, once=once, shared=shared)
         self._once = once
         self._listing = Listing(folders, settings, self.skip)
-        self._looks: dict[bytes, Look] = {}  # the oldest first
-        self._empty_looks: dict[bytes, Look] = {}  # of those that wait for so long that they rest
         self._arrived: dict[bytes, datetime] = {}
         self._taken: dict[bytes, Identity] = {}
         self._again: set[bytes] = set()  # taken, and seen to come by rename once more
@@ -70,7 +61,6 @@ class Inbox:
         self._was_mounted = False
         self.skipped: dict[bytes, str] = {}
         self.newly_skipped: list[tuple[bytes, str, str]] = []  # path, reason, hint: to be reported
-        self.stayed = 0  # files that a single run had to leave behind
 
     def rescan(self) -> None:
         """List the folder again, after the listing that may be under way."""
@@ -86,8 +76,12 @@ class Inbox:
     @property
     def exhausted(self) -> bool:
         """Whether a single listing is over and everything of it was handed out."""
-        waiting = self._looks or self._empty_looks or self._arrived
-        return self._walk is None and not self._rescan and not waiting
+        return not (self._walk or self._rescan or self._settling or self._arrived)
+
+    @property
+    def given_up(self) -> int:
+        """How many files a single run had to leave behind, since they went on changing."""
+        return self._settling.given_up
 
     def ready(self, limit: int, now_s: float) -> list[Drop]:
         """Up to `limit` complete files, each handed out once until `release`.
@@ -105,7 +99,7 @@ class Inbox:
                 self._looked_s = now_s
                 self._take_arrived(handles, limit, drops)
                 self._look_again(handles, limit, now_s, drops)
-                if limit > 0 and now_s - self._rested_s >= _REST_S:
+                if limit > 0 and now_s - self._rested_s >= REST_S:
                     self._rested_s = now_s
                     self._try_again(handles, now_s)
                     self._look_at_empty(handles, limit, now_s, drops)
@@ -122,11 +116,11 @@ class Inbox:
 
     def _has_work(self, limit: int, now_s: float) -> bool:
         """Whether to look at anything now: most turns of a busy service only wait for others."""
-        if now_s - self._looked_s >= _REST_S or (limit > 0 and self._arrived):
+        if now_s - self._looked_s >= REST_S or (limit > 0 and self._arrived):
             return True
-        if (self._walk is not None or self._rescan) and self._has_window():
+        if (self._walk is not None or self._rescan) and self._settling.has_room:
             return True
-        return limit > 0 and any(self._due(now_s, 1))
+        return limit > 0 and bool(self._settling.due(now_s, 1))
 
     def require_usable(self) -> None:
         """Raise Trouble if the inbox is not there, or nothing can be taken out of it."""
@@ -154,7 +148,7 @@ class Inbox:
 
     def arrived(self, path: bytes) -> None:
         """A file was seen to come by rename, so it is complete and need not settle."""
-        if len(self._arrived) < _WINDOW:  # the listing finds what does not fit
+        if len(self._arrived) < _ARRIVALS:  # the listing finds what does not fit
             self._arrived[path] = datetime.now(UTC)
 
     def release(self, path: bytes) -> None:
@@ -180,35 +174,12 @@ class Inbox:
 
     def next_look_s(self, now_s: float) -> float:
         """How long nothing will become ready by waiting alone."""
-        if self._arrived or ((self._rescan or self._walk) and self._has_window()):
+        if self._arrived or ((self._rescan or self._walk) and self._settling.has_room):
             return 0.0
-        due_s = now_s + 60.0
-        for look in islice(self._looks.values(), 1):
-            due_s = min(due_s, look.since_s + self._settle_s)
-        for look in islice(self._empty_looks.values(), 1):
-            due_s = min(due_s, max(look.since_s + self._empty_s, self._rested_s + _REST_S))
-        return max(0.0, due_s - now_s)
+        due_s = self._settling.next_look_at_s(self._rested_s)
+        return max(0.0, min(due_s - now_s, 60.0))
 
     # ------------------------------------------------------------------ looks
-
-    def _has_window(self) -> bool:
-        return len(self._looks) + len(self._empty_looks) < _WINDOW
-
-    def _due(self, now_s: float, limit: int) -> list[bytes]:
-        """Up to `limit` files at which to look again, the oldest look first."""
-        due = takewhile(
-            lambda path: now_s - self._looks[path].since_s >= self._settle_s, self._looks
-        )
-        return list(islice(due, limit))
-
-    def _observe(self, path: bytes, look: Look) -> None:
-        """Look at a file again when its time has come."""
-        self._forget_look(path)
-        rests = look.identity.size_bytes == 0 and self._empty_s > self._settle_s
-        (self._empty_looks if rests else self._looks)[path] = look
-
-    def _forget_look(self, path: bytes) -> Look | None:
-        return self._looks.pop(path, None) or self._empty_looks.pop(path, None)
 
     def _take_arrived(self, handles: Handles, limit: int, drops: list[Drop]) -> None:
         while self._arrived and len(drops) < limit:
@@ -219,34 +190,28 @@ class Inbox:
                     continue
                 status = None if self._listing.ignores(path) else self._status(handles, path)
                 if status is not None and stat.S_ISREG(status.st_mode):
-                    self._forget_look(path)
+                    self._settling.forget(path)
                     self._hand_out(Drop(path, identity_of(status), received_at), drops)
 
     def _look_again(self, handles: Handles, limit: int, now_s: float, drops: list[Drop]) -> None:
-        for path in self._due(now_s, limit - len(drops)):
+        for path in self._settling.due(now_s, limit - len(drops)):
             self._look_at(path, handles, now_s, drops)
 
     def _look_at_empty(self, handles: Handles, limit: int, now_s: float, drops: list[Drop]) -> None:
-        for path in list(self._empty_looks):
+        for path in self._settling.empty():
             if len(drops) < limit:
                 self._look_at(path, handles, now_s, drops)
 
     def _look_at(self, path: bytes, handles: Handles, now_s: float, drops: list[Drop]) -> None:
-        look = self._looks.get(path) or self._empty_looks[path]
         status = self._status(handles, path)
         if status is None or not stat.S_ISREG(status.st_mode):
-            self._forget_look(path)
+            self._settling.forget(path)
             log.debug("file.vanished", name=escaping.escape(path))
             return
         identity = identity_of(status)
-        if identity != look.identity:
-            self._start_over(path, look, identity, now_s)
-        elif not settled(look, now_s, self._settle_s, self._empty_s):
-            return
-        elif self._waits_for_writer(path, look, handles, now_s):
-            self._observe(path, replace(look, since_s=now_s))
-        else:
-            self._forget_look(path)
+        is_open = partial(is_being_written, path, handles)
+        look = self._settling.look_again(path, identity, now_s, is_open)
+        if look is not None:
             self._hand_out(Drop(path, identity, look.received_at), drops)
 
     def _hand_out(self, drop: Drop, drops: list[Drop]) -> None:
@@ -256,14 +221,13 @@ class Inbox:
     def _try_again(self, handles: Handles, now_s: float) -> None:
         """Look at what was refused and has rested long enough; a single run does not wait."""
         for path in () if self._once else self._tries.due(now_s):
-            if path in self._looks or path in self._empty_looks or path in self._taken:
+            if self._settling.observes(path) or path in self._taken:
                 continue
             status = self._status(handles, path)
             if status is None or not stat.S_ISREG(status.st_mode):
                 self.release(path)
             else:
-                moment = datetime.now(UTC)
-                self._observe(path, Look(identity_of(status), now_s, now_s, now_s, moment))
+                self._settling.begin(path, identity_of(status), now_s)
 
     def _status(self, handles: Handles, path: bytes) -> os.stat_result | None:
         try:
@@ -274,23 +238,6 @@ class Inbox:
             self._listing.skip(path, "unreadable")
         return None
 
-    def _start_over(self, path: bytes, look: Look, identity: Identity, now_s: float) -> None:
-        self._forget_look(path)
-        if self._once and now_s - look.first_s > max(_ONCE_WAIT_S, 10 * self._settle_s):
-            self.stayed += 1
-            log.warning("file.deferred", name=escaping.escape(path), reason="still being written")
-        else:
-            self._observe(path, Look(identity, now_s, now_s, look.first_s, look.received_at))
-
-    def _waits_for_writer(self, path: bytes, look: Look, handles: Handles, now_s: float) -> bool:
-        """Whether somebody has it open for writing, and was not waited for long enough.
-
-        Bytes that are stored through memory change neither size nor time until the kernel writes
-        them, and a writer may rest for longer than `settle_ms`.
-        """
-        patience_s = _WRITER_WAIT_S + self._settle_s
-        return now_s - look.changed_s < patience_s and is_being_written(path, handles)
-
     def _look_further(self, now_s: float) -> None:
         """Read on in the listing while there is room for more files under observation."""
         if self._walk is None:
@@ -300,7 +247,7 @@ class Inbox:
             self._found_again = set()
             self._walk = self._listing.files(now_s)
         for _ in range(_STEPS):
-            if not self._has_window():
+            if not self._settling.has_room:
                 return
             found = next(self._walk, None)
             if found is None:
@@ -311,8 +258,7 @@ class Inbox:
             if path in self.skipped:
                 self._found_again.add(path)
             if self._is_candidate(path, status, now_s):
-                moment = datetime.now(UTC)
-                self._observe(path, Look(identity_of(status), now_s, now_s, now_s, moment))
+                self._settling.begin(path, identity_of(status), now_s)
 
     def _forget_what_is_gone(self) -> None:
         found = self._found_again
@@ -321,9 +267,7 @@ class Inbox:
         self._tries.keep(found)
 
     def _is_candidate(self, path: bytes, status: os.stat_result, now_s: float) -> bool:
-        if path in self._looks or path in self._taken:
-            return False
-        if path in self._empty_looks and status.st_size == 0:
+        if path in self._taken or self._settling.observes(path, status.st_size):
             return False
         # One that looks as it did when it was refused rests; a change may have mended it.
         return not (

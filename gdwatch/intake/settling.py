@@ -1,9 +1,32 @@
-"""When a dropped file is complete: two looks, some time apart, have seen the same."""
+"""When a dropped file is complete: it looked the same twice, `settle_ms` apart.
 
-from dataclasses import dataclass
-from datetime import datetime
+- The clock is one that nobody sets; a file's own times are compared, never believed.
+- A change of size, time or inode starts over.
+- An empty file may still be filled: it waits for a minute.
+- A file that somebody has open for writing waits for him, half a minute after its last change.
+- A single run does not wait for ever for a file that goes on changing.
 
+So many files are observed together and no more: a full inbox costs no memory.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import islice, takewhile
+
+import structlog
+
+from gdwatch.files import escaping
 from gdwatch.values import Identity
+
+log = structlog.get_logger()
+
+REST_S = 1.0  # between two looks at what is not expected to change, as empty and refused files
+_WINDOW = 4096  # files under observation at once
+_EMPTY_FILE_WAIT_S = 60.0
+_ONCE_WAIT_S = 30.0
+_NETWORK_SETTLE_S = 5.0  # others' writes are seen late there, and scanners open files again
+_WRITER_WAIT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +47,101 @@ class Look:
 def settled(look: Look, now_s: float, settle_s: float, empty_s: float) -> bool:
     """Whether a file that still looks the same is complete."""
     return now_s - look.since_s >= (settle_s if look.identity.size_bytes else empty_s)
+
+
+class Settling:
+    """The files under observation. All times are monotonic.
+
+    once: a single run, which waits neither for empty files nor for ever. shared: other hosts may
+    write to them.
+
+    given_up: how many files a single run had to leave behind, since they went on changing.
+    """
+
+    def __init__(self, settle_ms: int, *, once: bool, shared: bool) -> None:
+        self._settle_s = max(settle_ms / 1000, _NETWORK_SETTLE_S if shared else 0.0)
+        self._empty_s = self._settle_s if once else max(_EMPTY_FILE_WAIT_S, self._settle_s)
+        self._once = once
+        self._looks: dict[bytes, Look] = {}  # the oldest first
+        self._empty_looks: dict[bytes, Look] = {}  # of those that wait for so long that they rest
+        self.given_up = 0
+
+    def __len__(self) -> int:
+        return len(self._looks) + len(self._empty_looks)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more files can be observed."""
+        return len(self) < _WINDOW
+
+    def observes(self, path: bytes, size_bytes: int | None = None) -> bool:
+        """Whether a file is under observation; with its size: and nothing new is to be seen."""
+        is_empty = path in self._empty_looks and not size_bytes
+        return path in self._looks or is_empty
+
+    def begin(self, path: bytes, identity: Identity, now_s: float) -> None:
+        """Look at a file for the first time."""
+        self._observe(path, Look(identity, now_s, now_s, now_s, datetime.now(UTC)))
+
+    def forget(self, path: bytes) -> None:
+        """Observe a file no longer."""
+        self._looks.pop(path, None)
+        self._empty_looks.pop(path, None)
+
+    def due(self, now_s: float, limit: int) -> list[bytes]:
+        """Up to `limit` files at which to look again, the oldest look first."""
+        due = takewhile(
+            lambda path: now_s - self._looks[path].since_s >= self._settle_s, self._looks
+        )
+        return list(islice(due, limit))
+
+    def empty(self) -> list[bytes]:
+        """The empty files, at which to look once a second: any of them may be filled."""
+        return list(self._empty_looks)
+
+    def next_look_at_s(self, rested_at_s: float) -> float:
+        """When the next file falls due, as far as that is known.
+
+        rested_at_s: when the empty files were last looked at.
+        """
+        due_s = float("inf")
+        for look in islice(self._looks.values(), 1):
+            due_s = look.since_s + self._settle_s
+        for look in islice(self._empty_looks.values(), 1):
+            due_s = min(due_s, max(look.since_s + self._empty_s, rested_at_s + REST_S))
+        return due_s
+
+    def look_again(
+        self, path: bytes, identity: Identity, now_s: float, is_being_written: Callable[[], bool]
+    ) -> Look | None:
+        """Look at a file another time; returns what was seen if it is complete, else None.
+
+        is_being_written: asked only of a file that looks complete.
+        """
+        look = self._looks.get(path) or self._empty_looks[path]
+        if identity != look.identity:
+            self._start_over(path, look, identity, now_s)
+        elif not settled(look, now_s, self._settle_s, self._empty_s):
+            return None
+        # Bytes that are stored through memory change neither size nor time until the kernel writes
+        # them, and a writer may rest for longer than `settle_ms`.
+        elif now_s - look.changed_s < _WRITER_WAIT_S + self._settle_s and is_being_written():
+            self._observe(path, replace(look, since_s=now_s))
+        else:
+            self.forget(path)
+            return look
+        return None
+
+    def _start_over(self, path: bytes, look: Look, identity: Identity, now_s: float) -> None:
+        if self._once and now_s - look.first_s > max(_ONCE_WAIT_S, 10 * self._settle_s):
+            self.forget(path)
+            self.given_up += 1
+            log.warning("file.deferred", name=escaping.escape(path), reason="still being written")
+        else:
+            self._observe(path, Look(identity, now_s, now_s, look.first_s, look.received_at))
+
+    def _observe(self, path: bytes, look: Look) -> None:
+        """Look at a file again when its time has come."""
+        self.forget(path)
+        rests = look.identity.size_bytes == 0 and self._empty_s > self._settle_s
+        (self._empty_looks if rests else self._looks)[path] = look

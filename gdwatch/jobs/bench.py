@@ -18,8 +18,7 @@ from PIL import Image
 
 from gdwatch.errors import GdwatchError
 from gdwatch.files.identity import identity_of
-from gdwatch.pipeline.capacity import batch_size_of, engines_of, workers_of
-from gdwatch.pipeline.pipeline import Pipeline
+from gdwatch.pipeline.pipeline import Pipeline, close_files
 from gdwatch.settings import Settings
 from gdwatch.values import Batch, Drop, Opened
 
@@ -65,9 +64,10 @@ def bench(settings: Settings) -> Bench:
             if time.monotonic() > end:
                 raise GdwatchError("the engine does not start", "try `gdwatch model verify`")
             pipeline.turn(timeout_s=1.0)
-        workers, engines = workers_of(settings), engines_of(settings)
+        workers, engines = pipeline.capacity.workers, pipeline.capacity.engines
         speeds = tuple(_speed(pipeline, side, workers, engines) for side in SIDES)
-        return Bench(str(pipeline.device), workers, engines, batch_size_of(settings), speeds)
+        batch_size = pipeline.capacity.batch_size
+        return Bench(str(pipeline.device), workers, engines, batch_size, speeds)
 
 
 def bound(decoding: float, judging: float) -> str:
@@ -95,7 +95,7 @@ def _speed(pipeline: Pipeline, side: int, workers: int, engines: int) -> Speed:
         began, batches = _judged_for(pipeline, itertools.cycle(drops))
         seconds = time.monotonic() - began
         while pipeline.outstanding:
-            _let_go(pipeline.turn(timeout_s=1.0))
+            close_files(pipeline.turn(timeout_s=1.0))
     decode_s = sum(each.decoded.decode_ms for batch in batches for each in batch.judged) / 1000
     judge_s = sum(batch.infer_ms for batch in batches) / 1000
     decoding, judging = decode_s / seconds / workers, judge_s / seconds / engines
@@ -113,16 +113,10 @@ def _judged_for(pipeline: Pipeline, drops: Iterator[Opened]) -> tuple[float, lis
             drop = next(drops)
             pipeline.offer(Opened(drop.drop, os.dup(drop.descriptor)))
         some = pipeline.turn(timeout_s=1.0)
-        _let_go(some)
+        close_files(some)
         if time.monotonic() >= began:
             batches += some
     return began, batches
-
-
-def _let_go(batches: list[Batch]) -> None:
-    for batch in batches:
-        for each in batch.judged:
-            os.close(each.opened.descriptor)
 
 
 def pictures(side: int, count: int) -> Iterator[bytes]:

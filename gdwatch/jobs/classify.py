@@ -110,7 +110,6 @@ def _numbered(
                 number = numbers.pop(judged.opened.descriptor)
                 if draw is not None:
                     draw(number, judged)
-                os.close(judged.opened.descriptor)
                 yield number, _answer(judged.opened.drop.path, judged.decision, judged, model)
             yield from unopened
             unopened.clear()

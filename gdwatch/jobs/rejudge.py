@@ -131,8 +131,7 @@ class Rejudging:
                 batch_id = transaction.batch(batch, model_id)
                 for each in readable:
                     self._record(transaction, handles, each, batch.model, (model_id, batch_id))
-        for each in batch.judged:
-            os.close(each.opened.descriptor)
+        for _ in batch.judged:
             self._seen()
 
     def _only_count(self, judged: list[Judged]) -> None:

@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from selectors import EVENT_READ, BaseSelector
 
 from gdwatch.errors import ActionNeeded
-from gdwatch.inference.model_file import ModelFile
+from gdwatch.inference.model_file import Details, ModelFile
+from gdwatch.pipeline.decide import Rules
 from gdwatch.pipeline.task import Task
 from gdwatch.processes.child import Channel, Child
 from gdwatch.processes.messages import Died, Packet, unpacked
 from gdwatch.processes.slots import Slots
 from gdwatch.settings import Settings
-from gdwatch.values import Photo, Scores
+from gdwatch.values import Photo, Scores, Serving
 
 DEPTH = 2  # batches at one process: one that it judges, one at hand
 _TIMEOUT_S = 120.0
@@ -79,6 +80,7 @@ class Engine:
     count: of processes, each judging batches of its own.
     plain: keep away from the card's own way, of which an engine may have died.
     device: where the model runs; None until it has passed its self-test.
+    rules: by which what it says becomes a decision.
     """
 
     def __init__(
@@ -93,18 +95,14 @@ class Engine:
     ) -> None:
         self.file = file
         self.device: str | None = None
-        self.min_confidence = (
-            file.details.min_confidence
-            if settings.min_confidence is None
-            else settings.min_confidence
-        )
+        self.rules = rules_of(settings, file.details)
         start = {
             "slots": slots.count,
             "layout": asdict(slots.layout),
             "model": str(file.path),
             # What has touched a card cannot fork.
             "device": settings.device if count == 1 else "cpu",
-            "min_confidence": self.min_confidence,
+            "min_confidence": self.rules.min_confidence,
             "plain": plain,
         }
         # The engine gets the bytes that were hashed here, not the file: rows name what judged.
@@ -120,6 +118,18 @@ class Engine:
         self._selector = selector
         for lane in self._lanes:
             selector.register(lane.channel, EVENT_READ, self)
+
+    @property
+    def serving(self) -> Serving:
+        """The model, as rows name it."""
+        details = self.file.details
+        return Serving(
+            sha256=self.file.sha256,
+            name=details.name,
+            version=details.version,
+            details=details.model_dump(mode="json"),
+            rules=str(self.rules),
+        )
 
     @property
     def has_room(self) -> bool:
@@ -177,3 +187,16 @@ class Engine:
 
     def _idlest(self) -> _Lane:
         return min(self._lanes, key=lambda lane: len(lane.batches))
+
+
+def rules_of(settings: Settings, details: Details) -> Rules:
+    """The rules of the settings, with a model that has its own `min_confidence`."""
+    own = settings.min_confidence
+    return Rules(
+        # Without a locator there is no face to crop: such a model always sees the whole picture.
+        crop="whole" if details.locator is None else settings.crop,
+        several_faces=settings.several_faces,
+        min_confidence=details.min_confidence if own is None else own,
+        min_face=settings.min_face,
+        min_sharpness=settings.min_sharpness,
+    )

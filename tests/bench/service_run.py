@@ -14,7 +14,7 @@ from typing import Any
 
 from gdwatch.inference import model_file
 from gdwatch.inference.model_file import layout
-from gdwatch.pipeline.capacity import places_of, workers_of
+from gdwatch.pipeline.capacity import Capacity
 from gdwatch.settings import Settings
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
@@ -156,14 +156,15 @@ def measured(service: Service, samples: Sequence[Sample], settings: Settings) ->
     before = [each for each in samples if each.at <= ready_at][-1]
     most = {kind: max(each.cpu_s.get(kind, 0.0) for each in samples) for kind in before.cpu_s}
     spent_s = {kind: most[kind] - spent for kind, spent in before.cpu_s.items()}
-    cpu_ms, head_start_s = shared_out(spent_s, files, _places(settings))
+    capacity = _capacity(settings)
+    cpu_ms, head_start_s = shared_out(spent_s, files, capacity.slots)
     return Run(
         files,
         len(batches),
         service.started_at,
         ready_at - service.started_at,
         ended_at,
-        ended_at - ready_at + head_start_s / workers_of(settings),
+        ended_at - ready_at + head_start_s / capacity.workers,
         cpu_ms,
         [each.pss_mb for each in samples if each.pss_mb],
     )
@@ -185,7 +186,6 @@ def shared_out(
     return cpu_ms, ahead * cpu_ms["worker"] / 1000
 
 
-def _places(settings: Settings) -> int:
-    """How many photographs are on their way at most."""
+def _capacity(settings: Settings) -> Capacity:
     details = model_file.read(model_file.find(settings.model)).details
-    return places_of(settings, layout(details, settings.crop))
+    return Capacity.of(settings, layout(details, settings.crop))

@@ -36,7 +36,7 @@ POINTS: Mapping[str, str | tuple[str, ...]] = {
     "C0.root": "gdwatch.root.root_id:prepare",
     "C0.schema": "gdwatch.ledger.schema:upgrade",
     "C0.ledger": "gdwatch.ledger.opening:open_ledger",
-    "C0.recover": "gdwatch.service.loop:_Service._grant_wishes",
+    "C0.recover": "gdwatch.service.filer:Filer.grant_wishes",
     "C1.list": "gdwatch.intake.inbox:Inbox.ready",
     "C1.look": "gdwatch.intake.inbox:Inbox._look_at",
     "C3.open": "gdwatch.service.loop:open_drop",
@@ -46,7 +46,7 @@ POINTS: Mapping[str, str | tuple[str, ...]] = {
     "C5.judge": "gdwatch.pipeline.engine:Engine.judge",
     "C5.decide": "gdwatch.pipeline.decide:decide",
     "C5.choose": "gdwatch.filing.placement:choose",
-    "C6.record": "gdwatch.service.loop:record",
+    "C6.record": "gdwatch.service.filer:record",
     "C6.insert": "gdwatch.ledger.transaction:Transaction.insert_files",
     "C6.results": "gdwatch.ledger.transaction:Transaction.insert_results",
     "C6.commit": "sqlalchemy.engine.default:DefaultDialect.do_commit",
@@ -58,7 +58,7 @@ POINTS: Mapping[str, str | tuple[str, ...]] = {
     "C8.fsync": "gdwatch.files.durability:os.fsync",
     "C8.mkdir": "gdwatch.root.handles:os.mkdir",
     "C9.mark": "gdwatch.ledger.transaction:Transaction.mark_filed",
-    "C9.filed": "gdwatch.service.loop:file_entries",
+    "C9.filed": "gdwatch.service.filer:file_entries",
     "X.copy": "gdwatch.filing.move:move_by_copy",
     "X1.open": "gdwatch.filing.copying:_publish_copy",
     "X2.write": "gdwatch.filing.copying:_write_all",
@@ -74,7 +74,12 @@ POINTS: Mapping[str, str | tuple[str, ...]] = {
     "W.filed": "gdwatch.filing.delegation:file_pending",
     "W.current": "gdwatch.jobs.rejudge:Rejudging._make_current",
 }
-WAITS = ("gdwatch.service.loop:_WISHES_S", "gdwatch.backoff:_FIRST_S")
+WAITS = (
+    "gdwatch.service.filer:_WISHES_S",
+    "gdwatch.service.loop:_LONGEST_TURN_S",
+    "gdwatch.service.conditions:_LOOK_S",
+    "gdwatch.backoff:_FIRST_S",
+)
 MODULES = (
     "gdwatch.cli", "gdwatch.service.loop", "gdwatch.jobs.rejudge", "gdwatch.filing.delegation",
     "gdwatch.ledger.queries",

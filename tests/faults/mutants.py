@@ -151,8 +151,8 @@ def no_source_synced() -> None:
 
 def _synchronous(level: str) -> None:
     def wrapped(original: Any) -> Any:
-        def sqlite(*given: Any, **named: Any) -> sa.PlainPredictor:
-            engine: sa.PlainPredictor = original(*given, **named)
+        def sqlite(*given: Any, **named: Any) -> sa.Engine:
+            engine: sa.Engine = original(*given, **named)
 
             @sa.event.listens_for(engine, "connect")
             def connected(connection: Any, _: object) -> None:
@@ -298,12 +298,12 @@ def path_resolved_again() -> None:
 
 @mistake("T1")
 def recovery_skipped() -> None:
-    _instead("gdwatch.service.loop:_Service._grant_wishes", _nothing)
+    _instead("gdwatch.service.filer:Filer.grant_wishes", _nothing)
 
 
 @mistake("T1")
 def recovery_decides_again() -> None:
-    _instead("gdwatch.service.loop:_Service._grant_wishes", _nothing)
+    _instead("gdwatch.service.filer:Filer.grant_wishes", _nothing)
     _instead("gdwatch.ledger.transaction:Transaction.under_way", lambda *_: set())
 
 
@@ -375,7 +375,7 @@ def model_swapped_before_its_test() -> None:
 
 @mistake("T25")
 def engine_started_for_ever() -> None:
-    replace("gdwatch.pipeline.pipeline:_ENGINE_DEATHS", lambda _: 10**9)
+    replace("gdwatch.pipeline.engine_deaths:_MOST", lambda _: 10**9)
 
 
 @mistake("T12")
@@ -491,7 +491,7 @@ def locked_ledger_ignored() -> None:
 
         return record
 
-    replace("gdwatch.service.loop:record", wrapped)
+    replace("gdwatch.service.filer:record", wrapped)
 
 
 @mistake("T23")

@@ -47,7 +47,7 @@ def test_a_clock_that_jumps_while_a_file_settles_changes_nothing(rounds: list[Ca
         jumps = call("tests.faults.acts:jump", clock=str(case.folder / "clock"), by=by)
         case.settings["settle_ms"] = 300
         case.drop_mixture(4)
-        jumped = Fault("gdwatch.intake.inbox:Look", "after", nth=2, do=(jumps,))
+        jumped = Fault("gdwatch.intake.settling:Look", "after", nth=2, do=(jumps,))
         case.run("run", "--once", fresh=True, environment=faked_clock(case), faults=[jumped])
         row = case.rows()[0]
         assert years_between(row["received_at"], row["recorded_at"]) > 0.9, "it did jump"

@@ -148,7 +148,7 @@ def test_a_disk_mounted_after_the_start_is_waited_for_once_its_files_were_taken(
     away = call("tests.faults.acts:unmount", path=str(inbox))
     run = case.start("run", fresh=("unshare", "-rm"), faults=[
         Fault("gdwatch.intake.inbox:Inbox._require_usable", do=(over,), nth=2),
-        Fault("gdwatch.service.loop:_Service._report", do=(away,)),
+        Fault("gdwatch.service.filer:Filer._tell_filed", do=(away,)),
         Fault("gdwatch.service.pause:PauseState._sleep", do=(over,)),
     ])  # fmt: skip
     heals(case, run)

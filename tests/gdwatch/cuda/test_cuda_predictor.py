@@ -369,8 +369,6 @@ def decisions(folder: Path, contents: Sequence[bytes]) -> dict[bytes, Decision]:
     made = build.make_settings(folder, model=model, workers=1, batch_size=4, device="cpu")
     with contextlib.closing(Pipeline(made)) as pipeline:
         judged = [each for batch in drain(pipeline, iter(opened)) for each in batch.judged]
-    for each in judged:
-        os.close(each.opened.descriptor)
     return {each.opened.drop.path: each.decision for each in judged}
 
 

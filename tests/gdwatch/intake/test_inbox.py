@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gdwatch.errors import Trouble
 from gdwatch.intake import inbox as inbox_module
+from gdwatch.intake import settling
 from gdwatch.intake.inbox import Inbox
 from gdwatch.intake.listing import Listing
 from gdwatch.intake.settling import Look, settled
@@ -471,7 +472,7 @@ def test_no_more_is_handed_out_than_asked_for(root: Path) -> None:
 def test_only_so_many_files_are_looked_at_together_and_all_are_taken(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox_module, "_WINDOW", 4)
+    monkeypatch.setattr(settling, "_WINDOW", 4)
     for number in range(10):
         build.put(root, f"{number}.jpg", b"1")
     inbox = build.inbox_of(root, once=True)
@@ -503,7 +504,7 @@ def test_a_single_run_takes_what_was_there_and_no_more(root: Path) -> None:
     build.put(root, "b.jpg", b"1")
     assert ready(inbox, 2.0, 3.0) == []
     assert inbox.exhausted
-    assert inbox.stayed == 0
+    assert inbox.given_up == 0
 
 
 def test_a_single_run_leaves_a_file_that_is_written_without_end(root: Path) -> None:
@@ -514,7 +515,7 @@ def test_a_single_run_leaves_a_file_that_is_written_without_end(root: Path) -> N
             file.write(b"more")
         assert ready(inbox, turn * 1.0) == []
     assert inbox.exhausted
-    assert inbox.stayed == 1
+    assert inbox.given_up == 1
 
 
 def test_the_moment_of_the_first_look_is_when_it_was_received(root: Path) -> None:

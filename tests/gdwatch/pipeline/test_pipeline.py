@@ -13,7 +13,6 @@ import pytest
 
 from gdwatch.errors import ActionNeeded, GdwatchError
 from gdwatch.pipeline import engine
-from gdwatch.pipeline.capacity import engines_of
 from gdwatch.pipeline.engine import Engine
 from gdwatch.pipeline.pipeline import Pipeline, drain
 from gdwatch.pipeline.task import Task
@@ -135,7 +134,38 @@ def test_every_photograph_comes_back_once_with_its_answer(
         for each in batch.judged:
             name = os.path.basename(os.fsdecode(each.opened.drop.path))
             assert each.decoded.sha256 == build.sha256(contents[name])
-            os.close(each.opened.descriptor)
+    paths = {each.opened.drop.path for batch in judged for each in batch.judged}
+    assert open_files() & paths == set()
+
+
+def open_files() -> set[bytes]:
+    """The paths of the files that this process has open."""
+    found = set()
+    for descriptor in os.listdir(b"/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # that of the folder itself
+            found.add(os.readlink(b"/proc/self/fd/" + descriptor))
+    return found
+
+
+def test_what_is_on_its_way_is_closed_where_nobody_asks_for_the_rest(
+    model: Path, tmp_path: Path, dropped: Dropped
+) -> None:
+    given = dropped(some(15))
+    offered: list[Opened] = []
+
+    def one_by_one() -> Iterator[Opened]:
+        for each in given:
+            offered.append(each)
+            yield each
+
+    with (
+        contextlib.closing(ready(start(model, tmp_path))) as pipeline,
+        contextlib.closing(drain(pipeline, one_by_one())) as batches,
+    ):
+        next(batches)
+    assert open_files() & {each.drop.path for each in offered} == set()
+    for each in given[len(offered) :]:
+        os.close(each.descriptor)
 
 
 def test_bad_files_come_back_with_the_good_ones(pipeline: Pipeline, dropped: Dropped) -> None:
@@ -185,8 +215,6 @@ def test_while_the_engine_is_busy_a_batch_waits_until_it_is_full(
     os.kill(engine, signal.SIGCONT)
     batches = list(drain(pipeline, iter(())))
     assert [len(batch.judged) for batch in batches] == [1, 3]
-    for each in (first, *others):
-        os.close(each.descriptor)
 
 
 def test_there_is_only_so_much_room(pipeline: Pipeline, dropped: Dropped) -> None:
@@ -256,7 +284,7 @@ def test_files_are_shared_out_evenly_and_one_that_has_killed_is_tried_alone(
 ) -> None:
     contents = some(3)
     with Closing(ready(start(model, tmp_path, workers=2))) as pipeline:
-        workers = pipeline._decoding.workers
+        workers = pipeline._workers.workers
         first, second = (worker.child.process.pid for worker in workers)
         for pid in (first, second):
             os.kill(pid, signal.SIGSTOP)
@@ -296,14 +324,14 @@ def test_what_waits_together_is_sent_together(
 def test_files_for_a_worker_that_is_dead_already_wait_for_the_next_in_their_order(
     pipeline: Pipeline, dropped: Dropped
 ) -> None:
-    first = pipeline._decoding.workers[0].child.process
+    first = pipeline._workers.workers[0].child.process
     first.kill()
     first.wait()
     opened = dropped(some(3))
     offer(pipeline, opened)
     assert [task.opened for task in pipeline._queued] == opened
     assert [task.deaths for task in pipeline._queued] == [0] * len(opened)
-    assert len(pipeline._decoding._free) == pipeline._slots.count
+    assert len(pipeline._workers._free) == pipeline._slots.count
     assert answers(finish(pipeline)) == as_named(some(3))
 
 
@@ -392,8 +420,8 @@ def test_another_model_that_does_not_start_in_time_is_given_up(
     with Closing(ready(start(model, tmp_path))) as pipeline:
         monkeypatch.setattr(engine, "_START_S", 0.1)
         pipeline.reload()
-        assert pipeline._next is not None
-        turn_until(pipeline, lambda: pipeline._next is None)
+        assert pipeline._swap._engine is not None
+        turn_until(pipeline, lambda: pipeline._swap._engine is None)
         offer(pipeline, dropped(some(1)))
         assert answers(finish(pipeline)) == as_named(some(1))
 
@@ -473,7 +501,7 @@ def test_an_engine_that_cannot_be_started_again_leaves_nothing_twice(
         pids = stopped(pipeline)
         offer(pipeline, dropped(some(2)))
         turn_until(pipeline, lambda: any(given(pipeline)))
-        monkeypatch.setattr(pipeline, "_another", none_left)
+        monkeypatch.setattr(pipeline, "_start_engine", none_left)
         os.kill(pids[1], signal.SIGKILL)
         with pytest.raises(OSError, match="no more processes"):
             turn_until(pipeline, lambda: False)
@@ -536,13 +564,6 @@ def test_where_places_are_few_batches_are_smaller_and_all_engines_work(
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
         assert answers(finish(pipeline)) == as_named(some(4))
-
-
-@pytest.mark.parametrize(("workers", "count"), [(1, 1), (2, 2), (4, 3), (8, 6), (16, 6)])
-def test_most_cores_judge(tmp_path: Path, workers: int, count: int) -> None:
-    settings = build.make_settings(tmp_path, workers=workers, device="cpu")
-    assert engines_of(settings) == count
-    assert engines_of(build.make_settings(tmp_path, workers=workers, device="cuda")) == 1
 
 
 class Closing:
