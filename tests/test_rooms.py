@@ -86,6 +86,7 @@ TESTED_IN: dict[str, str] = {
     "gdwatch.networks.seed": "train/test_seed.py",
     "gdwatch.pipeline.engine_deaths": "gdwatch/pipeline/test_pipeline.py",
     "gdwatch.pipeline.model_swap": "gdwatch/pipeline/test_pipeline.py",
+    "gdwatch.pipeline.drain": "gdwatch/pipeline/test_pipeline.py",
     "gdwatch.pipeline.engine": "gdwatch/pipeline/test_pipeline.py",
     "gdwatch.pipeline.task": "gdwatch/pipeline/test_pipeline.py",
     "gdwatch.pipeline.worker_pool": "gdwatch/pipeline/test_pipeline.py",

@@ -18,7 +18,8 @@ from PIL import Image
 
 from gdwatch.errors import GdwatchError
 from gdwatch.files.identity import identity_of
-from gdwatch.pipeline.pipeline import Pipeline, close_files
+from gdwatch.pipeline.drain import close_files
+from gdwatch.pipeline.pipeline import Pipeline
 from gdwatch.settings import Settings
 from gdwatch.values import Batch, Drop, Opened
 

@@ -12,7 +12,8 @@ from typing import Any
 from gdwatch.files import escaping
 from gdwatch.files.identity import identity_of
 from gdwatch.files.walk import files_below
-from gdwatch.pipeline.pipeline import Pipeline, drain
+from gdwatch.pipeline.drain import drain
+from gdwatch.pipeline.pipeline import Pipeline
 from gdwatch.settings import Settings
 from gdwatch.values import Decision, Drop, Judged, Opened
 

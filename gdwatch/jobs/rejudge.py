@@ -14,7 +14,8 @@ from gdwatch.ledger import queries
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.rows import Row
 from gdwatch.ledger.transaction import Transaction, now, result_row
-from gdwatch.pipeline.pipeline import Pipeline, drain
+from gdwatch.pipeline.drain import drain
+from gdwatch.pipeline.pipeline import Pipeline
 from gdwatch.root.folders import Folders
 from gdwatch.root.handles import Handles
 from gdwatch.settings import Settings

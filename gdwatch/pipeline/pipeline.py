@@ -10,7 +10,7 @@ import os
 import resource
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from selectors import EVENT_READ, DefaultSelector
 
@@ -282,33 +282,6 @@ class Pipeline:
             self._end()
             self._start(file)
             log.info("service.reloaded", model=file.details.name, version=file.details.version)
-
-
-def drain(pipeline: Pipeline, photographs: Iterator[Opened]) -> Generator[Batch]:
-    """Judge all of them, whatever their number, and yield batch after batch.
-
-    The files of a batch are closed when the next one is asked for.
-    """
-    waiting = True
-    while waiting or pipeline.outstanding:
-        while waiting and pipeline.room:
-            opened = next(photographs, None)
-            if opened is None:
-                waiting = False
-            else:
-                pipeline.offer(opened)
-        batches = pipeline.turn(timeout_s=1.0)
-        try:
-            yield from batches
-        finally:
-            close_files(batches)
-
-
-def close_files(batches: Iterable[Batch]) -> None:
-    """Let the files of batches go, whose descriptors came back with the decisions."""
-    for batch in batches:
-        for each in batch.judged:
-            os.close(each.opened.descriptor)
 
 
 def _allow_many_open_files() -> None:

@@ -19,7 +19,7 @@ from gdwatch.filing.mover import MoveOptions, MoveReport, StuckFile, file_entrie
 from gdwatch.filing.record import record
 from gdwatch.intake.inbox import Inbox
 from gdwatch.ledger.ledger import Ledger
-from gdwatch.pipeline.pipeline import close_files
+from gdwatch.pipeline.drain import close_files
 from gdwatch.root.folders import Folders
 from gdwatch.service.pause import PauseState
 from gdwatch.service.progress import Progress

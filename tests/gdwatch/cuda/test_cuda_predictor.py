@@ -32,7 +32,8 @@ from gdwatch.inference.sharpness import sharpness
 from gdwatch.inference.squares import Square, square_around, square_of
 from gdwatch.networks.residual import ResidualClassifier
 from gdwatch.pipeline import engine
-from gdwatch.pipeline.pipeline import Pipeline, drain
+from gdwatch.pipeline.drain import drain
+from gdwatch.pipeline.pipeline import Pipeline
 from gdwatch.processes import child, messages, parent
 from gdwatch.processes.engine import serve
 from gdwatch.processes.slots import Slots

@@ -13,8 +13,9 @@ import pytest
 
 from gdwatch.errors import ActionNeeded, GdwatchError
 from gdwatch.pipeline import engine
+from gdwatch.pipeline.drain import drain
 from gdwatch.pipeline.engine import Engine
-from gdwatch.pipeline.pipeline import Pipeline, drain
+from gdwatch.pipeline.pipeline import Pipeline
 from gdwatch.pipeline.task import Task
 from gdwatch.processes.child import Child
 from gdwatch.processes.messages import Packet
