@@ -17,7 +17,8 @@ def test_the_wheel_holds_all_that_is_needed(tmp_path):
         names = set(wheel.namelist())
     assert {
         "gdwatch/__main__.py",
-        "gdwatch/service.py",
+        "gdwatch/py.typed",
+        "gdwatch/service/loop.py",
         "gdwatch/migrations/env.py",
         "gdwatch/migrations/versions/0001_make_ledger.py",
         "gdwatch/models/MODEL_CARD.md",
@@ -26,6 +27,9 @@ def test_the_wheel_holds_all_that_is_needed(tmp_path):
         "gdwatch/models/fast.safetensors",
         "gdwatch/models/whole.safetensors",
         "train/__main__.py",
+        "train/detection/locator.toml",
+        "train/pages/report.html",
+        "train/py.typed",
         "train/recipes/default.toml",
     } <= names
     assert not [name for name in names if name.startswith("tests/")]

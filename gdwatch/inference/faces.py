@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from gdwatch.inference.coordinates import thumbnail_to_slot
 from gdwatch.values import Box, Face, Scores
 
 MOST_FACES = 5  # of one photograph are judged, the most prominent ones
@@ -39,8 +40,8 @@ def most_prominent(
     found: on its thumbnail, whose longer side has `thumbnail` pixels.
     width, height: of the photograph, pixels.
     """
-    scale = max(height, width) / thumbnail
-    faces = [replace(each, box=_scaled(each.box, scale)) for each in found]
+    size = (width, height)
+    faces = [replace(each, box=thumbnail_to_slot(each.box, thumbnail, size)) for each in found]
     faces.sort(key=lambda each: prominence(each.box, width, height), reverse=True)
     return faces[:MOST_FACES]
 
@@ -65,7 +66,3 @@ def to_scores(
         each = tuple(Face(face.box, face.score, *next(rest)) for face in best)
         scores.append(Scores(None, count, each))
     return scores
-
-
-def _scaled(box: Box, scale: float) -> Box:
-    return Box(box.x * scale, box.y * scale, box.width * scale, box.height * scale)

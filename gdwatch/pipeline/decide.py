@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from gdwatch.inference.coordinates import slot_to_photograph
 from gdwatch.inference.faces import prominence
 from gdwatch.values import Box, Crop, Decision, Face, Header, Label, Reason, Refusal, Scores
 
@@ -46,7 +47,7 @@ def decide(scores: Scores, header: Header, size: tuple[int, int], rules: Rules) 
         assert scores.p_male is not None
         return _answer(scores.p_male, "no_face" if scores.count == 0 else None, scores, None, rules)
     first = scores.faces[0]
-    box = _in_photograph(first.box, header, size)
+    box = slot_to_photograph(first.box, size, (header.width, header.height))
     return _answer(first.p_male, _doubt(scores, header, size, rules), scores, box, rules)
 
 
@@ -76,7 +77,7 @@ def _answer(
 def _doubt(scores: Scores, header: Header, size: tuple[int, int], rules: Rules) -> Reason | None:
     """Why the most prominent face does not answer for the photograph; None where it does."""
     first = scores.faces[0]
-    box = _in_photograph(first.box, header, size)
+    box = slot_to_photograph(first.box, size, (header.width, header.height))
     if _contradicted(scores.faces, size, rules.several_faces):
         return "several_faces"
     if max(box.width, box.height) < rules.min_face:
@@ -95,11 +96,6 @@ def _contradicted(faces: Sequence[Face], size: tuple[int, int], rule: SeveralFac
         least = prominence(faces[0].box, *size) / _CLEARLY
         rivals = [face for face in rivals if prominence(face.box, *size) > least]
     return any(_label(face.p_male) != _label(faces[0].p_male) for face in rivals)
-
-
-def _in_photograph(box: Box, header: Header, size: tuple[int, int]) -> Box:
-    x, y = header.width / size[0], header.height / size[1]
-    return Box(box.x * x, box.y * y, box.width * x, box.height * y)
 
 
 def _label(p_male: float) -> Label:
