@@ -1,0 +1,86 @@
+"""What every command takes, and the settings that come of it."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gdwatch.errors import UsageError
+
+if TYPE_CHECKING:  # help needs none of what settings need
+    from gdwatch.settings import Loaded, Settings
+
+Verb = Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What every command takes."""
+
+    config: Path | None
+    root: Path | None
+    set: tuple[str, ...]
+
+
+def command(group: typer.Typer, name: str | None = None) -> Callable[[Verb], Verb]:
+    """Register a verb, whose first parameter is `Common`, with the options that make it."""
+
+    def register(verb: Verb) -> Verb:
+        @functools.wraps(verb)
+        def called(**given: Any) -> None:
+            given.pop("debug")
+            common = Common(given.pop("config"), given.pop("root"), tuple(given.pop("set_") or ()))
+            verb(common, **given)
+
+        own = list(inspect.signature(verb).parameters.values())[1:]
+        called.__signature__ = inspect.Signature([*own, *_COMMON])  # type: ignore[attr-defined]
+        called.__annotations__ = {each.name: each.annotation for each in (*own, *_COMMON)}
+        group.command(name)(called)
+        return verb
+
+    return register
+
+
+def _common(name: str, type_: Any, default: Any, flag: str, **words: Any) -> inspect.Parameter:
+    # Whether a path can be read is for whoever opens it to say, in words and with a status of ours.
+    option = typer.Option(flag, rich_help_panel="Every command", readable=False, **words)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[type_, option]
+    )
+
+
+_COMMON = (
+    _common("config", Path | None, None, "--config", metavar="FILE", help="Settings file."),
+    _common("root", Path | None, None, "--root", metavar="DIR", help="Folder of all the others."),
+    _common("set_", list[str] | None, None, "--set", metavar="NAME=VALUE",
+            help="One setting; again and again."),
+    _common("debug", bool, None, "--debug", help="Show where an error comes from."),
+)  # fmt: skip
+
+
+def loaded(common: Common, *, serve: bool = False) -> "Loaded":
+    """The settings, each with where it came from. serve: log as the service."""
+    from gdwatch import log, settings
+
+    given: dict[str, str] = {}
+    for pair in common.set:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError(f"--set {pair}: no value", "write --set NAME=VALUE")
+        given[name] = value
+    if common.root is not None:
+        given["root"] = str(common.root)
+    found = settings.load(given, common.config)
+    # A command's answer is its log; only what went wrong is worth a line beside it.
+    level = found.settings.log_level if serve else "warning"
+    log.set_up(level, found.settings.log_format)
+    return found
+
+
+def settings_of(common: Common) -> "Settings":
+    """The settings of a command that only answers."""
+    return loaded(common).settings

@@ -1,0 +1,42 @@
+"""How a program ends: the one place where an error becomes a line and an exit status.
+
+The statuses themselves stand with the errors.
+"""
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import NoReturn
+
+from gdwatch.errors import GdwatchError
+
+_EPIPE_STATUS = 1
+_DISK_ERRORS = (errno.EIO, errno.ENOSPC, errno.EROFS, errno.EDQUOT)
+
+
+def ended(run: Callable[[], object]) -> NoReturn:
+    """Run a command, and end this process with its exit status; `--debug` shows the traceback."""
+    debug = "--debug" in sys.argv
+    try:
+        run()
+    except GdwatchError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"gdwatch: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(error.status)
+    except BrokenPipeError:
+        # The reader of our answers has gone; that is its good right.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(_EPIPE_STATUS)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _DISK_ERRORS and not debug:
+            where = f"{error.filename}: " if error.filename else ""
+            print(f"gdwatch: {where}{(error.strerror or '').lower()}; look after the disk, and "  # noqa: T201
+                  "start again: work goes on where it was", file=sys.stderr)  # fmt: skip
+        else:
+            # A bug, or a fault that nobody foresaw: the traceback is for the report.
+            traceback.print_exc()
+        sys.exit(1)
+    sys.exit(0)
