@@ -74,7 +74,7 @@ def use_write_ahead_log(engine: Engine) -> None:
         connection.exec_driver_sql("PRAGMA journal_mode = WAL")
 
 
-def identity_of(engine: Engine) -> tuple[int, int] | None:
+def device_and_inode(engine: Engine) -> tuple[int, int] | None:
     """Device and inode of a SQLite file, (0, 0) if it is gone; None for a server.
 
     Raises Trouble if it may not be looked at.
