@@ -127,7 +127,13 @@ class Listing:
                 return
             except OSError:
                 return  # swapped for something else since it was listed
-            if depth >= 1 and self._long_empty(path, below, status, now_s):
+            try:
+                is_over = depth >= 1 and self._long_empty(path, below, status, now_s)
+            except OSError:
+                os.close(below)
+                self.skip(path, "unreadable")
+                return
+            if is_over:
                 os.close(below)
                 with contextlib.suppress(OSError):
                     remove_folder(handle, name)
