@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from gdwatch.errors import Trouble
 from gdwatch.intake import listing
 from gdwatch.intake.listing import Listing
 from tests import build
+
+NEEDED = 6  # descriptors for an inbox, a folder in it and one in that
 
 
 def listed(root: Path) -> tuple[list[str], list[tuple[str, str]]]:
@@ -37,3 +40,21 @@ def test_a_folder_that_cannot_be_looked_into_is_named_and_closed_and_the_others_
         found = listed(root)
     assert found == (["b.jpg"], [("broken", "unreadable")])
     assert os.listdir("/proc/self/fd") == before
+
+
+@pytest.mark.parametrize("left", range(NEEDED))
+def test_a_listing_that_runs_out_of_descriptors_anywhere_is_trouble_and_closes_its_own(
+    root: Path, left: int
+) -> None:
+    build.put(root, "trip/day/a.jpg", b"1")
+    before = os.listdir("/proc/self/fd")
+    with build.files_left_to_open(left), pytest.raises(Trouble, match="open files") as caught:
+        listed(root)
+    assert caught.value.reason == "open_files"
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_listing_needs_two_descriptors_a_level(root: Path) -> None:
+    build.put(root, "trip/day/a.jpg", b"1")
+    with build.files_left_to_open(NEEDED):
+        assert listed(root) == (["a.jpg"], [])
