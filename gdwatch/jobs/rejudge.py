@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from gdwatch.files import content, escaping
+from gdwatch.files import content
 from gdwatch.files.identity import identity_of
 from gdwatch.filing.placement import send
 from gdwatch.intake.opening import open_drop
@@ -18,7 +18,7 @@ from gdwatch.pipeline.pipeline import Pipeline, drain
 from gdwatch.root.folders import Folders
 from gdwatch.root.handles import Handles
 from gdwatch.settings import Settings
-from gdwatch.values import Batch, Decision, Drop, Judged, Opened, Outcome, Serving
+from gdwatch.values import Batch, Decision, Drop, Entry, Judged, Opened, Outcome, Serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,36 +175,24 @@ class Rejudging:
 
     def _insert(self, transaction: Transaction, judged: Judged, model_id: int) -> Row:
         """A picture without a row gets one: its outcome is the folder that it lies in."""
-        drop = judged.opened.drop
-        text = self._ledger.text(drop.path)
-        sha256 = judged.decoded.sha256
-        first = transaction.first_with({sha256}).get(sha256) if sha256 else None
-        moment = now()
+        drop, sha256 = judged.opened.drop, judged.decoded.sha256
         outcome = self._folders.outcome_of(drop.path)
+        assert outcome is not None  # only what lies in an answer folder is judged again
         reason = judged.decision.reason if sha256 is None else None
+        first = transaction.first_with({sha256}).get(sha256) if sha256 else None
         (file_id,) = transaction.new_ids(1)
+        entry = Entry(
+            file_id,
+            drop.path,
+            drop.path,
+            sha256,
+            drop.identity.size_bytes,
+            drop.identity.modified_ns,
+        )
+        moment = now()
+        row = transaction.file_row(entry, Decision(outcome, reason), moment, moment)
         transaction.insert_files(
-            [
-                {
-                    "id": file_id,
-                    "root_id": self._ledger.root_id,
-                    "sha256": sha256,
-                    "size_bytes": drop.identity.size_bytes,
-                    "modified_ns": drop.identity.modified_ns,
-                    "name": escaping.escape(drop.path.rpartition(b"/")[2]),
-                    "original_path": text,
-                    "path": text,
-                    "source_path": None,
-                    "state": "filed",
-                    "outcome": outcome,
-                    "reason": reason,
-                    "model_id": model_id,
-                    "duplicate_of": first.id if first else None,
-                    "received_at": moment,
-                    "recorded_at": moment,
-                    "filed_at": moment,
-                }
-            ]
+            [{**row, "model_id": model_id, "duplicate_of": first.id if first else None}]
         )
         return transaction.row(file_id)
 
