@@ -93,6 +93,17 @@ def complain(path: bytes, why: str) -> None:
     print(f"gdwatch: {escaping.escape(path)}: {why.lower()}", file=sys.stderr)
 
 
+def counted(seen: Callable[[], None]) -> Callable[[bytes, str | None], None]:
+    """What to call for each file that is done with: one that failed is named, too."""
+
+    def done(path: bytes, why: str | None) -> None:
+        if why is not None:
+            complain(path, why)
+        seen()
+
+    return done
+
+
 @contextmanager
 def progress(total: int | None) -> Iterator[Callable[[], None]]:
     """A bar with rate and time left on standard error, on a terminal only.

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from gdwatch.commands.output import complain, print_json, progress
+from gdwatch.commands.output import complain, counted, print_json, progress
 from gdwatch.errors import GdwatchError
 from gdwatch.files.walk import Unlisted, files_below
 from gdwatch.filing import delegation
@@ -35,7 +35,8 @@ def reprocess(
             held.enter_context(lock.hold_folder(Path(os.fsdecode(folder))))
         total = sum(isinstance(each, bytes) for each in _below(chosen, settings.ignore))
         with progress(total) as seen:
-            rejudging = Rejudging(ledger, folders, settings, RejudgeOptions(move, dry_run), seen)
+            rules = RejudgeOptions(move, dry_run)
+            rejudging = Rejudging(ledger, folders, settings, rules, counted(seen))
             paths = _files(_below(chosen, settings.ignore))
             waiting = follow(rejudging, paths, ledger, folders, settings)
     report(rejudging.tally, waiting, json_=json_)

@@ -18,7 +18,14 @@ from gdwatch.pipeline.pipeline import Pipeline, drain
 from gdwatch.root.folders import Folders
 from gdwatch.root.handles import Handles
 from gdwatch.settings import Settings
-from gdwatch.values import Batch, Decision, Drop, Entry, Judged, Opened, Outcome, Serving
+from gdwatch.values import Batch, Decision, Drop, Entry, Judged, Opened, Outcome, Refusal, Serving
+
+_WHY = {  # a drop is skipped, in the words of the system
+    "permission": "permission denied",
+    "unreadable": "input/output error",
+    "vanished": "no such file",
+    "changed": "changed while it was opened",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,8 @@ class Tally:
 class Rejudging:
     """One run over some files.
 
-    seen: called for each file that is done with, judged or not.
+    done: called for each file that is done with, judged or not: with its path, and with the reason
+    where it could not be judged.
     """
 
     def __init__(
@@ -57,13 +65,13 @@ class Rejudging:
         folders: Folders,
         settings: Settings,
         rules: RejudgeOptions,
-        seen: Callable[[], None],
+        done: Callable[[bytes, str | None], None],
     ) -> None:
         self._ledger = ledger
         self._folders = folders
         self._settings = settings
         self._rules = rules
-        self._seen = seen
+        self._done = done
         self.tally = Tally(Counter(), 0, 0, 0, [])
 
     def over(self, paths: Iterator[bytes]) -> Iterator[Tally]:
@@ -85,19 +93,36 @@ class Rejudging:
     def _opened(self, paths: Iterator[bytes], model: Serving) -> Iterator[Opened]:
         for path in paths:
             with Handles(self._folders) as handles:
-                opened = _open(path, handles)
-                if opened is None:
-                    self.tally.failed += 1
-                    self._seen()
-                elif self._is_known(opened, handles, model):
-                    os.close(opened.descriptor)
-                    self.tally.skipped += 1
-                    self._seen()
-                else:
-                    yield opened
+                opened = self._to_judge(path, handles, model)
+            if opened is not None:
+                yield opened
+
+    def _to_judge(self, path: bytes, handles: Handles, model: Serving) -> Opened | None:
+        """Open a file; None if it cannot be read, or nothing would come of judging it."""
+        opened = _open(path, handles)
+        if isinstance(opened, str):
+            self._failed(path, opened)
+            return None
+        try:
+            if not self._is_known(opened, handles, model):
+                return opened
+        except content.Unreadable as error:
+            self._failed(path, error.strerror or str(error))
+        else:
+            self.tally.skipped += 1
+            self._done(path, None)
+        os.close(opened.descriptor)
+        return None
+
+    def _failed(self, path: bytes, why: str) -> None:
+        self.tally.failed += 1
+        self._done(path, why)
 
     def _is_known(self, opened: Opened, handles: Handles, model: Serving) -> bool:
-        """Whether nothing would come of judging this; its result may still become the current."""
+        """Whether nothing would come of judging this; its result may still become the current.
+
+        Raises Unreadable.
+        """
         with self._ledger.reading() as connection:
             transaction = Transaction(self._ledger.root, self._ledger.root_id, connection)
             row = transaction.at({opened.drop.path}).get(opened.drop.path)
@@ -122,7 +147,6 @@ class Rejudging:
 
     def _finish(self, batch: Batch) -> None:
         readable = [each for each in batch.judged if each.decision.reason != "unreadable"]
-        self.tally.failed += len(batch.judged) - len(readable)
         if self._rules.dry_run:
             self._only_count(readable)
         elif readable:
@@ -133,7 +157,10 @@ class Rejudging:
                     self._record(transaction, handles, each, batch.model, (model_id, batch_id))
         for each in batch.judged:
             os.close(each.opened.descriptor)
-            self._seen()
+            if isinstance(each.decoded, Refusal) and each.decoded.reason == "unreadable":
+                self._failed(each.opened.drop.path, each.decoded.detail)
+            else:
+                self._done(each.opened.drop.path, None)
 
     def _only_count(self, judged: list[Judged]) -> None:
         with self._ledger.reading() as connection:
@@ -230,9 +257,13 @@ def _is_same(row: Row, judged: Judged) -> bool:
     return (row.size_bytes, row.modified_ns) == (identity.size_bytes, identity.modified_ns)
 
 
-def _open(path: bytes, handles: Handles) -> Opened | None:
-    status = handles.lstat(path)
+def _open(path: bytes, handles: Handles) -> Opened | str:
+    """Open a file; else say why that was not possible."""
+    try:
+        status = handles.lstat(path)
+    except OSError as error:
+        return error.strerror or str(error)
     if status is None:
-        return None
+        return "no such file"
     opened = open_drop(Drop(path, identity_of(status), datetime.now(UTC)), handles)
-    return opened if isinstance(opened, Opened) else None
+    return opened if isinstance(opened, Opened) else _WHY[opened.reason]
