@@ -15,6 +15,7 @@ from gdwatch.errors import ActionNeeded, GdwatchError, Trouble
 from gdwatch.settings import Settings
 
 _BUSY_TIMEOUT_S = 5.0
+READS_ALONE = "gdwatch_reads_alone"  # the option of a connection that takes no write lock (SQLite)
 
 
 def url_of(settings: Settings) -> sa.URL:
@@ -54,7 +55,8 @@ def _sqlite(url: sa.URL, *, writable: bool) -> Engine:
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
         # A transaction that first reads and then wants to write would fail when another writes.
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writable else "BEGIN")
+        writes = writable and not connection.get_execution_options().get(READS_ALONE)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
 

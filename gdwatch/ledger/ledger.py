@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from gdwatch.errors import ActionNeeded
 from gdwatch.files import escaping
 from gdwatch.ledger import statements
-from gdwatch.ledger.connection import device_and_inode, translated
+from gdwatch.ledger.connection import READS_ALONE, device_and_inode, translated
 from gdwatch.ledger.transaction import Transaction
 from gdwatch.values import Entry
 
@@ -46,9 +46,9 @@ class Ledger:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
-        """One consistent look."""
+        """One consistent look; whoever writes meanwhile need not wait for it."""
         with translated(self.engine), self.engine.connect() as connection:
-            yield connection
+            yield connection.execution_options(**{READS_ALONE: True})
 
     def pending(self, after: int = 0, limit: int = 256) -> list[Entry]:
         """The next rows, by id, whose file is not yet known to lie at its path."""

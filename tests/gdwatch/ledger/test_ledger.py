@@ -364,6 +364,25 @@ def test_a_ledger_that_another_program_holds_is_trouble_that_passes(
     book.close()
 
 
+def test_a_look_at_the_ledger_neither_waits_for_a_writer_nor_stops_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_BUSY_TIMEOUT_S", 0.05)
+    world.record_file("a.jpg")
+    book = opening.open_ledger(world.settings, "a-root")
+    count = sa.select(sa.func.count()).select_from(files)
+    with contextlib.closing(sqlite3.connect(world.root / "results.db")) as other:
+        other.isolation_level = None
+        other.execute("BEGIN IMMEDIATE")
+        with book.reading() as reader:
+            assert reader.execute(count).scalar() == 1
+            other.execute("DELETE FROM results")
+            other.execute("COMMIT")
+            with book.writing():  # also by the same ledger
+                pass
+    book.close()
+
+
 @pytest.mark.parametrize("after", ["gone", "another"])
 def test_a_ledger_that_was_replaced_is_never_written_to(world: World, after: str) -> None:
     (world.root / "results.db").rename(world.root / "away.db")
