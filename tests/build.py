@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -372,6 +373,20 @@ def is_alive(pid: int) -> bool:
     except OSError:
         return False
     return not state.startswith("Z")
+
+
+@contextlib.contextmanager
+def files_left_to_open(count: int) -> Iterator[None]:
+    """Let this process open so many more files and no others: it is at its limit then."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = [os.open(os.devnull, os.O_RDONLY) for _ in range(count + 1)]  # the lowest come first
+    for descriptor in free:
+        os.close(descriptor)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[-1], before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def folders_of(root: Path, **others: Any) -> tuple[Folders, Settings]:

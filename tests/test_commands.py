@@ -198,6 +198,19 @@ def test_changed_bytes_get_a_row_of_their_own(call, filed):
     assert states == ["missing", "filed"]
 
 
+def test_reprocess_walks_folders_that_are_deeper_than_python_can_recurse(call, filed):
+    path = f"{filed}/male"
+    for _ in range(1100):
+        path += "/d"
+        os.mkdir(path)
+    done = call("reprocess", str(filed / "male"), "--json")
+    while path != f"{filed}/male":
+        os.rmdir(path)
+        path = path.rpartition("/")[0]
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["skipped"] == 1
+
+
 def test_reprocess_of_another_folder_says_what_to_use_instead(call, tmp_path):
     done = call("reprocess", str(tmp_path))
     assert done.returncode == 1

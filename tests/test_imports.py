@@ -97,14 +97,15 @@ def test_the_service_never_imports_the_trainer_nor_a_pickle(file: Path) -> None:
 CHANGES = {"rename", "renames", "unlink", "remove", "removedirs", "rmdir", "link", "symlink",
            "move", "rmtree", "replace", "hardlink_to", "symlink_to", "truncate"}  # fmt: skip
 MOVES_FILES = {"filing/move.py", "filing/renaming.py", "filing/copying.py"}
-# What these change is the program's own: its state, its ledger's snapshots, model files that the
-# trainer asks for, and the probes of `doctor`; and empty folders of the inbox.
+# What these change is the program's own: its state, its ledger's snapshots and model files that the
+# trainer asks for, all written aside first, and the probes of `doctor`; and empty folders of the
+# inbox.
 CHANGE_THEIR_OWN = {
     "intake/listing.py": {"rmdir"},
     "root/root_id.py": {"replace"},
-    "ledger/schema.py": {"replace", "unlink"},
-    "root/status.py": {"replace", "truncate"},
-    "inference/model.py": {"replace", "unlink"},
+    "files/atomic_write.py": {"replace", "unlink"},
+    "ledger/schema.py": {"unlink"},
+    "root/status.py": {"truncate"},
     "commands/doctor.py": {"rename", "unlink"},
 }
 

@@ -17,6 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from gdwatch.files import escaping
 from gdwatch.jobs.classify import COLUMNS, Answer
 
 Format = Literal["table", "jsonl", "csv", "json"]
@@ -85,6 +86,22 @@ def print_json(answer: Any) -> None:
 
 def _plain(value: object) -> str:
     return value.isoformat(" ") if isinstance(value, datetime) else str(value)
+
+
+def complain(path: bytes, why: str) -> None:
+    """Name on standard error what could not be dealt with, while the others are."""
+    print(f"gdwatch: {escaping.escape(path)}: {why.lower()}", file=sys.stderr)
+
+
+def counted(seen: Callable[[], None]) -> Callable[[bytes, str | None], None]:
+    """What to call for each file that is done with: one that failed is named, too."""
+
+    def done(path: bytes, why: str | None) -> None:
+        if why is not None:
+            complain(path, why)
+        seen()
+
+    return done
 
 
 @contextmanager

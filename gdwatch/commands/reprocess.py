@@ -4,15 +4,15 @@ import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from gdwatch.commands.output import print_json, progress
+from gdwatch.commands.output import complain, counted, print_json, progress
 from gdwatch.errors import GdwatchError
+from gdwatch.files.walk import Unlisted, files_below
 from gdwatch.filing import delegation
 from gdwatch.jobs.rejudge import RejudgeOptions, Rejudging, Tally
 from gdwatch.ledger.ledger import Ledger
@@ -33,10 +33,11 @@ def reprocess(
     with contextlib.ExitStack() as held, contextlib.closing(ledger):
         for folder in chosen:
             held.enter_context(lock.hold_folder(Path(os.fsdecode(folder))))
-        total = sum(1 for _ in _all(chosen, settings.ignore))
+        total = sum(isinstance(each, bytes) for each in _below(chosen, settings.ignore))
         with progress(total) as seen:
-            rejudging = Rejudging(ledger, folders, settings, RejudgeOptions(move, dry_run), seen)
-            paths = _all(chosen, settings.ignore)
+            rules = RejudgeOptions(move, dry_run)
+            rejudging = Rejudging(ledger, folders, settings, rules, counted(seen))
+            paths = _files(_below(chosen, settings.ignore))
             waiting = follow(rejudging, paths, ledger, folders, settings)
     report(rejudging.tally, waiting, json_=json_)
 
@@ -108,22 +109,15 @@ def _outermost(given: Iterable[bytes]) -> list[bytes]:
     return chosen
 
 
-def _all(chosen: list[bytes], ignored: tuple[str, ...]) -> Iterator[bytes]:
+def _below(chosen: list[bytes], ignored: tuple[str, ...]) -> Iterator[bytes | Unlisted]:
     for folder in chosen:
-        yield from _files(folder, ignored)
+        yield from files_below(folder, ignored)
 
 
-def _files(folder: bytes, ignored: tuple[str, ...]) -> Iterator[bytes]:
-    """Regular files below a folder, sorted by name, in depth; links are not followed.
-
-    What file managers leave there is no photograph, and is left alone as in the inbox.
-    """
-    with contextlib.suppress(FileNotFoundError, PermissionError), os.scandir(folder) as found:
-        for entry in sorted(found, key=lambda entry: entry.name):
-            if any(fnmatch(os.fsdecode(entry.name), pattern) for pattern in ignored):
-                continue
-            path = folder + b"/" + entry.name
-            if entry.is_dir(follow_symlinks=False):
-                yield from _files(path, ignored)
-            elif entry.is_file(follow_symlinks=False):
-                yield path
+def _files(found: Iterator[bytes | Unlisted]) -> Iterator[bytes]:
+    """The files alone; the folders that cannot be listed are named."""
+    for each in found:
+        if isinstance(each, Unlisted):
+            complain(each.path, each.why)
+        else:
+            yield each

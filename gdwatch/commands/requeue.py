@@ -2,7 +2,7 @@
 
 from contextlib import closing
 
-from gdwatch.commands.output import progress
+from gdwatch.commands.output import counted, progress
 from gdwatch.commands.reprocess import follow, report
 from gdwatch.errors import GdwatchError
 from gdwatch.filing import delegation
@@ -32,7 +32,7 @@ def requeue(
             paths += [row.path for row in queries.chosen(ledger, outcome, reason)]
         with progress(len(paths)) as seen:
             rules = RejudgeOptions(move=True, again=True)
-            rejudging = Rejudging(ledger, folders, settings, rules, seen)
+            rejudging = Rejudging(ledger, folders, settings, rules, counted(seen))
             waiting = follow(rejudging, iter(paths), ledger, folders, settings)
     report(rejudging.tally, waiting, json_=json_)
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from gdwatch.files.directories import PATH_ONLY
+from gdwatch.files.durability import require_descriptors
 
 _NETWORK = ("nfs", "cifs", "smb", "fuse", "9p", "ceph", "gluster", "lustre", "afs", "virtiofs")
 
@@ -12,9 +13,13 @@ def mount_of(descriptor: int) -> int:
     """The id of the mount that a folder or file was opened through (proc(5), fdinfo).
 
     Where two mounts are of one device, as bind mounts are, nothing else tells them apart. Where
-    the kernel does not tell it: the device.
+    the kernel does not tell it: the device. Raises Trouble if too many files are open.
     """
-    told = os.open(b"/proc/self/fdinfo/%d" % descriptor, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        told = os.open(b"/proc/self/fdinfo/%d" % descriptor, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        require_descriptors(error)
+        raise
     try:
         _, _, rest = os.read(told, 1024).partition(b"mnt_id:")
     finally:

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
-from gdwatch.files import durability, escaping
+from gdwatch.files import durability
 from gdwatch.files.durability import require_descriptors
 from gdwatch.filing import destination
 from gdwatch.filing.placement import choose
@@ -72,13 +71,18 @@ def _insert(
     ]
     model_id = transaction.model_id(batch.model)
     batch_id = transaction.batch(replace(batch, judged=news), model_id)
+    rows = [
+        transaction.file_row(
+            entry, each.decision, each.opened.drop.received_at.replace(tzinfo=None), recorded_at
+        )
+        for entry, each in zip(entries, judged, strict=True)
+    ]
     transaction.insert_files(
         [
-            {**_file_row(transaction, entry, each, recorded_at),
-             "model_id": model_id, "duplicate_of": original}
-            for entry, each, original in zip(entries, judged, originals, strict=True)
+            {**row, "model_id": model_id, "duplicate_of": original}
+            for row, original in zip(rows, originals, strict=True)
         ]
-    )  # fmt: skip
+    )
     transaction.insert_results(
         [
             result_row(file_id, each, batch.model, model_id, batch_id)
@@ -117,30 +121,6 @@ def _with_duplicates(
         originals.append(original)
         decided.append(each)
     return decided, originals
-
-
-def _file_row(
-    transaction: Transaction, entry: Entry, judged: Judged, recorded_at: datetime
-) -> dict[str, Any]:
-    """A new row, but for what it refers to."""
-    source = transaction.text(entry.source)
-    return {
-        "id": entry.id,
-        "root_id": transaction.root_id,
-        "sha256": entry.sha256,
-        "size_bytes": entry.size_bytes,
-        "modified_ns": entry.modified_ns,
-        "name": escaping.escape(entry.source.rpartition(b"/")[2]),
-        "original_path": source,
-        "path": transaction.text(entry.target),
-        "source_path": source,
-        "state": "recorded",
-        "outcome": judged.decision.outcome,
-        "reason": judged.decision.reason,
-        "received_at": judged.opened.drop.received_at.replace(tzinfo=None),
-        "recorded_at": recorded_at,
-        "filed_at": None,
-    }
 
 
 def _entry(file_id: int, judged: Judged, path: bytes) -> Entry:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gdwatch.errors import ActionNeeded, GdwatchError
+from gdwatch.files.atomic_write import replacing_durably
 from gdwatch.inference.model_file import METADATA_KEY, Details, ModelFile, Network
 from gdwatch.networks.classifier import Classifier
 from gdwatch.networks.locator import Locator
@@ -157,12 +158,10 @@ def save(
     }
     metadata: dict[str, Any] = details.model_dump(mode="json")
     content = safetensors.torch.save(tensors, {METADATA_KEY: json.dumps(metadata)})
-    aside = path.with_name(path.name + ".part")
     try:
-        aside.write_bytes(content)
-        aside.replace(path)
+        with replacing_durably(path) as aside:
+            aside.write_bytes(content)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise GdwatchError(
             f"{path}: could not be written ({error.strerror})", "make room, or name another file"
         ) from error

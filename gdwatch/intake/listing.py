@@ -11,6 +11,7 @@ import stat
 from collections.abc import Callable, Generator
 
 from gdwatch.errors import Trouble
+from gdwatch.files.durability import require_descriptors
 from gdwatch.root.folders import Folders
 from gdwatch.root.handles import Handles
 from gdwatch.settings import Settings
@@ -64,10 +65,10 @@ class Listing:
 
         now_s: on a clock that nobody sets, for what is removed when it has been empty for long.
 
-        Raises Trouble if the inbox is not there.
+        Raises Trouble if the inbox is not there, or too many files are open.
         """
         with Handles(self._folders) as handles:
-            root = os.dup(handles.base(self._folders.inbox))
+            root = _another(handles.base(self._folders.inbox))
         yield from self._list_folder(root, self._folders.inbox, 0, now_s)
 
     def skip(self, path: bytes, reason: str) -> None:
@@ -96,6 +97,7 @@ class Listing:
                         continue
                     yield from self._list_entry(handle, path + b"/" + name, status, depth, now_s)
         except OSError as error:
+            require_descriptors(error)
             if depth > 0:
                 self.skip(path, "unreadable")
                 return
@@ -125,9 +127,17 @@ class Listing:
             except PermissionError:
                 self.skip(path, "permission")
                 return
-            except OSError:
+            except OSError as error:
+                require_descriptors(error)
                 return  # swapped for something else since it was listed
-            if depth >= 1 and self._long_empty(path, below, status, now_s):
+            try:
+                is_over = depth >= 1 and self._long_empty(path, below, status, now_s)
+            except OSError as error:
+                os.close(below)
+                require_descriptors(error)
+                self.skip(path, "unreadable")
+                return
+            if is_over:
                 os.close(below)
                 with contextlib.suppress(OSError):
                     remove_folder(handle, name)
@@ -144,3 +154,12 @@ class Listing:
             self._empty_folders[path] = (status.st_mtime_ns, now_s)
             return False
         return now_s - since_s >= _EMPTY_FOLDER_WAIT_S
+
+
+def _another(handle: int) -> int:
+    """A second descriptor of the same folder. Raises Trouble if too many files are open."""
+    try:
+        return os.dup(handle)
+    except OSError as error:
+        require_descriptors(error)
+        raise

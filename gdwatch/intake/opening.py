@@ -8,6 +8,7 @@ import stat
 from dataclasses import dataclass
 
 from gdwatch.files import escaping
+from gdwatch.files.durability import require_descriptors
 from gdwatch.files.identity import identity_of
 from gdwatch.root.handles import Handles
 from gdwatch.values import Drop, Opened
@@ -52,7 +53,10 @@ def is_being_written(path: bytes, handles: Handles) -> bool:
 
 
 def open_drop(drop: Drop, handles: Handles) -> Opened | Skipped:
-    """Open a drop that may be read now and moved later."""
+    """Open a drop that may be read now and moved later.
+
+    Raises Trouble if too many files are open.
+    """
     try:
         folder, name = handles.parent(drop.path)
         descriptor = os.open(name, _FILE, dir_fd=folder)
@@ -63,6 +67,7 @@ def open_drop(drop: Drop, handles: Handles) -> Opened | Skipped:
             "permission", f"setfacl -m u:{os.geteuid()}:r {escaping.quote_for_shell(drop.path)}"
         )
     except OSError as error:
+        require_descriptors(error)
         if error.errno == errno.EIO:
             return Skipped("unreadable", "look after the disk")
         return Skipped("changed", error.strerror or "")  # a link where a file was a moment ago

@@ -11,7 +11,7 @@ from typing import Any
 
 from gdwatch.files import escaping
 from gdwatch.files.identity import identity_of
-from gdwatch.files.walk import files_below
+from gdwatch.files.walk import Unlisted, files_below
 from gdwatch.pipeline.drain import drain
 from gdwatch.pipeline.pipeline import Pipeline
 from gdwatch.settings import Settings
@@ -40,7 +40,8 @@ def inputs(given: Given, ignored: tuple[str, ...]) -> Iterator[bytes]:
         if path == "-":
             yield from _from_stdin(b"\0" if given.null else b"\n")
         elif os.path.isdir(path):  # noqa: PTH112 - any bytes, a NUL too, are a name here
-            yield from files_below(os.fsencode(path), ignored)
+            for found in files_below(os.fsencode(path), ignored):
+                yield found.path if isinstance(found, Unlisted) else found  # its answer says why
         else:
             yield os.fsencode(path)
 

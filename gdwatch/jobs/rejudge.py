@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from gdwatch.files import content, escaping
+from gdwatch.files import content
 from gdwatch.files.identity import identity_of
 from gdwatch.filing.placement import send
 from gdwatch.intake.opening import open_drop
@@ -19,7 +19,14 @@ from gdwatch.pipeline.pipeline import Pipeline
 from gdwatch.root.folders import Folders
 from gdwatch.root.handles import Handles
 from gdwatch.settings import Settings
-from gdwatch.values import Batch, Decision, Drop, Judged, Opened, Outcome, Serving
+from gdwatch.values import Batch, Decision, Drop, Entry, Judged, Opened, Outcome, Refusal, Serving
+
+_WHY = {  # a drop is skipped, in the words of the system
+    "permission": "permission denied",
+    "unreadable": "input/output error",
+    "vanished": "no such file",
+    "changed": "changed while it was opened",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +56,8 @@ class Tally:
 class Rejudging:
     """One run over some files.
 
-    seen: called for each file that is done with, judged or not.
+    done: called for each file that is done with, judged or not: with its path, and with the reason
+    where it could not be judged.
     """
 
     def __init__(
@@ -58,13 +66,13 @@ class Rejudging:
         folders: Folders,
         settings: Settings,
         rules: RejudgeOptions,
-        seen: Callable[[], None],
+        done: Callable[[bytes, str | None], None],
     ) -> None:
         self._ledger = ledger
         self._folders = folders
         self._settings = settings
         self._rules = rules
-        self._seen = seen
+        self._done = done
         self.tally = Tally(Counter(), 0, 0, 0, [])
 
     def over(self, paths: Iterator[bytes]) -> Iterator[Tally]:
@@ -86,19 +94,36 @@ class Rejudging:
     def _opened(self, paths: Iterator[bytes], model: Serving) -> Iterator[Opened]:
         for path in paths:
             with Handles(self._folders) as handles:
-                opened = _open(path, handles)
-                if opened is None:
-                    self.tally.failed += 1
-                    self._seen()
-                elif self._is_known(opened, handles, model):
-                    os.close(opened.descriptor)
-                    self.tally.skipped += 1
-                    self._seen()
-                else:
-                    yield opened
+                opened = self._to_judge(path, handles, model)
+            if opened is not None:
+                yield opened
+
+    def _to_judge(self, path: bytes, handles: Handles, model: Serving) -> Opened | None:
+        """Open a file; None if it cannot be read, or nothing would come of judging it."""
+        opened = _open(path, handles)
+        if isinstance(opened, str):
+            self._failed(path, opened)
+            return None
+        try:
+            if not self._is_known(opened, handles, model):
+                return opened
+        except content.Unreadable as error:
+            self._failed(path, error.strerror or str(error))
+        else:
+            self.tally.skipped += 1
+            self._done(path, None)
+        os.close(opened.descriptor)
+        return None
+
+    def _failed(self, path: bytes, why: str) -> None:
+        self.tally.failed += 1
+        self._done(path, why)
 
     def _is_known(self, opened: Opened, handles: Handles, model: Serving) -> bool:
-        """Whether nothing would come of judging this; its result may still become the current."""
+        """Whether nothing would come of judging this; its result may still become the current.
+
+        Raises Unreadable.
+        """
         with self._ledger.reading() as connection:
             transaction = Transaction(self._ledger.root, self._ledger.root_id, connection)
             row = transaction.at({opened.drop.path}).get(opened.drop.path)
@@ -123,7 +148,6 @@ class Rejudging:
 
     def _finish(self, batch: Batch) -> None:
         readable = [each for each in batch.judged if each.decision.reason != "unreadable"]
-        self.tally.failed += len(batch.judged) - len(readable)
         if self._rules.dry_run:
             self._only_count(readable)
         elif readable:
@@ -132,8 +156,11 @@ class Rejudging:
                 batch_id = transaction.batch(batch, model_id)
                 for each in readable:
                     self._record(transaction, handles, each, batch.model, (model_id, batch_id))
-        for _ in batch.judged:
-            self._seen()
+        for each in batch.judged:
+            if isinstance(each.decoded, Refusal) and each.decoded.reason == "unreadable":
+                self._failed(each.opened.drop.path, each.decoded.detail)
+            else:
+                self._done(each.opened.drop.path, None)
 
     def _only_count(self, judged: list[Judged]) -> None:
         with self._ledger.reading() as connection:
@@ -175,36 +202,24 @@ class Rejudging:
 
     def _insert(self, transaction: Transaction, judged: Judged, model_id: int) -> Row:
         """A picture without a row gets one: its outcome is the folder that it lies in."""
-        drop = judged.opened.drop
-        text = self._ledger.text(drop.path)
-        sha256 = judged.decoded.sha256
-        first = transaction.first_with({sha256}).get(sha256) if sha256 else None
-        moment = now()
+        drop, sha256 = judged.opened.drop, judged.decoded.sha256
         outcome = self._folders.outcome_of(drop.path)
+        assert outcome is not None  # only what lies in an answer folder is judged again
         reason = judged.decision.reason if sha256 is None else None
+        first = transaction.first_with({sha256}).get(sha256) if sha256 else None
         (file_id,) = transaction.new_ids(1)
+        entry = Entry(
+            file_id,
+            drop.path,
+            drop.path,
+            sha256,
+            drop.identity.size_bytes,
+            drop.identity.modified_ns,
+        )
+        moment = now()
+        row = transaction.file_row(entry, Decision(outcome, reason), moment, moment)
         transaction.insert_files(
-            [
-                {
-                    "id": file_id,
-                    "root_id": self._ledger.root_id,
-                    "sha256": sha256,
-                    "size_bytes": drop.identity.size_bytes,
-                    "modified_ns": drop.identity.modified_ns,
-                    "name": escaping.escape(drop.path.rpartition(b"/")[2]),
-                    "original_path": text,
-                    "path": text,
-                    "source_path": None,
-                    "state": "filed",
-                    "outcome": outcome,
-                    "reason": reason,
-                    "model_id": model_id,
-                    "duplicate_of": first.id if first else None,
-                    "received_at": moment,
-                    "recorded_at": moment,
-                    "filed_at": moment,
-                }
-            ]
+            [{**row, "model_id": model_id, "duplicate_of": first.id if first else None}]
         )
         return transaction.row(file_id)
 
@@ -242,9 +257,13 @@ def _is_same(row: Row, judged: Judged) -> bool:
     return (row.size_bytes, row.modified_ns) == (identity.size_bytes, identity.modified_ns)
 
 
-def _open(path: bytes, handles: Handles) -> Opened | None:
-    status = handles.lstat(path)
+def _open(path: bytes, handles: Handles) -> Opened | str:
+    """Open a file; else say why that was not possible."""
+    try:
+        status = handles.lstat(path)
+    except OSError as error:
+        return error.strerror or str(error)
     if status is None:
-        return None
+        return "no such file"
     opened = open_drop(Drop(path, identity_of(status), datetime.now(UTC)), handles)
-    return opened if isinstance(opened, Opened) else None
+    return opened if isinstance(opened, Opened) else _WHY[opened.reason]

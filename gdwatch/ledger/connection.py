@@ -15,6 +15,7 @@ from gdwatch.errors import ActionNeeded, GdwatchError, Trouble
 from gdwatch.settings import Settings
 
 _BUSY_TIMEOUT_S = 5.0
+READS_ALONE = "gdwatch_reads_alone"  # the option of a connection that takes no write lock (SQLite)
 
 
 def url_of(settings: Settings) -> sa.URL:
@@ -54,7 +55,8 @@ def _sqlite(url: sa.URL, *, writable: bool) -> Engine:
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
         # A transaction that first reads and then wants to write would fail when another writes.
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writable else "BEGIN")
+        writes = writable and not connection.get_execution_options().get(READS_ALONE)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
 
@@ -74,7 +76,7 @@ def use_write_ahead_log(engine: Engine) -> None:
         connection.exec_driver_sql("PRAGMA journal_mode = WAL")
 
 
-def identity_of(engine: Engine) -> tuple[int, int] | None:
+def device_and_inode(engine: Engine) -> tuple[int, int] | None:
     """Device and inode of a SQLite file, (0, 0) if it is gone; None for a server.
 
     Raises Trouble if it may not be looked at.

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from gdwatch.errors import ActionNeeded
 from gdwatch.files import escaping
 from gdwatch.ledger import statements
-from gdwatch.ledger.connection import identity_of, translated
+from gdwatch.ledger.connection import READS_ALONE, device_and_inode, translated
 from gdwatch.ledger.transaction import Transaction
 from gdwatch.values import Entry
 
@@ -38,7 +38,7 @@ class Ledger:
                 self._require_same_file()  # a commit to a file that is gone would tell of success
 
     def _require_same_file(self) -> None:
-        if self.identity is not None and self.identity != identity_of(self.engine):
+        if self.identity is not None and self.identity != device_and_inode(self.engine):
             raise ActionNeeded(
                 f"database {self.engine.url.database}: was removed or replaced while in use",
                 "put the right file back and start again",
@@ -46,9 +46,9 @@ class Ledger:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
-        """One consistent look."""
+        """One consistent look; whoever writes meanwhile need not wait for it."""
         with translated(self.engine), self.engine.connect() as connection:
-            yield connection
+            yield connection.execution_options(**{READS_ALONE: True})
 
     def pending(self, after: int = 0, limit: int = 256) -> list[Entry]:
         """The next rows, by id, whose file is not yet known to lie at its path."""

@@ -7,7 +7,13 @@ import sqlalchemy as sa
 
 from gdwatch.errors import ActionNeeded, Trouble
 from gdwatch.ledger import schema
-from gdwatch.ledger.connection import connect, identity_of, translated, url_of, use_write_ahead_log
+from gdwatch.ledger.connection import (
+    connect,
+    device_and_inode,
+    translated,
+    url_of,
+    use_write_ahead_log,
+)
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.tables import files, roots
 from gdwatch.ledger.transaction import Transaction, now
@@ -33,7 +39,7 @@ def open_ledger(settings: Settings, root_uuid: str, *, serve: bool = False) -> L
                 schema.require_newest(connection)
             if serve and engine.dialect.name == "sqlite":
                 use_write_ahead_log(engine)
-            identity = identity_of(engine)
+            identity = device_and_inode(engine)
             ledger = Ledger(engine, root, 0, identity)
             with ledger.writing() as transaction:
                 root_id = _root_id(transaction, root_uuid)

@@ -124,11 +124,6 @@ def chosen(ledger: Ledger, outcome: str | None, reason: str | None) -> Iterator[
         yield from (row_of(each, ledger.root) for each in page)
 
 
-def filed_below(ledger: Ledger) -> Iterator[Row]:
-    """Every row that claims to have its file, page by page."""
-    return chosen(ledger, None, None)
-
-
 def counts(connection: Connection) -> dict[str, int]:
     """How many files have which outcome, and how many have been taken away."""
     query = sa.select(files.c.outcome, files.c.state, sa.func.count()).group_by(

@@ -1,7 +1,6 @@
 """Whether a database is a ledger of ours, of which version, and how it is made and upgraded."""
 
 import glob
-import os
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
@@ -14,10 +13,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 
 from gdwatch.errors import ActionNeeded, GdwatchError
+from gdwatch.files.atomic_write import PART, replacing_durably
 from gdwatch.ledger.connection import name_of
 
 APPLICATION_ID = 0x67647731  # "gdw1"
-_SNAPSHOT, _PART = ".snapshot", ".part"
+_SNAPSHOT = ".snapshot"
 
 _PACKAGE = Path(__file__).parents[1]
 # In a wheel they lie in the package, in a checkout beside it.
@@ -128,7 +128,7 @@ def _snapshot_before_upgrade(engine: Engine, version: str | None) -> Path | None
         return None
     database = Path(engine.url.database)
     # What killed upgrades have left; the write lock says that no other one runs now.
-    for part in database.parent.glob(f"{glob.escape(database.name)}.*{_SNAPSHOT}{_PART}"):
+    for part in database.parent.glob(f"{glob.escape(database.name)}.*{_SNAPSHOT}{PART}"):
         part.unlink()
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     snapshot = database.with_name(f"{database.name}.{version}.{moment}{_SNAPSHOT}")
@@ -138,30 +138,16 @@ def _snapshot_before_upgrade(engine: Engine, version: str | None) -> Path | None
 
 def take_snapshot(database: Path, target: Path) -> None:
     """Write a whole, checked, durable copy of a SQLite ledger, or nothing under that name."""
-    aside = target.with_name(target.name + _PART)
-    aside.unlink(missing_ok=True)
     try:
-        with closing(sqlite3.connect(database)) as source:
-            source.execute("VACUUM INTO ?", (str(aside),))
-        with closing(sqlite3.connect(aside)) as copy:
-            answer = copy.execute("PRAGMA quick_check").fetchone()[0]
-        if answer != "ok":
-            raise GdwatchError(f"snapshot of {database}: {answer}", "look after the disk")
-        _sync(aside)  # SQLite leaves that to whoever wants the copy
-        aside.replace(target)
-        _sync(target.parent)
+        with replacing_durably(target) as aside:  # SQLite leaves that to whoever wants the copy
+            with closing(sqlite3.connect(database)) as source:
+                source.execute("VACUUM INTO ?", (str(aside),))
+            with closing(sqlite3.connect(aside)) as copy:
+                answer = copy.execute("PRAGMA quick_check").fetchone()[0]
+            if answer != "ok":
+                raise GdwatchError(f"snapshot of {database}: {answer}", "look after the disk")
     except (sqlite3.Error, OSError) as error:
         raise GdwatchError(f"snapshot {target}: {error}", "look after its disk") from error
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _known() -> set[str]:

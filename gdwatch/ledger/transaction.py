@@ -73,6 +73,33 @@ class Transaction:
         """Ids for new rows of `files`, ascending: names may contain them before there is a row."""
         return list(statements.NEW_IDS.run(self.connection, {"count": count}).scalars())
 
+    def file_row(
+        self, entry: Entry, decision: Decision, received_at: datetime, recorded_at: datetime
+    ) -> dict[str, Any]:
+        """A new row of `files`, but for `model_id` and `duplicate_of`.
+
+        Where the entry's source is its target, the file lies where it belongs: the row is `filed`.
+        """
+        source = self.text(entry.source)
+        is_filed = entry.source == entry.target
+        return {
+            "id": entry.id,
+            "root_id": self.root_id,
+            "sha256": entry.sha256,
+            "size_bytes": entry.size_bytes,
+            "modified_ns": entry.modified_ns,
+            "name": escaping.escape(entry.source.rpartition(b"/")[2]),
+            "original_path": source,
+            "path": self.text(entry.target),
+            "source_path": None if is_filed else source,
+            "state": "filed" if is_filed else "recorded",
+            "outcome": decision.outcome,
+            "reason": decision.reason,
+            "received_at": received_at,
+            "recorded_at": recorded_at,
+            "filed_at": recorded_at if is_filed else None,
+        }
+
     def insert_files(self, rows: Sequence[dict[str, Any]]) -> None:
         """Insert rows of `files`, whole, with ids from `new_ids`."""
         statements.INSERT_FILES.run(self.connection, *rows)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from gdwatch.networks.layers import Activations, Normalisation, pixels, rectified, takes_pixels
 
@@ -45,7 +44,7 @@ class Locator(nn.Module):
     widths, blocks: channels and residual blocks of each stage; each begins with a halving.
     head: channels in which the stages are added.
     threshold: the score from which a face counts as one.
-    folded: without batch norms.
+    folded: without batch norms, see `folding`.
     """
 
     first = "stem"
@@ -108,13 +107,3 @@ class Locator(nn.Module):
         x = thumbnails.contiguous(memory_format=torch.channels_last)
         # In place: a copy of so many numbers costs more than a convolution.
         return x.to(next(self.parameters()).dtype, copy=True).sub_(PADDING).div_(_SPREAD)
-
-
-def fold(locator: Locator) -> None:
-    """Work each batch norm into the convolution before it; it cannot learn any more then."""
-    locator.eval()
-    for module in locator.modules():
-        if isinstance(module, nn.Sequential) and isinstance(module[0], nn.Conv2d):
-            norm = module[1]
-            if isinstance(norm, nn.BatchNorm2d):
-                module[0], module[1] = fuse_conv_bn_eval(module[0], norm), nn.Identity()

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from gdwatch.networks.classifier import Classifier
 
@@ -40,7 +39,7 @@ class ResidualClassifier(Classifier):
     widths: channels of each later stage; each begins with a halving.
     blocks: residual blocks of each stage.
     dropout: of what the last layer sees, while it learns.
-    folded: without batch norms, see `fold`.
+    folded: without batch norms, see `folding`.
     """
 
     def __init__(
@@ -76,26 +75,6 @@ class ResidualClassifier(Classifier):
     def logits(self, photos: Tensor) -> Tensor:  # noqa: D102 - as in Classifier
         logits: Tensor = self.head(self.dropout(self.embed(photos)))
         return logits
-
-
-def fold(network: nn.Module) -> None:
-    """Work each batch norm into the convolution before it: the same answers, in less time.
-
-    The network is in evaluation mode from then on: it cannot learn any more.
-    """
-    network.eval()
-    for module in network.modules():
-        if isinstance(module, Residual):
-            module.conv1, module.norm1 = _fused(module.conv1, module.norm1)
-            module.conv2, module.norm2 = _fused(module.conv2, module.norm2)
-        elif isinstance(module, nn.Sequential) and isinstance(module[0], nn.Conv2d):
-            module[0], module[1] = _fused(module[0], module[1])
-
-
-def _fused(convolution: nn.Module, norm: nn.Module) -> tuple[nn.Module, nn.Module]:
-    if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-        return fuse_conv_bn_eval(convolution, norm), nn.Identity()
-    return convolution, norm
 
 
 class EnsembleClassifier(Classifier):

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from gdwatch.files.atomic_write import replacing
+
 _FILE = "status.json"
 State = Literal["stopped", "running", "paused"]
 
@@ -25,10 +27,9 @@ class Status:
 def write(state_folder: Path, status: Status) -> None:
     """Replace the file at one stroke; in place where the disk has no room for a second one."""
     content = json.dumps(asdict(status)).encode()
-    aside = state_folder / (_FILE + ".part")
     try:
-        aside.write_bytes(content)
-        aside.replace(state_folder / _FILE)
+        with replacing(state_folder / _FILE) as aside:
+            aside.write_bytes(content)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

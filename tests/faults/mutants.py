@@ -496,4 +496,4 @@ def locked_ledger_ignored() -> None:
 
 @mistake("T23")
 def another_ledger_ignored() -> None:
-    _instead("gdwatch.ledger.opening:identity_of", _nothing)
+    _instead("gdwatch.ledger.opening:device_and_inode", _nothing)

@@ -1,5 +1,6 @@
 """The disk answers EIO, once or several times (T9): to the service, its workers and SQLite."""
 
+import json
 import os
 from itertools import product
 from pathlib import Path
@@ -84,3 +85,21 @@ def test_who_needs_attention_is_named_though_moving_had_to_wait(rounds: list[Cas
         named = {Path(each["name"]).name for each in run.events("file.unsure")}
         assert named == {f"grey {number}.png" for number in range(4)}
         assert len(run.events("file.rejected")) == 1
+
+
+@pytest.mark.scenario("T9", quick=3, long=30)
+def test_a_filed_file_that_cannot_be_read_is_named_and_the_others_are_judged_again(
+    rounds: list[Case],
+) -> None:
+    for case in rounds:
+        nth = case.pick([1, 3, 5])  # each content is read in two pieces, the second one empty
+        for number in range(3):
+            case.drop(f"{number}.png", case.picture(0.97))
+        case.run("run", "--once")
+        unread = Fault("gdwatch.files.content:os.pread", "before", nth, ("EIO",))
+        run = case.run("reprocess", case.root / "male", "--json", faults=[unread])
+        answer = json.loads(run.answer())
+        assert (answer["failed"], answer["skipped"]) == (1, 2)
+        broken = case.root / "male" / f"{nth // 2}.png"
+        assert run.lines() == [f"gdwatch: {broken}: input/output error"]
+        case.judge()

@@ -65,8 +65,8 @@ def book(path: Path) -> dict[str, Any]:
     ("at", "when", "nth"),
     [
         ("gdwatch.ledger.schema:take_snapshot", "before", 1),
-        ("gdwatch.ledger.schema:_sync", "before", 1),
-        ("gdwatch.ledger.schema:_sync", "after", 2),
+        ("gdwatch.files.atomic_write:_sync", "before", 1),
+        ("gdwatch.files.atomic_write:_sync", "after", 2),
         ("gdwatch.ledger.schema:upgrade", "after", 1),
         ("C6.commit", "after", 2),
     ],

@@ -8,7 +8,8 @@ from gdwatch.errors import GdwatchError
 from gdwatch.inference.model import Model
 from gdwatch.inference.predictor import PlainPredictor
 from gdwatch.networks import quantised
-from gdwatch.networks.locator import Locator, fold
+from gdwatch.networks.folding import fold
+from gdwatch.networks.locator import Locator
 from gdwatch.networks.pooled import PooledClassifier
 from gdwatch.networks.quantised import ranged
 from tests import build

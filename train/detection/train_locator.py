@@ -21,7 +21,8 @@ from gdwatch.inference import model, model_file
 from gdwatch.inference.detection import find, overlap, thumbnails
 from gdwatch.inference.faces import prominence
 from gdwatch.inference.model_file import Network
-from gdwatch.networks.locator import Locator, fold
+from gdwatch.networks.folding import fold
+from gdwatch.networks.locator import Locator
 from gdwatch.values import Box
 from train.atomic_files import make_folder, publish
 from train.data.sources import CLASSES, Entry

@@ -13,8 +13,8 @@ from gdwatch.errors import UsageError
 from gdwatch.inference import model, model_file
 from gdwatch.inference.model import Model
 from gdwatch.inference.model_file import Details, Network, Preprocessing
+from gdwatch.networks.folding import fold
 from gdwatch.networks.locator import Locator
-from gdwatch.networks.residual import fold
 from train.atomic_files import make_folder, publish
 from train.data.prepared_set import Prepared
 from train.data.sources import SPLITS

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gdwatch.errors import Trouble
 from gdwatch.files.identity import modified_ns
 from gdwatch.intake.opening import Skipped, open_drop
 from gdwatch.root.handles import Handles
@@ -66,6 +67,15 @@ def test_a_drop_that_is_something_else_by_now_is_never_read(root: Path, kind: st
     found = opened(root, drop)
     assert isinstance(found, Skipped)
     assert found.reason == "changed"
+
+
+def test_a_drop_for_which_no_descriptor_is_left_is_waited_for(root: Path) -> None:
+    drop = build.drop_of(build.put(root, "a.jpg", b"1"))
+    with Handles(build.folders_of(root)[0]) as handles:
+        handles.parent(drop.path)
+        with build.files_left_to_open(0), pytest.raises(Trouble, match="open files") as caught:
+            open_drop(drop, handles)
+    assert caught.value.reason == "open_files"
 
 
 def test_a_linked_folder_on_the_way_is_never_entered(root: Path, tmp_path: Path) -> None:

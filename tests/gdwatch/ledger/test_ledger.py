@@ -1,6 +1,7 @@
 import contextlib
 import os
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from alembic.runtime.migration import MigrationContext
 from gdwatch.errors import ActionNeeded, Trouble
 from gdwatch.ledger import connection, opening, schema, statements
 from gdwatch.ledger.tables import files, metadata, results
-from gdwatch.ledger.transaction import result_row
+from gdwatch.ledger.transaction import now, result_row
 from gdwatch.settings import Settings
+from gdwatch.values import Decision, Entry
 from tests import build
 from tests.gdwatch.conftest import World
 
@@ -362,6 +364,25 @@ def test_a_ledger_that_another_program_holds_is_trouble_that_passes(
     book.close()
 
 
+def test_a_look_at_the_ledger_neither_waits_for_a_writer_nor_stops_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_BUSY_TIMEOUT_S", 0.05)
+    world.record_file("a.jpg")
+    book = opening.open_ledger(world.settings, "a-root")
+    count = sa.select(sa.func.count()).select_from(files)
+    with contextlib.closing(sqlite3.connect(world.root / "results.db")) as other:
+        other.isolation_level = None
+        other.execute("BEGIN IMMEDIATE")
+        with book.reading() as reader:
+            assert reader.execute(count).scalar() == 1
+            other.execute("DELETE FROM results")
+            other.execute("COMMIT")
+            with book.writing():  # also by the same ledger
+                pass
+    book.close()
+
+
 @pytest.mark.parametrize("after", ["gone", "another"])
 def test_a_ledger_that_was_replaced_is_never_written_to(world: World, after: str) -> None:
     (world.root / "results.db").rename(world.root / "away.db")
@@ -394,6 +415,27 @@ def test_a_file_has_the_same_row_from_every_side(world: World) -> None:
         assert transaction.at({entry.target}) == {entry.target: row}
         assert transaction.first_with({row.sha256 or ""}) == {row.sha256: row}
     assert row.source == row.original == os.fsencode(world.root) + b"/inbox/odd \xff\n.jpg"
+
+
+def test_a_new_row_is_recorded_where_its_file_must_move_and_filed_where_it_need_not(
+    world: World,
+) -> None:
+    moment = now()
+    root = os.fsencode(world.root)
+    source, target = root + b"/inbox/trip/a\n.jpg", root + b"/male/trip/a\n.jpg"
+    entry = Entry(7, source, target, "0" * 64, 12, 34)
+    with world.ledger.writing() as transaction:
+        moves = transaction.file_row(entry, Decision("male", None), moment, moment)
+        stays = transaction.file_row(
+            replace(entry, source=target), Decision("male", None), moment, moment
+        )
+    whole = {column.name for column in files.c} - {"model_id", "duplicate_of"}
+    assert moves.keys() == stays.keys() == whole
+    assert (moves["name"], moves["path"]) == (r"a\x0a.jpg", r"male/trip/a\x0a.jpg")
+    assert moves["original_path"] == moves["source_path"] == r"inbox/trip/a\x0a.jpg"
+    assert (moves["state"], moves["filed_at"]) == ("recorded", None)
+    assert stays["original_path"] == stays["path"] == moves["path"]
+    assert (stays["state"], stays["source_path"], stays["filed_at"]) == ("filed", None, moment)
 
 
 def test_an_id_is_taken_before_its_row_and_never_given_twice(world: World) -> None:

@@ -1,6 +1,7 @@
 import torch
 
-from gdwatch.networks.locator import Locator, fold
+from gdwatch.networks.folding import fold
+from gdwatch.networks.locator import Locator
 
 
 def test_a_folded_locator_says_the_same() -> None:
