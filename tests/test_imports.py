@@ -101,11 +101,11 @@ MOVES_FILES = {"filing/move.py", "filing/renaming.py", "filing/copying.py"}
 # trainer asks for, all written aside first, and the probes of `doctor`; and empty folders of the
 # inbox.
 CHANGE_THEIR_OWN = {
-    "intake/listing.py": {"rmdir"},
+    "intake/inbox_listing.py": {"rmdir"},
     "root/root_id.py": {"replace"},
     "files/atomic_write.py": {"replace", "unlink"},
-    "ledger/schema.py": {"unlink"},
-    "root/status.py": {"truncate"},
+    "ledger/migration.py": {"unlink"},
+    "root/status_file.py": {"truncate"},
     "commands/doctor.py": {"rename", "unlink"},
 }
 

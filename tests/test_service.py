@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from gdwatch.errors import Trouble
-from gdwatch.root.handles import Handles
+from gdwatch.root.folder_handles import Handles
 from gdwatch.service import loop as service_module
 from gdwatch.service.filer import TOGETHER
 from gdwatch.values import Drop

@@ -7,15 +7,15 @@ from contextlib import closing
 
 from gdwatch.errors import GdwatchError
 from gdwatch.files import content, escaping
-from gdwatch.filing import delegation, placement
+from gdwatch.filing import move_requests, placement
 from gdwatch.ledger import queries
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.opening import open_ledger
 from gdwatch.ledger.rows import Row
 from gdwatch.ledger.transaction import Transaction
 from gdwatch.root import root_id
+from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
-from gdwatch.root.handles import Handles
 from gdwatch.settings import Settings
 from gdwatch.values import Decision, Label
 
@@ -27,11 +27,11 @@ def correct(settings: Settings, which: str, label: Label | None) -> None:
     with closing(open_ledger(settings, root_id.read_id(folders))) as ledger:
         with ledger.reading() as connection:
             row = queries.find(ledger, connection, which)
-        delegation.finish_move(ledger, folders, settings, row)
+        move_requests.finish_move(ledger, folders, settings, row)
         with Handles(folders) as handles, ledger.writing() as transaction:
             row = transaction.row(row.id)
             if row.state == "recorded":
-                raise delegation.under_way(row)
+                raise move_requests.under_way(row)
             gone = row.state == "missing" or not handles.is_file(row.path)
             if gone:
                 transaction.mark_missing([row])
@@ -40,7 +40,7 @@ def correct(settings: Settings, which: str, label: Label | None) -> None:
                 _record(transaction, handles, row, label, settings)
         if gone:
             raise _taken_away(which)
-        waiting = delegation.file_or_wait(ledger, folders, settings, [row.id])
+        waiting = move_requests.file_or_wait(ledger, folders, settings, [row.id])
         with ledger.reading() as connection:
             if queries.find(ledger, connection, str(row.id)).state == "missing":
                 raise _taken_away(which)

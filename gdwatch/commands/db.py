@@ -11,13 +11,13 @@ import structlog
 
 from gdwatch.commands.output import print_json
 from gdwatch.files import escaping
-from gdwatch.ledger import queries, schema
+from gdwatch.ledger import migration, queries
 from gdwatch.ledger.connection import connect, translated, url_of
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.opening import open_ledger
 from gdwatch.root import lock, root_id
+from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
-from gdwatch.root.handles import Handles
 from gdwatch.settings import Settings
 
 log = structlog.get_logger()
@@ -33,18 +33,18 @@ def upgrade(settings: Settings) -> None:
     # A service of the old version must not write meanwhile, nor after it.
     is_root = folders.state.is_dir()
     with lock.hold(folders.state, briefly=True) if is_root else nullcontext(), translated(engine):
-        snapshot = schema.upgrade_with_snapshot(engine)
+        snapshot = migration.upgrade_with_snapshot(engine)
     if snapshot is not None:
         log.info("db.upgraded", snapshot=str(snapshot))
-    print(f"version {schema.newest()}")
+    print(f"version {migration.newest()}")
 
 
 def current(settings: Settings) -> None:
     """Print the ledger's version and this program's."""
     engine = connect(url_of(settings), writable=False)
     with translated(engine), engine.connect() as connection:
-        found = schema.current(connection)
-    print(f"ledger {found or 'none'}, this gdwatch writes {schema.newest()}")
+        found = migration.current(connection)
+    print(f"ledger {found or 'none'}, this gdwatch writes {migration.newest()}")
 
 
 def check(settings: Settings, *, json_: bool) -> int:

@@ -13,7 +13,7 @@ from rich.table import Table
 from gdwatch.commands.output import complain, counted, print_json, progress
 from gdwatch.errors import GdwatchError
 from gdwatch.files.walk import Unlisted, files_below
-from gdwatch.filing import delegation
+from gdwatch.filing import move_requests
 from gdwatch.jobs.rejudge import RejudgeOptions, Rejudging, Tally
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.opening import open_ledger
@@ -51,8 +51,8 @@ def follow(
 ) -> int:
     """Run it, filing batch by batch; returns how many moves still wait for the service."""
     for tally in rejudging.over(paths):
-        delegation.file_or_wait(ledger, folders, settings, tally.wishes, patience_s=0)
-    return delegation.file_or_wait(ledger, folders, settings, rejudging.tally.wishes)
+        move_requests.file_or_wait(ledger, folders, settings, tally.wishes, patience_s=0)
+    return move_requests.file_or_wait(ledger, folders, settings, rejudging.tally.wishes)
 
 
 def report(tally: Tally, waiting: int, *, json_: bool) -> None:

@@ -5,7 +5,7 @@ from contextlib import closing
 from gdwatch.commands.output import counted, progress
 from gdwatch.commands.reprocess import follow, report
 from gdwatch.errors import GdwatchError
-from gdwatch.filing import delegation
+from gdwatch.filing import move_requests
 from gdwatch.jobs.rejudge import RejudgeOptions, Rejudging
 from gdwatch.ledger import queries
 from gdwatch.ledger.ledger import Ledger
@@ -42,7 +42,7 @@ def _paths(ledger: Ledger, folders: Folders, settings: Settings, which: list[str
     for each in which:
         with ledger.reading() as connection:
             row = queries.find(ledger, connection, each)
-        delegation.finish_move(ledger, folders, settings, row)
+        move_requests.finish_move(ledger, folders, settings, row)
         with ledger.reading() as connection:
             row = queries.find(ledger, connection, str(row.id))
         if row.state == "missing":

@@ -16,7 +16,7 @@ from gdwatch.ledger import queries
 from gdwatch.ledger.opening import open_to_read
 from gdwatch.root import lock
 from gdwatch.root.folders import Folders
-from gdwatch.root.status import Status, read
+from gdwatch.root.status_file import Status, read
 from gdwatch.settings import Settings
 from gdwatch.values import OUTCOMES
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from gdwatch.inference.crop_geometry import Axis, Square
 from gdwatch.inference.detection import shown
 from gdwatch.inference.device import moved
-from gdwatch.inference.squares import Axis, Square
 from gdwatch.networks.locator import PADDING
 
 # To round by: torch's sums of whole numbers that lie between two levels go up, and these miss the

@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from gdwatch.cuda.batched import resized_together, thumbnails_together
 from gdwatch.cuda.streams import Graph, Stream
 from gdwatch.decode.reduce import Pixels
+from gdwatch.inference.crop_geometry import Square, square_around, square_of
 from gdwatch.inference.detection import find
 from gdwatch.inference.device import fetched, moved
 from gdwatch.inference.faces import most_prominent, to_scores
 from gdwatch.inference.predictor import Finish, PlainPredictor, say_plain
 from gdwatch.inference.sharpness import sharpness
-from gdwatch.inference.squares import Square, square_around, square_of
 from gdwatch.values import Scores
 
 _AT_ONCE = 128  # photographs, and faces, that the networks see together

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from gdwatch.files.directories import PATH_ONLY
 from gdwatch.files.durability import require_descriptors
+from gdwatch.files.open_nofollow import PATH_ONLY
 
 _NETWORK = ("nfs", "cifs", "smb", "fuse", "9p", "ceph", "gluster", "lustre", "afs", "virtiofs")
 

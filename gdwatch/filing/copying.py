@@ -8,7 +8,7 @@ import stat
 from gdwatch.files.content import Place, chunks, digest, digest_at, opened_to_read
 from gdwatch.files.durability import make_durable
 from gdwatch.filing.renaming import UNSUPPORTED, Moved, remove_name, rename_or_link
-from gdwatch.root.handles import Handles
+from gdwatch.root.folder_handles import Handles
 from gdwatch.values import Entry
 
 

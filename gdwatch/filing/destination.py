@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Literal
 
+from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
-from gdwatch.root.handles import Handles
 from gdwatch.values import Outcome
 
 _NAME_BYTES = 255

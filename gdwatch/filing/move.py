@@ -13,7 +13,7 @@ from gdwatch.files.content import Place, digest_at
 from gdwatch.files.identity import modified_ns
 from gdwatch.filing.copying import move_by_copy, remove_part
 from gdwatch.filing.renaming import Moved, rename_or_link
-from gdwatch.root.handles import Handles
+from gdwatch.root.folder_handles import Handles
 from gdwatch.values import Entry
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from gdwatch.filing import destination
 from gdwatch.ledger.rows import Row
 from gdwatch.ledger.transaction import Transaction
-from gdwatch.root.handles import Handles
+from gdwatch.root.folder_handles import Handles
 from gdwatch.values import Decision
 
 

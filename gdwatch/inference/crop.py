@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
 from gdwatch.decode.reduce import Pixels
-from gdwatch.inference.squares import Square, square_around, square_of
+from gdwatch.inference.crop_geometry import Square, square_around, square_of
 from gdwatch.values import Box
 
 

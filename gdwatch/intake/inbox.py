@@ -18,11 +18,11 @@ from gdwatch.errors import Trouble
 from gdwatch.files import escaping
 from gdwatch.files.identity import identity_of
 from gdwatch.files.mounts import is_mount_point, mount_of
-from gdwatch.intake.listing import Listing
+from gdwatch.intake.inbox_listing import Listing
 from gdwatch.intake.opening import is_being_written
 from gdwatch.intake.settling import REST_S, Settling
+from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
-from gdwatch.root.handles import Handles
 from gdwatch.settings import Settings
 from gdwatch.values import Drop, Identity
 

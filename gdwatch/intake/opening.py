@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from gdwatch.files import escaping
 from gdwatch.files.durability import require_descriptors
 from gdwatch.files.identity import identity_of
-from gdwatch.root.handles import Handles
+from gdwatch.root.folder_handles import Handles
 from gdwatch.values import Drop, Opened
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

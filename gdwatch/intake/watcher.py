@@ -21,8 +21,8 @@ from watchdog.events import (
 from watchdog.observers.inotify import InotifyFullEmitter, InotifyObserver
 from watchdog.observers.inotify_c import InotifyConstants, Mask
 
-from gdwatch.files.directories import open_folder
 from gdwatch.files.mounts import on_network
+from gdwatch.files.open_nofollow import open_folder
 
 log = structlog.get_logger()
 _EVENTS: list[type[FileSystemEvent]] = [

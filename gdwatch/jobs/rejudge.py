@@ -16,8 +16,8 @@ from gdwatch.ledger.rows import Row
 from gdwatch.ledger.transaction import Transaction, now, result_row
 from gdwatch.pipeline.drain import drain
 from gdwatch.pipeline.pipeline import Pipeline
+from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
-from gdwatch.root.handles import Handles
 from gdwatch.settings import Settings
 from gdwatch.values import Batch, Decision, Drop, Entry, Judged, Opened, Outcome, Refusal, Serving
 

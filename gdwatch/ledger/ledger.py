@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from gdwatch.errors import ActionNeeded
 from gdwatch.files import escaping
-from gdwatch.ledger import statements
+from gdwatch.ledger import prepared_statements
 from gdwatch.ledger.connection import READS_ALONE, device_and_inode, translated
 from gdwatch.ledger.transaction import Transaction
 from gdwatch.values import Entry
@@ -63,7 +63,7 @@ class Ledger:
                     row.size_bytes,
                     row.modified_ns,
                 )
-                for row in statements.PENDING.run(connection, wanted)
+                for row in prepared_statements.PENDING.run(connection, wanted)
             ]
 
     def text(self, path: bytes) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from gdwatch.errors import ActionNeeded, Trouble
-from gdwatch.ledger import schema
+from gdwatch.ledger import migration
 from gdwatch.ledger.connection import (
     connect,
     device_and_inode,
@@ -34,9 +34,9 @@ def open_ledger(settings: Settings, root_uuid: str, *, serve: bool = False) -> L
             _require_sound(settings)
         with translated(engine):
             with engine.begin() as connection:
-                if serve and schema.current(connection) is None:
-                    schema.upgrade(connection)
-                schema.require_newest(connection)
+                if serve and migration.current(connection) is None:
+                    migration.upgrade(connection)
+                migration.require_newest(connection)
             if serve and engine.dialect.name == "sqlite":
                 use_write_ahead_log(engine)
             identity = device_and_inode(engine)
@@ -64,8 +64,8 @@ def _require_sound(settings: Settings) -> None:
         engine = connect(url, writable=writable)
         try:
             with translated(engine), engine.connect() as connection:
-                schema.current(connection)
-                schema.require_sound(connection)
+                migration.current(connection)
+                migration.require_sound(connection)
             return
         except Trouble as trouble:
             # A transaction that a crash has cut off must be rolled back before it can be read.
@@ -85,7 +85,7 @@ def open_to_read(settings: Settings) -> Ledger:
         _require_file(url)
     engine = connect(url_of(settings), writable=False)
     with translated(engine), engine.connect() as connection:
-        schema.require_newest(connection)
+        migration.require_newest(connection)
     return Ledger(engine, os.fsencode(settings.root.resolve()), 0, None)
 
 
@@ -111,9 +111,9 @@ def has_rows(settings: Settings) -> bool:
     engine = connect(url_of(settings), writable=False)
     try:
         with translated(engine), engine.connect() as connection:
-            if schema.current(connection) is None:
+            if migration.current(connection) is None:
                 return False
-            schema.require_newest(connection)
+            migration.require_newest(connection)
             return connection.execute(sa.select(files.c.id).limit(1)).first() is not None
     finally:
         engine.dispose()

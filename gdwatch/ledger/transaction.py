@@ -11,7 +11,7 @@ from sqlalchemy import Connection, CursorResult
 
 from gdwatch.files import escaping
 from gdwatch.files.identity import modified_ns
-from gdwatch.ledger import statements
+from gdwatch.ledger import prepared_statements
 from gdwatch.ledger.rows import Row, row_of
 from gdwatch.ledger.tables import files, models, results
 from gdwatch.values import Batch, Decision, Drop, Entry, Judged, Photo, Serving
@@ -41,7 +41,7 @@ class Transaction:
 
     def model_id(self, model: Serving) -> int:
         """The row of a model, made at its first use."""
-        found = statements.MODEL_ID.run(self.connection, {"model": model.sha256}).scalar()
+        found = prepared_statements.MODEL_ID.run(self.connection, {"model": model.sha256}).scalar()
         if found is not None:
             return int(found)
         return self.insert(
@@ -67,11 +67,11 @@ class Transaction:
             "started_at": batch.started_at.replace(tzinfo=None),
             "finished_at": batch.finished_at.replace(tzinfo=None),
         }
-        return int(statements.INSERT_BATCH.run(self.connection, row).scalar_one())
+        return int(prepared_statements.INSERT_BATCH.run(self.connection, row).scalar_one())
 
     def new_ids(self, count: int) -> list[int]:
         """Ids for new rows of `files`, ascending: names may contain them before there is a row."""
-        return list(statements.NEW_IDS.run(self.connection, {"count": count}).scalars())
+        return list(prepared_statements.NEW_IDS.run(self.connection, {"count": count}).scalars())
 
     def file_row(
         self, entry: Entry, decision: Decision, received_at: datetime, recorded_at: datetime
@@ -102,28 +102,30 @@ class Transaction:
 
     def insert_files(self, rows: Sequence[dict[str, Any]]) -> None:
         """Insert rows of `files`, whole, with ids from `new_ids`."""
-        statements.INSERT_FILES.run(self.connection, *rows)
+        prepared_statements.INSERT_FILES.run(self.connection, *rows)
 
     def insert_results(self, rows: Sequence[dict[str, Any]]) -> None:
         """Insert rows of `results`; one of the same file and model is replaced."""
-        statements.INSERT_RESULTS.run(self.connection, *rows)
+        prepared_statements.INSERT_RESULTS.run(self.connection, *rows)
 
     def first_with(self, hashes: set[str]) -> dict[str, Row]:
         """The first row with each of these hashes."""
-        found = statements.FIRST_WITH.run(self.connection, {"hashes": list(hashes)})
+        found = prepared_statements.FIRST_WITH.run(self.connection, {"hashes": list(hashes)})
         return {row.sha256: row for row in self._rows(found) if row.sha256 is not None}
 
     def at(self, paths: set[bytes]) -> dict[bytes, Row]:
         """The rows that claim these paths."""
         texts = [self.text(path) for path in paths]
         wanted = {"root_id": self.root_id, "paths": texts}
-        return {row.path: row for row in self._rows(statements.AT.run(self.connection, wanted))}
+        return {
+            row.path: row for row in self._rows(prepared_statements.AT.run(self.connection, wanted))
+        }
 
     def _rows(self, found: CursorResult[Any]) -> Iterator[Row]:
         ids = list(found.scalars())
         for start in range(0, len(ids), _VARIABLES):
             some = {"ids": ids[start : start + _VARIABLES]}
-            found_rows = self.connection.execute(statements.ROWS, some)
+            found_rows = self.connection.execute(prepared_statements.ROWS, some)
             yield from (row_of(each, self.root) for each in found_rows)
 
     def under_way(self, drops: Sequence[Drop]) -> set[bytes]:
@@ -131,7 +133,7 @@ class Transaction:
         by_text = {self.text(drop.path): drop for drop in drops}
         wanted = {"root_id": self.root_id, "paths": list(by_text)}
         found: set[bytes] = set()
-        for row in statements.UNDER_WAY.run(self.connection, wanted):
+        for row in prepared_statements.UNDER_WAY.run(self.connection, wanted):
             drop = by_text[row.source_path]
             seen = (drop.identity.size_bytes, drop.identity.modified_ns)
             if seen == (row.size_bytes, row.modified_ns):
@@ -186,7 +188,7 @@ class Transaction:
 
         Where a command has wished otherwise meanwhile, its wish starts from where the file is now.
         """
-        done = self._mark(statements.FILED, entries, at=now())
+        done = self._mark(prepared_statements.FILED, entries, at=now())
         if done < len(entries):
             for entry in entries:
                 row = self.row(entry.id)
@@ -195,7 +197,7 @@ class Transaction:
 
     def mark_gone(self, entries: Sequence[Entry]) -> None:
         """Say that these files are neither at their sources nor at their targets."""
-        self._mark(statements.GONE, entries)
+        self._mark(prepared_statements.GONE, entries)
 
     def mark_missing(self, rows: Sequence[Row]) -> None:
         """Say that these filed files have been taken away; one that has changed stays."""
@@ -207,7 +209,9 @@ class Transaction:
                 .values(state="missing", source_path=None)
             )
 
-    def _mark(self, statement: statements.Prepared, entries: Sequence[Entry], **values: Any) -> int:
+    def _mark(
+        self, statement: prepared_statements.Prepared, entries: Sequence[Entry], **values: Any
+    ) -> int:
         if not entries:
             return 0
         rows = [

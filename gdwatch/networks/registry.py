@@ -4,7 +4,7 @@ from gdwatch.networks.classifier import Classifier
 from gdwatch.networks.locator import Locator
 from gdwatch.networks.pooled import PooledClassifier
 from gdwatch.networks.residual import EnsembleClassifier, ResidualClassifier
-from gdwatch.networks.seed import SeedClassifier
+from gdwatch.networks.seed_classifier import SeedClassifier
 
 ARCHITECTURES: dict[str, type[Classifier]] = {
     "residual": ResidualClassifier,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gdwatch.decode.reduce import Reduction
-from gdwatch.pipeline import engine, worker_pool
+from gdwatch.pipeline import engine_client, worker_pool
 from gdwatch.settings import Settings
 
 _SLOTS_BYTES = 1 << 30  # of decoded photographs, if all were as large as they can be
@@ -36,7 +36,7 @@ class Capacity:
     def of(cls, settings: Settings, reduction: Reduction) -> "Capacity":
         """What these settings give. reduction: how large a photograph may be in its slot."""
         workers, engines, wanted = _workers(settings), _engines(settings), _batch_size(settings)
-        judged = engines * engine.DEPTH  # batches at the engine
+        judged = engines * engine_client.DEPTH  # batches at the engine
         most = workers * worker_pool.DEPTH + (judged + 1) * wanted
         slots = max(2 * workers + wanted, min(most, _SLOTS_BYTES // reduction.most_bytes))
         depth = min(worker_pool.DEPTH, max(2, (slots - judged * wanted) // workers))

@@ -4,7 +4,7 @@ import structlog
 
 from gdwatch.errors import ActionNeeded
 from gdwatch.inference.model_file import ModelFile
-from gdwatch.pipeline.engine import Engine
+from gdwatch.pipeline.engine_client import Engine
 from gdwatch.processes.messages import Died
 from gdwatch.processes.slots import Slots
 

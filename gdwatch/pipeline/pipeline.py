@@ -23,7 +23,7 @@ from gdwatch.inference.model_file import ModelFile, layout
 from gdwatch.pipeline import decide
 from gdwatch.pipeline.batching import next_batch
 from gdwatch.pipeline.capacity import Capacity
-from gdwatch.pipeline.engine import Answered, Engine
+from gdwatch.pipeline.engine_client import Answered, Engine
 from gdwatch.pipeline.engine_deaths import EngineDeaths
 from gdwatch.pipeline.model_swap import ModelSwap
 from gdwatch.pipeline.task import Task

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from gdwatch.cuda.trial import on_card
+from gdwatch.cuda.self_test import on_card
 from gdwatch.decode.reduce import Pixels, Reduction
 from gdwatch.errors import ActionNeeded
 from gdwatch.inference import model, model_file

@@ -15,8 +15,14 @@ import structlog
 
 from gdwatch.backoff import Backoff
 from gdwatch.files import escaping
-from gdwatch.filing.mover import MoveOptions, MoveReport, StuckFile, file_entries, file_pending
-from gdwatch.filing.record import record
+from gdwatch.filing.pending_moves import (
+    MoveOptions,
+    MoveReport,
+    StuckFile,
+    file_entries,
+    file_pending,
+)
+from gdwatch.filing.record_decisions import record
 from gdwatch.intake.inbox import Inbox
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.pipeline.drain import close_files

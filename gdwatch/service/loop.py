@@ -27,9 +27,9 @@ from gdwatch.ledger import opening
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.pipeline.pipeline import Pipeline
 from gdwatch.root import lock, root_id
+from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
-from gdwatch.root.handles import Handles
-from gdwatch.root.status import Status
+from gdwatch.root.status_file import Status
 from gdwatch.service import systemd
 from gdwatch.service.conditions import Conditions
 from gdwatch.service.filer import Filer

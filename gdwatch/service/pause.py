@@ -14,8 +14,8 @@ from typing import TypeVar
 import structlog
 
 from gdwatch.errors import Trouble
-from gdwatch.root import status
-from gdwatch.root.status import Status
+from gdwatch.root import status_file
+from gdwatch.root.status_file import Status
 from gdwatch.service import systemd
 from gdwatch.service.signals import Signals
 
@@ -63,7 +63,7 @@ class PauseState:
         """Say how it stands now; the model stays what it was where none is named."""
         self.told = replace(told, model=told.model or self.told.model)
         with contextlib.suppress(OSError):  # a full disk is told by the log
-            status.write(self._state, self.told)
+            status_file.write(self._state, self.told)
 
     def pause(self, trouble: Trouble) -> None:
         """Wait for the surroundings to mend; say why at once, and then once a minute.

@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
-from gdwatch.filing.mover import MoveOptions, file_entries
-from gdwatch.filing.record import record
+from gdwatch.filing.pending_moves import MoveOptions, file_entries
+from gdwatch.filing.record_decisions import record
 from gdwatch.intake.inbox import Inbox
 from gdwatch.intake.opening import open_drop
 from gdwatch.ledger import opening
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.root import root_id
+from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
-from gdwatch.root.handles import Handles
 from gdwatch.service.filer import TOGETHER
 from gdwatch.settings import Settings
 from gdwatch.values import (

@@ -12,7 +12,7 @@ from PIL import Image
 from torchvision import transforms
 
 from gdwatch.inference import model, model_file
-from gdwatch.networks.seed import SeedClassifier
+from gdwatch.networks.seed_classifier import SeedClassifier
 from tests.bench.loop import serve
 from train.export.import_seed import import_seed
 from train.fitting import recipe as recipes

@@ -159,7 +159,7 @@ def be_impatient() -> None:
 
 def be_next(migrations: str) -> None:
     """Be the next version, which knows these migrations."""
-    replace("gdwatch.ledger.schema:MIGRATIONS", lambda _: Path(migrations))
+    replace("gdwatch.ledger.migration:MIGRATIONS", lambda _: Path(migrations))
 
 
 def spoil_writes() -> None:

@@ -34,7 +34,7 @@ ENGINE, STUB = "gdwatch.processes.engine", "tests.faults.stub_engine"
 # Of several, the calls are counted together.
 POINTS: Mapping[str, str | tuple[str, ...]] = {
     "C0.root": "gdwatch.root.root_id:prepare",
-    "C0.schema": "gdwatch.ledger.schema:upgrade",
+    "C0.schema": "gdwatch.ledger.migration:upgrade",
     "C0.ledger": "gdwatch.ledger.opening:open_ledger",
     "C0.recover": "gdwatch.service.filer:Filer.grant_wishes",
     "C1.list": "gdwatch.intake.inbox:Inbox.ready",
@@ -43,7 +43,7 @@ POINTS: Mapping[str, str | tuple[str, ...]] = {
     "C4.give": "gdwatch.pipeline.pipeline:Pipeline.offer",
     "C4.decoded": "gdwatch.pipeline.worker_pool:WorkerPool.finish",
     "C4.sync": "gdwatch.files.durability:sync_contents",
-    "C5.judge": "gdwatch.pipeline.engine:Engine.judge",
+    "C5.judge": "gdwatch.pipeline.engine_client:Engine.judge",
     "C5.decide": "gdwatch.pipeline.decide:decide",
     "C5.choose": "gdwatch.filing.placement:choose",
     "C6.record": "gdwatch.service.filer:record",
@@ -53,10 +53,10 @@ POINTS: Mapping[str, str | tuple[str, ...]] = {
     "C7.move": "gdwatch.filing.move:move",
     "C7.rename": "gdwatch.filing.renaming:_rename",
     "C7.link": "gdwatch.filing.renaming:_link",
-    "C7.elsewhere": "gdwatch.filing.mover:_Round._send_elsewhere",
-    "C8.sync": "gdwatch.root.handles:Handles.sync",
+    "C7.elsewhere": "gdwatch.filing.pending_moves:_Round._send_elsewhere",
+    "C8.sync": "gdwatch.root.folder_handles:Handles.sync",
     "C8.fsync": "gdwatch.files.durability:os.fsync",
-    "C8.mkdir": "gdwatch.root.handles:os.mkdir",
+    "C8.mkdir": "gdwatch.root.folder_handles:os.mkdir",
     "C9.mark": "gdwatch.ledger.transaction:Transaction.mark_filed",
     "C9.filed": "gdwatch.service.filer:file_entries",
     "X.copy": "gdwatch.filing.move:move_by_copy",
@@ -70,8 +70,8 @@ POINTS: Mapping[str, str | tuple[str, ...]] = {
     "X6.unlink": "gdwatch.filing.renaming:os.unlink",
     "W.wish": ("gdwatch.filing.placement:send", "gdwatch.jobs.rejudge:send"),
     "W.correct": "gdwatch.ledger.queries:correct",
-    "W.see": "gdwatch.filing.delegation:file_or_wait",
-    "W.filed": "gdwatch.filing.delegation:file_pending",
+    "W.see": "gdwatch.filing.move_requests:file_or_wait",
+    "W.filed": "gdwatch.filing.move_requests:file_pending",
     "W.current": "gdwatch.jobs.rejudge:Rejudging._make_current",
 }
 WAITS = (
@@ -81,7 +81,7 @@ WAITS = (
     "gdwatch.backoff:_FIRST_S",
 )
 MODULES = (
-    "gdwatch.cli", "gdwatch.service.loop", "gdwatch.jobs.rejudge", "gdwatch.filing.delegation",
+    "gdwatch.cli", "gdwatch.service.loop", "gdwatch.jobs.rejudge", "gdwatch.filing.move_requests",
     "gdwatch.ledger.queries",
     "gdwatch.commands.correct", "gdwatch.commands.requeue", "gdwatch.commands.reprocess",
     "sqlalchemy.dialects.sqlite", "alembic.command",
@@ -219,7 +219,7 @@ def use_stub() -> None:
 
         return child
 
-    replace("gdwatch.pipeline.engine:Child", wrapped)
+    replace("gdwatch.pipeline.engine_client:Child", wrapped)
 
 
 def wait_less() -> None:

@@ -24,7 +24,7 @@ def use(trouble: str) -> None:
 
         return child
 
-    crash_at.replace("gdwatch.pipeline.engine:Child", wrapped)
+    crash_at.replace("gdwatch.pipeline.engine_client:Child", wrapped)
 
 
 def main() -> None:

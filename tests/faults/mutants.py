@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from gdwatch.errors import Trouble
-from gdwatch.files import content, directories, durability, escaping, identity
+from gdwatch.files import content, durability, escaping, identity, open_nofollow
 from gdwatch.filing import copying, renaming
 from gdwatch.filing import move as moving
 from gdwatch.intake import watcher
@@ -24,7 +24,7 @@ from gdwatch.ledger import tables
 from gdwatch.ledger.transaction import Transaction, now
 from gdwatch.pipeline import pipeline
 from gdwatch.root import folders
-from gdwatch.root.handles import Handles
+from gdwatch.root.folder_handles import Handles
 from tests.faults import careless_worker, crash_at
 
 _notes = Path(os.devnull)  # of the run, see `crash_at.replace_noted`
@@ -115,7 +115,7 @@ def one_commit_after_the_move() -> None:
 @mistake("T4")
 def filed_before_sync() -> None:
     sync = Handles.sync
-    _instead("gdwatch.root.handles:Handles.sync", _nothing)
+    _instead("gdwatch.root.folder_handles:Handles.sync", _nothing)
 
     def wrapped(original: Any) -> Any:
         def leave(handles: Handles, *error: Any) -> None:
@@ -124,7 +124,7 @@ def filed_before_sync() -> None:
 
         return leave
 
-    replace("gdwatch.root.handles:Handles.__exit__", wrapped)
+    replace("gdwatch.root.folder_handles:Handles.__exit__", wrapped)
 
 
 @mistake("T4")
@@ -133,7 +133,7 @@ def inbox_synced_first() -> None:
         for handle in sorted((*handles._touched, *handles._left)):
             durability.os.fsync(handle)  # as it is seen there: the recorder replaces it
 
-    _instead("gdwatch.root.handles:Handles.sync", sync)
+    _instead("gdwatch.root.folder_handles:Handles.sync", sync)
 
 
 # ------------------------------------------------------------------------- syncing
@@ -141,7 +141,7 @@ def inbox_synced_first() -> None:
 
 @mistake("T4")
 def no_folder_synced() -> None:
-    _instead("gdwatch.root.handles:Handles.sync", _nothing)
+    _instead("gdwatch.root.folder_handles:Handles.sync", _nothing)
 
 
 @mistake("T4")
@@ -259,19 +259,19 @@ def _without(flag: int, constant: str) -> None:
 @mistake("T17")
 def links_followed() -> None:
     for where in (
-        "gdwatch.files.directories:DIRECTORY",
-        "gdwatch.files.directories:PATH_ONLY",
-        "gdwatch.root.handles:DIRECTORY",
+        "gdwatch.files.open_nofollow:DIRECTORY",
+        "gdwatch.files.open_nofollow:PATH_ONLY",
+        "gdwatch.root.folder_handles:DIRECTORY",
         "gdwatch.intake.opening:_FILE",
         "gdwatch.files.content:TO_READ",
-        "gdwatch.intake.listing:os.O_NOFOLLOW",
+        "gdwatch.intake.inbox_listing:os.O_NOFOLLOW",
     ):
         _without(os.O_NOFOLLOW, where)
 
     def stat(path: bytes, *, dir_fd: int | None = None, **_: Any) -> os.stat_result:
         return os.stat(path, dir_fd=dir_fd)
 
-    for where in ("gdwatch.intake.listing:os.stat", "gdwatch.root.handles:os.stat"):
+    for where in ("gdwatch.intake.inbox_listing:os.stat", "gdwatch.root.folder_handles:os.stat"):
         _instead(where, stat)
 
 
@@ -287,10 +287,10 @@ def path_resolved_again() -> None:
         if make:
             os.makedirs(holder, exist_ok=True)
         if holder not in handles._open:
-            handles._open[holder] = os.open(holder, directories.DIRECTORY)
+            handles._open[holder] = os.open(holder, open_nofollow.DIRECTORY)
         return handles._open[holder], name
 
-    _instead("gdwatch.root.handles:Handles.parent", parent)
+    _instead("gdwatch.root.folder_handles:Handles.parent", parent)
 
 
 # ------------------------------------------------------------------------- recovery

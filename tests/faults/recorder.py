@@ -142,7 +142,7 @@ def start(trace: str, root: str) -> None:
     for where in ("gdwatch.filing.renaming", "gdwatch.filing.copying"):
         replace(f"{where}:os.link", recorder.link)
         replace(f"{where}:os.unlink", recorder.unlink)
-    for where in ("gdwatch.root.handles", "gdwatch.files.directories"):
+    for where in ("gdwatch.root.folder_handles", "gdwatch.files.open_nofollow"):
         replace(f"{where}:os.mkdir", recorder.mkdir)
     replace("sqlalchemy.engine.default:DefaultDialect.do_commit", recorder.commit)
 

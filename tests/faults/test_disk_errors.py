@@ -13,9 +13,9 @@ from tests.faults.surroundings import under
 from tests.faults.toy import Answer
 
 _HERE = (
-    "gdwatch.intake.listing:os.scandir", "gdwatch.intake.listing:os.stat",
+    "gdwatch.intake.inbox_listing:os.scandir", "gdwatch.intake.inbox_listing:os.stat",
     "gdwatch.intake.opening:os.open", "C4.sync", "C7.rename", "C8.fsync",
-    "gdwatch.root.handles:os.open", "gdwatch.root.handles:os.stat",
+    "gdwatch.root.folder_handles:os.open", "gdwatch.root.folder_handles:os.stat",
 )  # fmt: skip
 _ACROSS = ("X1.open", "X2.write", "X2.digest", "X3.fsync", "X4.link", "X6.unlink")
 SWEEP = [

@@ -64,10 +64,10 @@ def book(path: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("at", "when", "nth"),
     [
-        ("gdwatch.ledger.schema:take_snapshot", "before", 1),
+        ("gdwatch.ledger.migration:take_snapshot", "before", 1),
         ("gdwatch.files.atomic_write:_sync", "before", 1),
         ("gdwatch.files.atomic_write:_sync", "after", 2),
-        ("gdwatch.ledger.schema:upgrade", "after", 1),
+        ("gdwatch.ledger.migration:upgrade", "after", 1),
         ("C6.commit", "after", 2),
     ],
 )

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from gdwatch.filing import record
-from gdwatch.filing.mover import MoveOptions, MoveReport, file_pending
+from gdwatch.filing import record_decisions
+from gdwatch.filing.pending_moves import MoveOptions, MoveReport, file_pending
 from gdwatch.ledger import opening
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.pipeline import decide
@@ -72,7 +72,7 @@ class World:
     def record_together(self, *batches: tuple[Judged, ...], **settings: Any) -> list[list[Entry]]:
         moment = datetime.now(UTC)
         chosen = self.settings.model_copy(update=settings)
-        recorded = record.record(
+        recorded = record_decisions.record(
             self.ledger,
             self.folders,
             [Batch(judged, self.serving, "cpu", 3.0, moment, moment) for judged in batches],

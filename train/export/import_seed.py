@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gdwatch.errors import GdwatchError
 from gdwatch.inference import model, model_file
 from gdwatch.inference.model_file import Details, ModelFile, Network, Preprocessing
-from gdwatch.networks.seed import SeedClassifier
+from gdwatch.networks.seed_classifier import SeedClassifier
 from train.atomic_files import make_folder
 from train.fitting import recipe as recipes
 

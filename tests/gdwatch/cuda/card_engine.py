@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gdwatch.cuda.cuda_predictor import CudaPredictor
-from gdwatch.cuda.trial import on_card
+from gdwatch.cuda.self_test import on_card
 from gdwatch.decode.reduce import Pixels
 from gdwatch.inference import predictor
 from gdwatch.processes import engine

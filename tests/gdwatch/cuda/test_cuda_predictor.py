@@ -18,20 +18,20 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from gdwatch.cuda import trial
+from gdwatch.cuda import self_test
 from gdwatch.cuda.batched import resized_together, thumbnails_together
 from gdwatch.cuda.cuda_predictor import CudaPredictor
+from gdwatch.cuda.self_test import on_card
 from gdwatch.cuda.streams import pinned
-from gdwatch.cuda.trial import on_card
 from gdwatch.decode import reduce
 from gdwatch.decode.reduce import Pixels, Reduction
 from gdwatch.inference import crop, detection, model, model_file
+from gdwatch.inference.crop_geometry import Square, square_around, square_of
 from gdwatch.inference.model import Model
 from gdwatch.inference.predictor import Finish, PlainPredictor, Predictor
 from gdwatch.inference.sharpness import sharpness
-from gdwatch.inference.squares import Square, square_around, square_of
 from gdwatch.networks.residual import ResidualClassifier
-from gdwatch.pipeline import engine
+from gdwatch.pipeline import engine_client
 from gdwatch.pipeline.drain import drain
 from gdwatch.pipeline.pipeline import Pipeline
 from gdwatch.processes import child, messages, parent
@@ -345,7 +345,7 @@ def test_whole_runs_give_the_same_decisions(
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")  # nor in bfloat16
     plain = decisions(tmp_path, contents)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
-    monkeypatch.setattr(engine, "Child", as_on_a_card)
+    monkeypatch.setattr(engine_client, "Child", as_on_a_card)
     found = decisions(tmp_path, contents)
     assert len(found) == len(contents)
     for name, decision in found.items():
@@ -405,8 +405,8 @@ def out_of_memory(*_: object) -> None:
             darker,
             "Differs('scores of faces differ by",
         ),
-        ("gdwatch.cuda.trial.scores_and_boxes", lambda _: drift(), "Differs('boxes differ by"),
-        ("gdwatch.cuda.trial.resized_together", paler, "Differs('pixels differ by"),
+        ("gdwatch.cuda.self_test.scores_and_boxes", lambda _: drift(), "Differs('boxes differ by"),
+        ("gdwatch.cuda.self_test.resized_together", paler, "Differs('pixels differ by"),
         ("gdwatch.cuda.cuda_predictor.resized_together", paler, "Differs('probabilities differ by"),
         (
             "gdwatch.cuda.cuda_predictor.CudaPredictor.p_male",
@@ -414,7 +414,7 @@ def out_of_memory(*_: object) -> None:
             "Differs('probabilities differ",
         ),
         ("gdwatch.cuda.cuda_predictor.sharpness", lambda _: torch.zeros(3), "RuntimeError"),
-        ("gdwatch.cuda.trial.pin", out_of_memory, "OutOfMemoryError"),
+        ("gdwatch.cuda.self_test.pin", out_of_memory, "OutOfMemoryError"),
     ],
 )
 def test_what_disagrees_or_fails_is_told_in_a_line_and_done_without(
@@ -462,7 +462,7 @@ def test_the_pictures_of_the_trial_lie_where_the_card_reads_by_itself(
         locked.append(pixels.copy())
         return locked[-1]
 
-    monkeypatch.setattr(trial, "pinned", noted)
+    monkeypatch.setattr(self_test, "pinned", noted)
     monkeypatch.setattr(
         CudaPredictor, "ask", lambda card, photos: asked.extend(photos) or ask(card, photos)
     )
@@ -487,7 +487,7 @@ def test_a_card_that_can_do_nothing_any_more_is_not_said_to_be_ready(
 
     whole = predictor_of(build.network())
     whole.device = torch.device("cuda")
-    monkeypatch.setattr(trial, "pin", out_of_memory)
+    monkeypatch.setattr(self_test, "pin", out_of_memory)
     monkeypatch.setattr(torch.cuda, "synchronize", dead)
     with pytest.raises(RuntimeError, match="illegal memory access"):
         on_card(whole, MEMORY, DOUBT)
@@ -501,7 +501,7 @@ def test_once_an_engine_has_died_the_next_one_goes_the_plain_way(
     contents = [build.encode(Image.fromarray(photo), "PNG") for photo in photographs()]
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
     monkeypatch.setenv("CARD_DIES", dies)
-    monkeypatch.setattr(engine, "Child", as_on_a_card)
+    monkeypatch.setattr(engine_client, "Child", as_on_a_card)
     assert len(decisions(tmp_path, contents)) == len(contents)
     said = capfd.readouterr().err
     assert said.count("Fatal Python error: Aborted") == 1

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gdwatch.filing import destination
+from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
-from gdwatch.root.handles import Handles
 from tests import build
 
 MOMENT = datetime(2026, 11, 23, 18, 4, 5)

@@ -18,9 +18,9 @@ from gdwatch.files import content
 from gdwatch.filing import copying, renaming
 from gdwatch.filing import move as moving
 from gdwatch.filing.renaming import Moved
-from gdwatch.intake import listing
+from gdwatch.intake import inbox_listing
+from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
-from gdwatch.root.handles import Handles
 from gdwatch.values import Entry
 from tests import build
 
@@ -434,9 +434,9 @@ def test_only_an_empty_folder_is_removed(root: Path) -> None:
     (root / "inbox" / "full" / "a.jpg").write_bytes(b"")
     handle = os.open(root / "inbox", os.O_RDONLY | os.O_DIRECTORY)
     try:
-        listing.remove_folder(handle, b"empty")
+        inbox_listing.remove_folder(handle, b"empty")
         with pytest.raises(OSError, match="not empty"):
-            listing.remove_folder(handle, b"full")
+            inbox_listing.remove_folder(handle, b"full")
     finally:
         os.close(handle)
     assert [path.name for path in (root / "inbox").iterdir()] == ["full"]

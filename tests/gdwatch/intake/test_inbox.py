@@ -13,9 +13,9 @@ from gdwatch.errors import Trouble
 from gdwatch.intake import inbox as inbox_module
 from gdwatch.intake import settling
 from gdwatch.intake.inbox import Inbox
-from gdwatch.intake.listing import Listing
+from gdwatch.intake.inbox_listing import Listing
 from gdwatch.intake.settling import Look, settled
-from gdwatch.root.handles import Handles
+from gdwatch.root.folder_handles import Handles
 from gdwatch.values import Identity
 from tests import build
 

@@ -9,7 +9,7 @@ import pytest
 from gdwatch.errors import Trouble
 from gdwatch.files.identity import modified_ns
 from gdwatch.intake.opening import Skipped, open_drop
-from gdwatch.root.handles import Handles
+from gdwatch.root.folder_handles import Handles
 from gdwatch.values import Drop, Opened
 from tests import build
 
@@ -89,7 +89,7 @@ AS_NOBODY = """
 import os, sys, pathlib
 root = pathlib.Path(sys.argv[1])
 from gdwatch.intake.opening import open_drop, Skipped
-from gdwatch.root.handles import Handles
+from gdwatch.root.folder_handles import Handles
 from tests import build
 inbox = build.inbox_of(root, once=True)  # imported and listed as another user
 os.setgid(65534); os.setuid(65534)

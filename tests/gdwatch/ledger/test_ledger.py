@@ -10,7 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from gdwatch.errors import ActionNeeded, Trouble
-from gdwatch.ledger import connection, opening, schema, statements
+from gdwatch.ledger import connection, migration, opening, prepared_statements
 from gdwatch.ledger.tables import files, metadata, results
 from gdwatch.ledger.transaction import now, result_row
 from gdwatch.settings import Settings
@@ -288,7 +288,7 @@ def test_a_newer_ledger_or_anothers_is_refused_untouched(
     with pytest.raises(ActionNeeded, match=message):
         open_and_close(root)
     with pytest.raises(ActionNeeded, match=message):
-        schema.upgrade_with_snapshot(
+        migration.upgrade_with_snapshot(
             connection.connect(connection.url_of(settings_at(root)), writable=True)
         )
     assert (root / "results.db").read_bytes() == before
@@ -450,7 +450,7 @@ def test_an_id_is_taken_before_its_row_and_never_given_twice(world: World) -> No
 
 def test_what_is_recorded_is_found_without_a_look_at_what_is_filed(world: World) -> None:
     with world.ledger.reading() as connection:
-        for statement in (statements.PENDING, statements.UNDER_WAY):
+        for statement in (prepared_statements.PENDING, prepared_statements.UNDER_WAY):
             compiled = statement._for(connection.dialect)
             wanted = {"root_id": 1, "after": 0, "most": 1, "paths": ["inbox/a.jpg"]}
             plan = connection.exec_driver_sql(

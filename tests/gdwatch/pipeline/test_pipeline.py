@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from gdwatch.errors import ActionNeeded, GdwatchError
-from gdwatch.pipeline import engine
+from gdwatch.pipeline import engine_client
 from gdwatch.pipeline.drain import drain
-from gdwatch.pipeline.engine import Engine
+from gdwatch.pipeline.engine_client import Engine
 from gdwatch.pipeline.pipeline import Pipeline
 from gdwatch.pipeline.task import Task
 from gdwatch.processes.child import Child
@@ -410,7 +410,7 @@ def test_an_engine_that_keeps_dying_is_an_error(model: Path, tmp_path: Path) -> 
 def test_an_engine_that_does_not_start_in_time_is_ended(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "_START_S", 0.1)  # torch alone needs longer
+    monkeypatch.setattr(engine_client, "_START_S", 0.1)  # torch alone needs longer
     with Closing(start(model, tmp_path)) as pipeline, pytest.raises(GdwatchError, match="ended"):
         turn_until(pipeline, lambda: pipeline.ready)
 
@@ -419,7 +419,7 @@ def test_another_model_that_does_not_start_in_time_is_given_up(
     model: Path, tmp_path: Path, dropped: Dropped, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Closing(ready(start(model, tmp_path))) as pipeline:
-        monkeypatch.setattr(engine, "_START_S", 0.1)
+        monkeypatch.setattr(engine_client, "_START_S", 0.1)
         pipeline.reload()
         assert pipeline._swap._engine is not None
         turn_until(pipeline, lambda: pipeline._swap._engine is None)

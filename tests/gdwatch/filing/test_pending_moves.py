@@ -8,7 +8,7 @@ import pytest
 
 from gdwatch.errors import GdwatchError, Trouble
 from gdwatch.filing import copying
-from gdwatch.filing.mover import MoveOptions, file_entries
+from gdwatch.filing.pending_moves import MoveOptions, file_entries
 from gdwatch.root import folders
 from tests import build
 from tests.gdwatch.conftest import World, world_at

@@ -16,8 +16,8 @@ from gdwatch.filing import destination, move
 from gdwatch.filing.placement import choose
 from gdwatch.filing.renaming import Moved
 from gdwatch.ledger.ledger import Ledger
+from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
-from gdwatch.root.handles import Handles
 from gdwatch.values import Entry
 
 log = structlog.get_logger()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from gdwatch.errors import GdwatchError, HeldError
-from gdwatch.filing.mover import file_pending
+from gdwatch.filing.pending_moves import file_pending
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.rows import Row
 from gdwatch.ledger.tables import files

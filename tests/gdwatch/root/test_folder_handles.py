@@ -9,8 +9,8 @@ import pytest
 from gdwatch.errors import GdwatchError, Trouble
 from gdwatch.files.durability import make_durable
 from gdwatch.root import folders as folders_
+from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
-from gdwatch.root.handles import Handles
 
 
 def test_a_folder_that_is_open_already_gives_no_way_out_of_it(folders: Folders, root: Path) -> None:

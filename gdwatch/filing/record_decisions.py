@@ -10,8 +10,8 @@ from gdwatch.filing import destination
 from gdwatch.filing.placement import choose
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.transaction import Transaction, now, result_row
+from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
-from gdwatch.root.handles import Handles
 from gdwatch.settings import Settings
 from gdwatch.values import Batch, Decision, Entry, Judged
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from gdwatch.errors import Trouble
-from gdwatch.intake import listing
-from gdwatch.intake.listing import Listing
+from gdwatch.intake import inbox_listing
+from gdwatch.intake.inbox_listing import Listing
 from tests import build
 
 NEEDED = 6  # descriptors for an inbox, a folder in it and one in that
@@ -36,7 +36,7 @@ def test_a_folder_that_cannot_be_looked_into_is_named_and_closed_and_the_others_
 
     before = os.listdir("/proc/self/fd")
     with monkeypatch.context() as patched:
-        patched.setattr(listing.os, "scandir", failing)
+        patched.setattr(inbox_listing.os, "scandir", failing)
         found = listed(root)
     assert found == (["b.jpg"], [("broken", "unreadable")])
     assert os.listdir("/proc/self/fd") == before

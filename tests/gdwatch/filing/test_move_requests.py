@@ -8,11 +8,11 @@ from gdwatch.commands.correct import correct
 from gdwatch.commands.requeue import requeue
 from gdwatch.errors import GdwatchError
 from gdwatch.files import content
-from gdwatch.filing import delegation, placement
+from gdwatch.filing import move_requests, placement
 from gdwatch.jobs.rejudge import RejudgeOptions, Rejudging
 from gdwatch.ledger.transaction import result_row
 from gdwatch.root import lock
-from gdwatch.root.handles import Handles
+from gdwatch.root.folder_handles import Handles
 from gdwatch.values import Decision
 from tests import build
 from tests.gdwatch.conftest import World
@@ -22,7 +22,7 @@ from tests.gdwatch.conftest import World
 def world(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """One whose commands do not wait long for a service."""
     (world.folders.state / "root-id").write_text("a-root\n")
-    monkeypatch.setattr(delegation.file_or_wait, "__defaults__", (0.0,))
+    monkeypatch.setattr(move_requests.file_or_wait, "__defaults__", (0.0,))
     return world
 
 

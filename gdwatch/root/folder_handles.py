@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from gdwatch.errors import Trouble
-from gdwatch.files.directories import DIRECTORY, open_folder
 from gdwatch.files.durability import make_durable, require_descriptors
+from gdwatch.files.open_nofollow import DIRECTORY, open_folder
 from gdwatch.root.folders import NO_STEPS, Folders
 
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Generator
 
 from gdwatch.errors import Trouble
 from gdwatch.files.durability import require_descriptors
+from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
-from gdwatch.root.handles import Handles
 from gdwatch.settings import Settings
 
 _DEPTH = 32

@@ -12,10 +12,10 @@ from gdwatch.cuda.cuda_predictor import Begun, CudaPredictor
 from gdwatch.cuda.streams import pin, pinned, require_alive
 from gdwatch.decode.reduce import Pixels
 from gdwatch.inference import crop
+from gdwatch.inference.crop_geometry import Square, square_of
 from gdwatch.inference.detection import scores_and_boxes, thumbnails
 from gdwatch.inference.device import fetched, moved
 from gdwatch.inference.predictor import PlainPredictor, Predictor, say_plain
-from gdwatch.inference.squares import Square, square_of
 from gdwatch.values import Box
 
 _APART = 1.0  # pixels of the thumbnail by which a box may differ from the plain one
