@@ -21,17 +21,20 @@ from tests import build
 from train.data import prepared_set
 from train.data.prepared_set import RIM, SIDE, Prepared
 from train.data.sources import entries
-from train.detection import boxes, crop_faces, stock, train_locator
+from train.detection import boxes, crop_faces, locator_recipe, locator_run, stock, train_locator
 from train.detection.boxes import Face
-from train.detection.scenes import Photograph, Stock, compose, taught
-from train.detection.train_locator import LocatorRecipe
+from train.detection.locator_loss import loss_of
+from train.detection.locator_recipe import LocatorRecipe
+from train.detection.scenes import Photograph, Stock, compose
+from train.detection.targets import targets
 from train.export.export import export
 from train.fitting import teacher
 from train.fitting.augment import augment, throw
 from train.fitting.checkpoint import Run
-from train.fitting.fit import fit, pictures_of_an_epoch
+from train.fitting.fit import fit
 from train.fitting.predict import logits
 from train.fitting.recipe import Augmentation, Pooled, Recipe
+from train.fitting.selection import pictures_of_an_epoch
 
 from .conftest import DAMAGED, Untold
 
@@ -42,7 +45,7 @@ STILL = Augmentation(degrees=0, zoom=1, shift=0, brightness=0, contrast=0, grey=
 TINY = LocatorRecipe(
     seed=1, input=64, threshold=0.45, epochs=2, scenes=8, batch=4, lr=0.01, weight_decay=0,
     warmup=0.1, ema=0.9, close=5,
-    network=train_locator.Shape(stem=4, widths=[4, 4, 4], blocks=[0, 0, 0], head=4),
+    network=locator_recipe.Shape(stem=4, widths=[4, 4, 4], blocks=[0, 0, 0], head=4),
 )  # fmt: skip
 
 lengths = st.floats(1, 900, width=32)
@@ -88,7 +91,7 @@ def test_a_broken_file_of_faces_is_named(content: str, tmp_path: Path) -> None:
 
 
 def test_what_is_taught_reads_back_as_the_box() -> None:
-    heat, counts, cells, weight = taught(
+    heat, counts, cells, weight = targets(
         [np.array([50, 40, 90, 88, 0.9], np.float32)], 160, 160, 20
     )
     row, column = np.argwhere(heat == 1)[0]
@@ -105,7 +108,7 @@ def test_what_is_taught_reads_back_as_the_box() -> None:
     ids=["unsure", "small", "cut"],
 )  # fmt: skip
 def test_a_doubtful_face_is_neither_taught_nor_denied(face: list[float]) -> None:
-    heat, counts, _, weight = taught([np.array(face, np.float32)], 160, 160, 20)
+    heat, counts, _, weight = targets([np.array(face, np.float32)], 160, 160, 20)
     assert heat.max() == weight.max() == 0
     assert counts.min() == 0
 
@@ -122,16 +125,16 @@ def test_a_scene_depends_on_its_dice_alone() -> None:
 def test_a_locators_loss_is_less_for_the_right_answer() -> None:
     heat, counts, cells, weight = (
         torch.from_numpy(values)[None]
-        for values in taught([np.array([50, 40, 90, 88, 0.9], np.float32)], 160, 160, 20)
+        for values in targets([np.array([50, 40, 90, 88, 0.9], np.float32)], 160, 160, 20)
     )
     logit = torch.where(heat == 1, 6.0, -6.0)
     right = torch.cat((logit[:, None], cells), 1)
     wrong = torch.cat((logit[:, None].flip(2), cells), 1)
     moved = torch.cat((logit[:, None], cells + 0.5), 1)
-    least = train_locator.loss_of(right, heat, counts, cells, weight)
+    least = loss_of(right, heat, counts, cells, weight)
     assert least < 0.1
-    assert least < train_locator.loss_of(moved, heat, counts, cells, weight)
-    assert least < train_locator.loss_of(wrong, heat, counts, cells, weight)
+    assert least < loss_of(moved, heat, counts, cells, weight)
+    assert least < loss_of(wrong, heat, counts, cells, weight)
 
 
 def faces_of(folder: Path) -> dict[str, list[Face]]:
@@ -160,7 +163,7 @@ def test_a_stopped_locator_goes_on_as_if_it_had_not_stopped(
 
 
 def test_the_packaged_locator_recipe_is_the_shipped_network() -> None:
-    recipe = train_locator.read("locator")
+    recipe = locator_recipe.read("locator")
     shipped = model_file.read(model_file.find("fast")).details.locator
     assert shipped is not None
     wanted = recipe.network.model_dump() | {"threshold": recipe.threshold, "folded": True}
@@ -257,7 +260,7 @@ def test_answers_come_back_as_they_were_written(said: dict[str, float]) -> None:
 def test_a_damaged_run_of_a_locator_is_one_line(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "locator.pt").write_bytes(content)
     with pytest.raises(GdwatchError, match=r"locator.pt: not a run of `gdtrain locate`") as told:
-        train_locator.load(tmp_path)
+        locator_run.load(tmp_path)
     assert "\n" not in str(told.value)
 
 
@@ -366,15 +369,15 @@ def test_the_locator_of_a_model_file_serves_like_that_of_a_run(
     listed = entries([data])
     list(train_locator.fit(listed, prepared_set.splits(prepared.folder), faces_of(data), TINY,
                      tmp_path / "run", 0))  # fmt: skip
-    of_run, network = train_locator.load(tmp_path / "run")
+    of_run, network = locator_run.load(tmp_path / "run")
     shape = build.details(
         locator=network.model_dump(),
         preprocessing={"margin": 1.4, "mean": [0, 0, 0], "std": [1, 1, 1]},
     )
     model.save(tmp_path / "m.safetensors", build.network(), shape, of_run)
-    of_file, same = train_locator.load(tmp_path / "m.safetensors")
+    of_file, same = locator_run.load(tmp_path / "m.safetensors")
     assert same == network
     thumbnails = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     assert torch.equal(of_run(thumbnails), of_file(thumbnails))
     with pytest.raises(UsageError, match="a model without a locator"):
-        train_locator.load(build.model_file(tmp_path / "whole.safetensors"))
+        locator_run.load(build.model_file(tmp_path / "whole.safetensors"))

@@ -20,8 +20,9 @@ from train.fitting import recipe as recipes
 from train.fitting.augment import augment, throw
 from train.fitting.checkpoint import Run
 from train.fitting.epoch import Step, learning_rate
-from train.fitting.fit import fit, pictures_of_an_epoch
+from train.fitting.fit import fit
 from train.fitting.recipe import Recipe
+from train.fitting.selection import pictures_of_an_epoch
 from train.fitting.teacher import ModelTeacher
 
 

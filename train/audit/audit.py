@@ -11,12 +11,12 @@ from rich.progress import track
 from gdwatch.errors import GdwatchError
 from train.atomic_files import publish_rows
 from train.audit import suspects
+from train.audit.copies import copies
 from train.audit.faceless import best_scores
 from train.audit.features import features
 from train.audit.suspects import Suspect, Trouble
 from train.data.near_duplicates import together
-from train.data.prepared_set import CLEAN, COLUMNS, Prepared, load_hashes
-from train.fitting.predict import Indices
+from train.data.prepared_set import CLEAN, COLUMNS, Indices, Prepared, load_hashes
 
 AUDIT = "audit.csv"
 EXCLUDED = "excluded.csv"
@@ -72,7 +72,7 @@ def find(prepared: Prepared, min_age: int) -> list[Suspect]:
     embedded = features(prepared)
     scores, threshold = best_scores(prepared)
     sha256 = [row.sha256 for row in rows]
-    pairs = suspects.copies(prepared, load_hashes(prepared.folder), embedded)
+    pairs = copies(prepared, load_hashes(prepared.folder), embedded)
     without = {suspect.row for suspect in empty}
     pairs = pairs[[not without & set(pair) for pair in pairs.tolist()]]
     sizes = [row.width * row.height for row in rows]

@@ -13,8 +13,7 @@ from gdwatch.inference import model, model_file
 from gdwatch.networks.classifier import Classifier
 from train.atomic_files import publish
 from train.data.prepared_set import Prepared
-from train.fitting.augment import at_size
-from train.fitting.predict import photos
+from train.data.tensors import at_size, photos
 from train.metrics import Floats
 
 FEATURES = "features.npz"
@@ -37,6 +36,12 @@ def features(prepared: Prepared) -> Floats:
     with publish(path) as aside, aside.open("wb") as stream:
         np.savez(stream, basis=basis, features=computed.astype(np.float32))
     return computed
+
+
+def standardised(embedded: Floats) -> Floats:
+    """Embeddings with mean 0 and standard deviation 1 in each dimension, (N, D)."""
+    standard: Floats = (embedded - embedded.mean(0)) / (embedded.std(0) + 1e-9)
+    return standard
 
 
 def _read(path: Path, basis: str) -> Floats | None:

@@ -14,7 +14,6 @@ from cleanlab.rank import get_label_quality_scores
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.stats import entropy
-from skimage.feature import match_template
 from sklearn.cluster import HDBSCAN
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
@@ -24,21 +23,14 @@ from sklearn.preprocessing import StandardScaler
 
 from gdwatch.decode.reduce import Pixels
 from gdwatch.errors import GdwatchError
+from train.audit.features import standardised
 from train.data import near_duplicates
-from train.data.prepared_set import Prepared
 from train.metrics import Bools, Floats
 
-Pairs = NDArray[np.int64]
 Trouble = Literal["duplicate", "label", "uninformative", "unknowable", "outlier", "no face"]
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _FOLDS = 5
-_SURE_BITS = 44  # of 256: so near, two pictures are of one photograph
-_NEAR_BITS = 60  # so near, they are if they overlap so well, or less well and are embedded alike:
-_OVERLAP, _ALSO_OVERLAP = 0.92, 0.86  # correlation
-_ALIKE = 0.9  # cosine, of standardised embeddings
-_MARGIN = 4  # pixels of SIDE that a copy may have lost on a side
-
 _UNSURE_BITS = 0.97  # entropy of one answer, of 1 at most: 0.4 to 0.6 of probability
 _LABEL_QUALITY = 0.27  # probability of the given label, below which it is doubted
 _PURE = 0.9  # share of a cluster that has one label
@@ -64,36 +56,6 @@ class Suspect:
     score: float
     evidence: str
     related: int | None = None
-
-
-def copies(prepared: Prepared, hashed: near_duplicates.Hashes, embedded: Floats) -> Pairs:
-    """Find pairs of one photograph: by bytes, by perceptual hash, and where that is in doubt by
-    embedding and by laying one over the other.
-
-    hashed: bool (N, 3, 256); embedded: (N, D).
-
-    Returns int64 (P, 2).
-    """
-    pairs = near_duplicates.near(hashed, _NEAR_BITS)
-    bits = near_duplicates.distance(hashed, pairs)
-    directions = _standard(embedded)
-    directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-9)
-    cosine = (directions[pairs[:, 0]] * directions[pairs[:, 1]]).sum(1)
-    kept = [
-        pair
-        for pair, distance, alike in zip(pairs.tolist(), bits, cosine, strict=True)
-        if distance <= _SURE_BITS or _confirmed(prepared.pixels(np.array(pair)), float(alike))
-    ]
-    return np.array(kept, dtype=np.int64).reshape(-1, 2)
-
-
-def _confirmed(squares: Pixels, cosine: float) -> bool:
-    """Whether two pictures, uint8 (2, S, S, 3), are one photograph, though their hashes differ."""
-    one, other = squares @ _LUMA
-    inner = one[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
-    # The correlation where it fits best; scikit-image has no types.
-    overlap = float(match_template(other, inner).max())  # type: ignore[no-untyped-call]
-    return overlap >= _OVERLAP or (overlap >= _ALSO_OVERLAP and cosine >= _ALIKE)
 
 
 def duplicated(
@@ -239,16 +201,11 @@ def outliers(embedded: Floats, male: Bools) -> list[Suspect]:
 def cluster(embedded: Floats) -> NDArray[np.int64]:
     """Number the cluster of every picture; -1 for those in none. embedded: (N, D)."""
     count = min(_DIMENSIONS, *embedded.shape)
-    reduced = PCA(count, random_state=0).fit_transform(_standard(embedded))
+    reduced = PCA(count, random_state=0).fit_transform(standardised(embedded))
     smallest = max(5, len(embedded) // 200)
     return np.asarray(
         HDBSCAN(min_cluster_size=smallest, min_samples=5, copy=True).fit_predict(reduced)
     )
-
-
-def _standard(embedded: Floats) -> Floats:
-    standard: Floats = (embedded - embedded.mean(0)) / (embedded.std(0) + 1e-9)
-    return standard
 
 
 def _word(male: object) -> str:

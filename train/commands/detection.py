@@ -47,12 +47,12 @@ def locate(
     """Train the network that finds faces; started again, it goes on after the last epoch."""
     from train.data.prepared_set import split_of_path, splits
     from train.data.sources import entries
-    from train.detection import boxes, train_locator
+    from train.detection import boxes, locator_recipe, train_locator
 
     listed, known = entries(data), splits(prepared)
     split = {entry.path: split_of_path(entry.path, known) for entry in listed}
     run = train_locator.fit(
-        listed, split, boxes.read(faces), train_locator.read(recipe), out, workers
+        listed, split, boxes.read(faces), locator_recipe.read(recipe), out, workers
     )
     for epoch, loss, measured in run:
         print(f"epoch={epoch} loss={loss:.4f}", flush=True)
@@ -76,7 +76,7 @@ def crop(
     """Cut the face out of every prepared photograph, for recipes that learn from faces."""
     from train.data.sources import entries
     from train.detection import crop_faces
-    from train.detection.train_locator import load
+    from train.detection.locator_run import load
 
     finder, network = load(locator)
     print(f"faces {crop_faces.cut(entries(data), prepared, finder, network.input)}")

@@ -20,6 +20,8 @@ BOXES = "faces.csv"
 RIM = 16  # pixels round the square of a face, so that it can be shifted and turned
 HASHES = "hashes.npy"
 CLEAN = "manifest.clean.csv"
+Indices = NDArray[np.int64]  # numbers of rows
+
 _TRAIN, _VAL = 0.84, 0.08  # the rest is the test split
 
 
@@ -60,7 +62,7 @@ class Prepared:
     manifest: Path
     rows: list[Row]
     stored: NDArray[np.uint8]
-    places: NDArray[np.int64]
+    places: Indices
     digest: str
     rim: int = 0
 
@@ -70,20 +72,20 @@ class Prepared:
         return self.manifest.parent
 
     @property
-    def nobody(self) -> NDArray[np.int64]:
+    def nobody(self) -> Indices:
         """The numbers, behind those of `rows`, of the squares that show nobody, (K,)."""
         return np.arange(len(self.rows), len(self.places))
 
-    def pixels(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def pixels(self, rows: Indices) -> NDArray[np.uint8]:
         """Read the pictures of some rows: uint8 (B, SIDE, SIDE, 3), RGB."""
         inside = slice(self.rim, self.rim + SIDE)
         return self.stored[self.places[rows], inside, inside]
 
-    def framed(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def framed(self, rows: Indices) -> NDArray[np.uint8]:
         """Read the pictures of some rows with their rim, as in `stored`."""
         return self.stored[self.places[rows]]
 
-    def select(self, split: str, min_age: int) -> NDArray[np.int64]:
+    def select(self, split: str, min_age: int) -> Indices:
         """Which rows belong to a split, without the persons known to be under `min_age` years."""
         return np.array(
             [

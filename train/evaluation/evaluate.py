@@ -9,9 +9,9 @@ from rich.table import Table
 
 from gdwatch.errors import GdwatchError, UsageError
 from gdwatch.inference.model import Model
-from train.data.prepared_set import SIDE, Prepared, Row
+from train.data.prepared_set import SIDE, Indices, Prepared, Row
 from train.data.sources import SPLITS
-from train.fitting.predict import Indices, logits
+from train.fitting.predict import logits
 from train.metrics import Bools, Confusion, Floats, Measures, measure, probabilities
 
 _AGES = ((18, "under 18"), (30, "18 to 29"), (50, "30 to 49"), (70, "50 to 69"))

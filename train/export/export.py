@@ -18,15 +18,16 @@ from gdwatch.networks.residual import fold
 from train.atomic_files import make_folder, publish
 from train.data.prepared_set import Prepared
 from train.data.sources import SPLITS
-from train.detection import train_locator as locators
+from train.detection import locator_run
 from train.detection.crop_faces import MARGIN
 from train.evaluation.evaluate import Evaluation, evaluate
 from train.export.model_card import card, measures
 from train.fitting import checkpoint
 from train.fitting.checkpoint import Run
-from train.fitting.fit import pictures_held_back, pictures_of_an_epoch, prepared_of
+from train.fitting.fit import prepared_of
 from train.fitting.predict import logits
 from train.fitting.recipe import Recipe
+from train.fitting.selection import pictures_held_back, pictures_of_an_epoch
 from train.metrics import Threshold, choose_threshold, fit_temperature, probabilities
 
 ACCURACY = 0.99  # wanted by default
@@ -107,7 +108,7 @@ def _finder(run: Run, path: Path | None) -> tuple[Locator, Network] | None:
             f"the recipe learns from crop {run.basis.recipe.crop}",
             "give --locator to a network that learnt from faces, and to no other",
         )
-    return None if path is None else locators.load(path)
+    return None if path is None else locator_run.load(path)
 
 
 def _details(

@@ -16,22 +16,6 @@ from train.fitting.recipe import Augmentation
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow's mode L
 
 
-def at_size(photos: Tensor, size: int) -> Tensor:
-    """Shrink squares.
-
-    photos: uint8 (B, 3, S, S), RGB, S ≥ size.
-
-    Returns uint8 (B, 3, size, size).
-    """
-    if photos.shape[-1] == size:
-        return photos
-    # antialias, as Pillow does in the service: without it the scores shift. On a GPU torch does
-    # it for floats alone.
-    x = photos.float() if photos.is_cuda else photos
-    x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
-    return x.round().clamp(0, 255).to(torch.uint8) if photos.is_cuda else x
-
-
 @dataclass(frozen=True, slots=True)
 class Dice:
     """What is to be done to each picture of a batch; all float32.

@@ -2,10 +2,8 @@
 
 import copy
 import json
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +11,11 @@ from torch import Tensor, nn
 from gdwatch.errors import GdwatchError
 from gdwatch.networks.classifier import Classifier
 from gdwatch.networks.registry import ARCHITECTURES
-from train.atomic_files import publish
+from train import checkpoint_file
+from train.checkpoint_file import DAMAGED
 from train.fitting.recipe import Colour, Recipe
 
 CHECKPOINT = "checkpoint.pt"
-# What torch and the state dicts raise where a file is damaged, or of something else.
-DAMAGED = (OSError, RuntimeError, ValueError, LookupError, TypeError, EOFError,
-           AttributeError, pickle.UnpicklingError)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +147,14 @@ def save(run: Run, folder: Path) -> None:
             for e in run.history
         ],
     }
-    with publish(folder / CHECKPOINT) as aside:
-        torch.save(content, aside)
+    checkpoint_file.write(content, folder / CHECKPOINT)
 
 
 def load(folder: Path) -> Run:
     """Read a run where its last epoch left it. Raises GdwatchError."""
     path = folder / CHECKPOINT
     try:
-        content: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        content = checkpoint_file.read(path)
         basis = Basis(
             recipe=Recipe.model_validate(json.loads(content["recipe"])),
             data=content["data"],
@@ -182,8 +177,8 @@ def load(folder: Path) -> Run:
             f"{folder}: no {CHECKPOINT} in it", "train with `gdtrain fit`"
         ) from error
     except DAMAGED as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
         raise GdwatchError(
-            f"{path}: not a checkpoint of this gdtrain ({first})", "train into another folder"
+            f"{path}: not a checkpoint of this gdtrain ({checkpoint_file.reason(error)})",
+            "train into another folder",
         ) from error
     return run

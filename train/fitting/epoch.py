@@ -12,11 +12,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from gdwatch.inference.model import Model
 from gdwatch.networks.classifier import Classifier
-from train.data.prepared_set import SIDE, Prepared
-from train.fitting.augment import Dice, at_size, augment, throw
+from train.data.prepared_set import SIDE, Indices, Prepared
+from train.data.tensors import Album, at_size
+from train.fitting.augment import Dice, augment, throw
 from train.fitting.checkpoint import Epoch, Run
 from train.fitting.distributed import Team
-from train.fitting.predict import Album, Indices
 from train.fitting.recipe import Optimizer, Recipe
 
 

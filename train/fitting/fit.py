@@ -13,13 +13,15 @@ from gdwatch.inference.model import Model
 from gdwatch.networks.classifier import Classifier
 from train.atomic_files import make_folder, publish
 from train.data import prepared_set
-from train.data.prepared_set import Prepared
+from train.data.prepared_set import Indices, Prepared
+from train.data.tensors import Album, photos
 from train.fitting import checkpoint, run_log
 from train.fitting.checkpoint import CHECKPOINT, Basis, Epoch, Run
 from train.fitting.distributed import Team, alone
 from train.fitting.epoch import Lessons, Shown, learn, learner
-from train.fitting.predict import Album, Indices, logits, photos
+from train.fitting.predict import logits
 from train.fitting.recipe import Colour, Recipe
+from train.fitting.selection import pictures_held_back, pictures_of_an_epoch
 from train.fitting.teacher import Teacher
 from train.metrics import balanced_accuracy
 from train.published.dlib import begin_with, digest
@@ -79,29 +81,6 @@ def fit(  # noqa: PLR0913 - all that a run is made from
             run_log.write(run.history, out)
         shown.epoch(epoch)
     return run
-
-
-def pictures_of_an_epoch(prepared: Prepared, recipe: Recipe) -> Indices:
-    """The rows that an epoch shows, small sources repeated."""
-    youngest = recipe.min_age if recipe.learn_age is None else recipe.learn_age
-    rows = _of(prepared, recipe, prepared.select("train", youngest))
-    if recipe.pictures is not None:
-        by_hash = sorted(rows.tolist(), key=lambda row: prepared.rows[row].sha256)
-        rows = np.sort(np.array(by_hash[: recipe.pictures], dtype=np.int64))
-    times = [recipe.repeat.get(prepared.rows[row].source, 1) for row in rows]
-    return np.repeat(rows, times)
-
-
-def pictures_held_back(prepared: Prepared, recipe: Recipe) -> Indices:
-    """The rows of the split `val` that tell the best epoch and calibrate it."""
-    return _of(prepared, recipe, prepared.select("val", recipe.min_age))
-
-
-def _of(prepared: Prepared, recipe: Recipe, rows: Indices) -> Indices:
-    """Those that are not of a source that is kept out."""
-    return np.array(
-        [row for row in rows.tolist() if prepared.rows[row].source not in recipe.without], np.int64
-    )
 
 
 def prepared_of(run: Run, folder: Path) -> Prepared:

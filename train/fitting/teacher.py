@@ -15,8 +15,8 @@ from gdwatch.errors import GdwatchError
 from gdwatch.inference import model, model_file
 from gdwatch.inference.model import Model
 from train.atomic_files import publish
-from train.data.prepared_set import Prepared
-from train.fitting.predict import Indices, logits
+from train.data.prepared_set import Indices, Prepared
+from train.fitting.predict import logits
 from train.metrics import Floats, probabilities
 
 ANSWERS = ["path", "p_male"]

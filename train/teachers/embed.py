@@ -19,11 +19,10 @@ from gdwatch.decode.reduce import Pixels
 from gdwatch.inference.faces import prominence
 from gdwatch.networks.pooled import PooledClassifier
 from train.atomic_files import make_folder, publish
-from train.data.prepared_set import Prepared, Row
+from train.data.prepared_set import Indices, Prepared, Row
 from train.data.sources import Entry
 from train.detection.boxes import Face
 from train.detection.centerface import look
-from train.fitting.predict import Indices
 from train.published.dlib import MEAN, STD, begin_with, digest
 from train.published.onnx_sessions import open_session
 

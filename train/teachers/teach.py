@@ -14,10 +14,9 @@ from torch import Tensor, nn
 
 from gdwatch.errors import GdwatchError
 from train.data.near_duplicates import near, together
-from train.data.prepared_set import Prepared, load, load_hashes
-from train.fitting.fit import pictures_held_back, pictures_of_an_epoch
-from train.fitting.predict import Indices
+from train.data.prepared_set import Indices, Prepared, load, load_hashes
 from train.fitting.recipe import Recipe
+from train.fitting.selection import pictures_held_back, pictures_of_an_epoch
 from train.metrics import Bools, Floats, balanced_accuracy
 from train.teachers.embed import Embedded
 
