@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.train.conftest import TINY_SEED, Told, write_recipe
+from tests.train.build import TINY_SEED, Told, write_recipe
 from train.data.prepared_set import Prepared
 from train.fitting import checkpoint
 from train.fitting.distributed import Team
 from train.fitting.recipe import Recipe
 
-HERE = Path(__file__).parents[2]
+HERE = Path(__file__).parents[3]
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE)}
 
 
