@@ -1,4 +1,4 @@
-"""Which prepared pictures are copies of one photograph."""
+"""Find prepared pictures that are copies of one photograph."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,22 +13,24 @@ from train.metrics import Floats
 Pairs = NDArray[np.int64]
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
-_SURE_BITS = 44  # of 256: so near, two pictures are of one photograph
-_NEAR_BITS = 60  # so near, they are if they overlap so well, or less well and are embedded alike:
-_OVERLAP, _ALSO_OVERLAP = 0.92, 0.86  # correlation
-_ALIKE = 0.9  # cosine, of standardised embeddings
+# Perceptual hashes that differ by at most _SURE_BITS of 256 are of one photograph. Up to _NEAR_BITS
+# they are if the pictures overlap well, or less well and have similar embeddings.
+_SURE_BITS, _NEAR_BITS = 44, 60
+_OVERLAP, _ALSO_OVERLAP = 0.92, 0.86  # correlation of the pixels
+_ALIKE = 0.9  # cosine similarity of standardised embeddings
 _MARGIN = 4  # pixels of SIDE that a copy may have lost on a side
 
 
 def copies(prepared: Prepared, hashed: near_duplicates.Hashes, embedded: Floats) -> Pairs:
-    """Find pairs of one photograph: by bytes, by perceptual hash, and where that is in doubt by
-    embedding and by laying one over the other.
+    """Find the pairs of pictures that show one photograph.
+
+    The perceptual hash decides; where it leaves doubt, embeddings and the overlap of the pixels do.
 
     hashed: bool (N, 3, 256); embedded: (N, D).
 
     Returns int64 (P, 2).
     """
-    pairs = near_duplicates.near(hashed, _NEAR_BITS)
+    pairs = near_duplicates.near_pairs(hashed, _NEAR_BITS)
     bits = near_duplicates.distance(hashed, pairs)
     directions = standardised(embedded)
     directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-9)
@@ -45,6 +47,6 @@ def _confirmed(squares: Pixels, cosine: float) -> bool:
     """Whether two pictures, uint8 (2, S, S, 3), are one photograph, though their hashes differ."""
     one, other = squares @ _LUMA
     inner = one[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
-    # The correlation where it fits best; scikit-image has no types.
+    # The correlation at the shift that fits best; scikit-image has no types.
     overlap = float(match_template(other, inner).max())  # type: ignore[no-untyped-call]
     return overlap >= _OVERLAP or (overlap >= _ALSO_OVERLAP and cosine >= _ALIKE)

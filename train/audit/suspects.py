@@ -1,7 +1,7 @@
-"""The troubles that pictures may have, each found by one function: arrays in, suspects out.
+"""Find what is wrong with pictures, one function for each kind of finding: arrays in, suspects out.
 
-What finds them is libraries': hashes of ImageHash, confident learning of cleanlab, clusters of
-scikit-learn. Here stand only the questions and the thresholds.
+The algorithms are those of libraries: confident learning of cleanlab, clustering of scikit-learn.
+This module has the thresholds.
 """
 
 from collections.abc import Sequence
@@ -27,20 +27,20 @@ from train.audit.features import standardised
 from train.data import near_duplicates
 from train.metrics import Bools, Floats
 
-Trouble = Literal["duplicate", "label", "uninformative", "unknowable", "outlier", "no face"]
+FindingKind = Literal["duplicate", "label", "uninformative", "unknowable", "outlier", "no face"]
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _FOLDS = 5
-_UNSURE_BITS = 0.97  # entropy of one answer, of 1 at most: 0.4 to 0.6 of probability
-_LABEL_QUALITY = 0.27  # probability of the given label, below which it is doubted
-_PURE = 0.9  # share of a cluster that has one label
-_DIMENSIONS = 12  # in more, HDBSCAN finds everything equally far away
+_UNSURE_BITS = 0.97  # entropy of a prediction in bits, at most 1: a probability of 0.4 to 0.6
+_LABEL_QUALITY = 0.27  # a label whose predicted probability is lower is doubted
+_PURE = 0.9  # least share of a cluster with one label, for the others to be outliers
+_DIMENSIONS = 12  # after PCA: in more, HDBSCAN finds everything equally far away
 
 # Of pictures of SIDE x SIDE; thresholds that none of 7,383 photographs of faces passes.
 _TINY = 24  # pixels of the shorter side
 _FLAT = 6.0  # standard deviation of the luma, of 255
 _BLURRED = 1.2  # standard deviation of the Laplacian of the luma
-_NOISY = 0.25  # correlation of pixels _APART; of photographs of faces it is 0.4 and more
+_NOISY = 0.25  # correlation of pixels _APART from each other; in photographs it is 0.4 and more
 _APART = 4  # pixels
 
 
@@ -48,11 +48,12 @@ _APART = 4  # pixels
 class Suspect:
     """A picture and what may be wrong with it.
 
-    row: its number; score: 0 to 1, higher is surer; related: another row that tells why, or None.
+    row: number of the picture; score: 0 to 1, higher is surer.
+    related: the row that this one is a copy of, or None.
     """
 
     row: int
-    trouble: Trouble
+    trouble: FindingKind
     score: float
     evidence: str
     related: int | None = None
@@ -61,11 +62,11 @@ class Suspect:
 def duplicated(
     pairs: NDArray[np.int64], sizes: Sequence[int], sha256: Sequence[str], male: Bools
 ) -> list[Suspect]:
-    """Of each group that pairs make, suspect all but the largest picture.
+    """Suspect all copies of a photograph but the largest.
 
     pairs: int64 (P, 2); sizes: N, pixels of the originals; sha256: N; male: (N,).
     """
-    group = near_duplicates.connected(len(sizes), pairs)
+    group = near_duplicates.connected_groups(len(sizes), pairs)
     best: dict[int, int] = {}
     for row in sorted(np.unique(pairs).tolist(), key=lambda row: (-sizes[row], row)):
         best.setdefault(int(group[row]), row)
@@ -83,9 +84,9 @@ def duplicated(
 
 
 def out_of_fold(embedded: Floats, male: Bools, groups: NDArray[np.int64]) -> Floats:
-    """The probability of `male` for each picture, by a classifier that has not learnt from it.
+    """Out-of-fold probabilities of `male`, by classifiers that were not trained on the picture.
 
-    embedded: (N, D); groups: (N,), pictures of one group are never on both sides.
+    embedded: (N, D); groups: (N,), pictures of one group are always in one cross-validation fold.
 
     Returns (N,). Raises GdwatchError where one class has too few groups to be divided.
     """
@@ -123,7 +124,7 @@ def mislabelled(p_male: Floats, male: Bools) -> list[Suspect]:
 
 
 def unknowable(p_male: Floats) -> list[Suspect]:
-    """Suspect pictures about which a classifier that has not learnt from them knows nothing."""
+    """Suspect pictures whose prediction is close to one half. p_male: (N,), out of fold."""
     doubt = entropy(np.stack((1 - p_male, p_male)), base=2)
     return [
         Suspect(row, "unknowable", float(doubt[row]), f"male with {100 * p_male[row]:.0f} %")
@@ -132,11 +133,11 @@ def unknowable(p_male: Floats) -> list[Suspect]:
 
 
 def uninformative(square: Pixels, shorter: int) -> tuple[float, str] | None:
-    """Say how a picture shows nothing, if it does.
+    """Tell whether a picture is tiny, flat, noise or blurred.
 
-    square: uint8 (S, S, 3), RGB; shorter: side of the original, in pixels.
+    square: uint8 (S, S, 3), RGB; shorter: shorter side of the original, in pixels.
 
-    Returns a score, 0 to 1, and the evidence.
+    Returns a score, 0 to 1, and the evidence; None for a picture that is none of these.
     """
     luma = square @ _LUMA
     spread = float(luma.std())
@@ -156,7 +157,7 @@ def uninformative(square: Pixels, shorter: int) -> tuple[float, str] | None:
 def faceless(scores: Floats, threshold: float) -> list[Suspect]:
     """Suspect pictures on which the locator finds nobody.
 
-    scores: (N,), of the surest face of each; threshold: from which it counts as one.
+    scores: (N,), the highest detection score of each picture; threshold: least score of a face.
     """
     return [
         Suspect(
@@ -167,7 +168,7 @@ def faceless(scores: Floats, threshold: float) -> list[Suspect]:
 
 
 def structure(luma: Floats) -> float:
-    """The correlation of pixels _APART from each other, the lesser of both directions.
+    """The correlation of pixels _APART from each other, across or down, whichever is less.
 
     luma: (H, W).
     """
@@ -177,9 +178,9 @@ def structure(luma: Floats) -> float:
 
 
 def outliers(embedded: Floats, male: Bools) -> list[Suspect]:
-    """Suspect the odd ones out of clusters (HDBSCAN, Campello et al. 2013).
+    """Suspect pictures in a cluster that is nearly all of the other label.
 
-    They are those whose cluster is nearly all of the other label. embedded: (N, D).
+    The clustering is HDBSCAN (Campello et al. 2013). embedded: (N, D).
     """
     found: list[Suspect] = []
     clusters = cluster(embedded)

@@ -47,12 +47,12 @@ def fit(
     tutored_by = inputs.open_model(tutor) if tutor else None
     with (
         resumable("the same command goes on after the last whole epoch"),
-        distributed.joined() as we,
+        distributed.join_process_group() as processes,
         progress.training(wanted) as bar,
     ):
-        shown = bar if we.rank == 0 else progress.Silent()
-        run = fit(prepared, wanted, out, shown, taught_by, we, start, tutored_by)
-    if we.rank == 0:
+        shown = bar if processes.rank == 0 else progress.NoProgress()
+        run = fit(prepared, wanted, out, shown, taught_by, processes, start, tutored_by)
+    if processes.rank == 0:
         best = run.best_epoch
         print(f"best epoch {best.epoch}")
         print(f"val balanced accuracy {best.val_balanced_accuracy:.4f}")

@@ -33,7 +33,7 @@ def teach(
 
     wanted = recipes.read(recipe)
     files = (published.FEATURE, published.DLIB, published.GENDER)
-    networks = embed.Networks(*(published.find(each, weights or []) for each in files))
+    networks = embed.EmbeddingNetworks(*(published.find(each, weights or []) for each in files))
     with resumable():
         embedded = embed.embeddings(
             entries(data), prepared_set.load(prepared), boxes.read(faces), networks
@@ -41,4 +41,4 @@ def teach(
     taught = teach(inputs.open_prepared(prepared, clean=clean), embedded, wanted)
     teachers.write(taught.p_male, file)
     print(f"answers {len(taught.p_male)}")
-    print(f"val balanced accuracy {taught.balanced:.4f}")
+    print(f"val balanced accuracy {taught.val_balanced_accuracy:.4f}")

@@ -6,7 +6,8 @@ from torch import Tensor
 
 
 def loss_of(answer: Tensor, heat: Tensor, counts: Tensor, boxes: Tensor, weight: Tensor) -> Tensor:
-    """The penalty-reduced focal loss of CenterNet (Zhou et al. 2019, arXiv:1904.07850), and boxes.
+    """The penalty-reduced focal loss of CenterNet (Zhou et al. 2019, arXiv:1904.07850) for the heat
+    map, plus a smooth L1 loss for the boxes.
 
     answer: float (B, 5, h, w), as from `Locator`; the others as in `Scene`, with a batch axis.
     """

@@ -1,4 +1,4 @@
-"""How well a locator finds the faces of photographs that it has not learnt from."""
+"""Measure a locator by the faces of photographs that it was not trained on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from train.data.sources import CLASSES, Entry
 from train.detection.scenes import Photograph
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
-_SURE = 0.5  # of the teacher's score, for a face that ought to be found
-_SAME = 0.5  # intersection over union of two boxes of one face
-_BATCH = 64  # of what is measured
+_SURE = 0.5  # least score of the detector for a face that the locator should find
+_SAME = 0.5  # least intersection over union of two boxes of one face
+_BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """How well a locator finds, at one threshold.
+class LocatorMeasures:
+    """Recall and false positives of a locator at one threshold.
 
     recall: by source, the share of photographs whose most prominent face was found.
     prominent: by source, the share where that face is also the most prominent of those found.
@@ -36,8 +36,8 @@ class Measured:
 
 def measure(
     locator: Locator, photographs: Sequence[tuple[Entry, Photograph]], side: int
-) -> list[Measured]:
-    """How many of the teacher's faces a locator finds, at each of `THRESHOLDS`."""
+) -> list[LocatorMeasures]:
+    """Compare a locator with the detector's faces, at each of `THRESHOLDS`."""
     device = next(locator.parameters()).device
     locator.eval()
     recall: dict[float, dict[str, list[bool]]] = {at: {} for at in THRESHOLDS}
@@ -67,7 +67,7 @@ def measure(
                     first is not None and overlap(first, wanted) > _SAME
                 )
     return [
-        Measured(
+        LocatorMeasures(
             at, _shares(recall[at]), _shares(prominent[at]), float(np.mean(false[at] or [False]))
         )
         for at in THRESHOLDS

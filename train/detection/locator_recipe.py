@@ -28,7 +28,7 @@ class Shape(_Strict):
 
 
 class LocatorRecipe(_Strict):
-    """What a locator is trained with; the meaning of each number stands in `locator.toml`."""
+    """How a locator is trained; `locator.toml` explains each number."""
 
     seed: int
     input: Annotated[int, Field(multiple_of=32, ge=32)]

@@ -1,4 +1,4 @@
-"""A training run of a locator, kept after every epoch, and the locator that it has trained."""
+"""The checkpoint of a locator's training run, and the locator that it has trained."""
 
 import copy
 from dataclasses import dataclass
@@ -20,7 +20,11 @@ CHECKPOINT = "locator.pt"
 
 @dataclass(slots=True)
 class LocatorRun:
-    """A training run; average: with the running average of the weights, which is measured."""
+    """The state of a training run.
+
+    average: the locator with the exponential moving average of the weights, which is measured.
+    losses: mean loss of each epoch so far.
+    """
 
     recipe: LocatorRecipe
     network: Locator
@@ -34,7 +38,7 @@ def start(recipe: LocatorRecipe) -> LocatorRun:
     torch.manual_seed(recipe.seed)
     network = Locator(**recipe.network.model_dump(), threshold=recipe.threshold)
     network = network.to(memory_format=torch.channels_last)
-    # Faces are rare, and it knows from the start.
+    # Faces are rare: the bias begins at that prior (Lin et al. 2017, arXiv:1708.02002).
     network.out.bias = nn.Parameter(torch.tensor([-3.0, 0, 0, 0, 0]))
     optimizer = torch.optim.AdamW(network.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
     return LocatorRun(recipe, network, copy.deepcopy(network).eval(), optimizer, [])
@@ -65,9 +69,9 @@ def resume(recipe: LocatorRecipe, out: Path) -> LocatorRun:
 
 
 def load(path: Path) -> tuple[Locator, Network]:
-    """The locator of a run's folder or of a model file, and what a model file says of it.
+    """Load a locator from a run's folder or a model file, with its entry for a model file.
 
-    It is in evaluation mode on the CPU, its norms folded. Raises GdwatchError.
+    It is in evaluation mode on the CPU, batch norm folded. Raises GdwatchError.
     """
     if path.is_file():
         loaded = model.load(model_file.read(path))

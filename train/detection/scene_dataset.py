@@ -19,8 +19,8 @@ class SceneDataset(Dataset[tuple[Tensor, ...]]):
         return self._recipe.scenes
 
     def __getitem__(self, number: int) -> tuple[Tensor, ...]:
-        dice = np.random.default_rng([self._recipe.seed, self._epoch, number])
-        scene = compose(self._stock, self._recipe.input, dice)
+        rng = np.random.default_rng([self._recipe.seed, self._epoch, number])
+        scene = compose(self._stock, self._recipe.input, rng)
         return tuple(
             torch.from_numpy(values)
             for values in (scene.thumbnail, scene.heat, scene.counts, scene.boxes, scene.weight)

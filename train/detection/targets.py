@@ -1,4 +1,4 @@
-"""What a locator should answer to a thumbnail whose faces are known: its training targets."""
+"""The training targets of a locator: the output it should give for known faces."""
 
 import math
 from collections.abc import Sequence
@@ -10,18 +10,19 @@ from gdwatch.networks.locator import STRIDE, UNIT
 
 Floats = NDArray[np.float32]
 
-_SURE = 0.45  # of the teacher's score: below it a face is neither taught nor denied
-_SMALLEST = 7  # pixels of the longer side, likewise
-_VISIBLE = 0.55  # share of a face, likewise
+# A face with less than one of these is ignored by the loss: neither a target nor background.
+_SURE = 0.45  # the detector's score
+_SMALLEST = 7  # pixels of the longer side
+_VISIBLE = 0.55  # share of the box inside the picture
 
 
 def targets(
     faces: Sequence[Floats], width: int, height: int, cells: int
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """What a locator should answer: `Scene.heat`, `counts`, `boxes` and `weight`.
+    """The targets of a thumbnail: `Scene.heat`, `counts`, `boxes` and `weight`.
 
     faces: each float32 (5,), as in `Photograph`, in pixels of the thumbnail.
-    width, height: of the picture on it; cells: of a side of the answer.
+    width, height: of the picture on the thumbnail; cells: of each side of the output.
     """
     heat = np.zeros((cells, cells), np.float32)
     counts = np.ones((cells, cells), np.float32)

@@ -1,4 +1,4 @@
-"""Train the network that finds the faces, by composed scenes; a stopped run goes on."""
+"""Train the locator on composed scenes; a stopped run goes on."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from train.data.sources import Entry
 from train.detection import stock
 from train.detection.boxes import Face
 from train.detection.locator_loss import loss_of
-from train.detection.locator_measures import Measured, measure
+from train.detection.locator_measures import LocatorMeasures, measure
 from train.detection.locator_recipe import LocatorRecipe
 from train.detection.locator_run import LocatorRun, resume, save
 from train.detection.scene_dataset import SceneDataset
@@ -31,14 +31,14 @@ def fit(
     recipe: LocatorRecipe,
     out: Path,
     workers: int,
-) -> Iterator[tuple[int, float, list[Measured]]]:
+) -> Iterator[tuple[int, float, list[LocatorMeasures]]]:
     """Train until the last epoch, with a checkpoint in `out` after each.
 
-    splits: of every photograph, by path. faces: likewise, what a teacher found.
-    workers: processes that compose scenes; 0 for none but this one.
+    splits: by path, the split of each photograph. faces: by path, those that the detector found.
+    workers: processes that compose scenes; 0 to compose them in this one.
 
-    Yields each epoch's number, its mean loss and, after every fifth and the last, what it finds
-    on the split `val`. Raises GdwatchError.
+    Yields each epoch's number, its mean loss and, after every fifth and the last, its measures on
+    the split `val`. Raises GdwatchError.
     """
     make_folder(out)
     run = resume(recipe, out)
@@ -63,9 +63,9 @@ def fit(
             drop_last=recipe.scenes >= recipe.batch,
             pin_memory=device.type == "cuda",
         )
-        run.losses.append(_learn(run, scenes, epoch, device))
+        run.losses.append(_train_epoch(run, scenes, epoch, device))
         save(run, out)
-        measured: list[Measured] = []
+        measured: list[LocatorMeasures] = []
         if (epoch + 1) % 5 == 0 or epoch + 1 == recipe.epochs:
             measured = measure(run.average, checked, recipe.input)
             with publish(out / METRICS) as aside:
@@ -73,7 +73,7 @@ def fit(
         yield epoch + 1, run.losses[-1], measured
 
 
-def _learn(
+def _train_epoch(
     run: LocatorRun, scenes: DataLoader[tuple[Tensor, ...]], epoch: int, device: torch.device
 ) -> float:
     recipe = run.recipe

@@ -1,4 +1,4 @@
-"""Which prepared pictures a recipe learns from, and which it holds back."""
+"""Select the pictures that a recipe trains on, and those for validation."""
 
 import numpy as np
 
@@ -7,9 +7,9 @@ from train.fitting.recipe import Recipe
 
 
 def pictures_of_an_epoch(prepared: Prepared, recipe: Recipe) -> Indices:
-    """The rows that an epoch shows, small sources repeated."""
+    """The rows of an epoch, those of small sources repeated."""
     youngest = recipe.min_age if recipe.learn_age is None else recipe.learn_age
-    rows = _of(prepared, recipe, prepared.select("train", youngest))
+    rows = _without_sources_kept_out(prepared, recipe, prepared.select("train", youngest))
     if recipe.pictures is not None:
         by_hash = sorted(rows.tolist(), key=lambda row: prepared.rows[row].sha256)
         rows = np.sort(np.array(by_hash[: recipe.pictures], dtype=np.int64))
@@ -18,12 +18,12 @@ def pictures_of_an_epoch(prepared: Prepared, recipe: Recipe) -> Indices:
 
 
 def pictures_held_back(prepared: Prepared, recipe: Recipe) -> Indices:
-    """The rows of the split `val` that tell the best epoch and calibrate it."""
-    return _of(prepared, recipe, prepared.select("val", recipe.min_age))
+    """The validation rows, by which the best epoch is chosen and calibrated."""
+    return _without_sources_kept_out(prepared, recipe, prepared.select("val", recipe.min_age))
 
 
-def _of(prepared: Prepared, recipe: Recipe, rows: Indices) -> Indices:
-    """Those that are not of a source that is kept out."""
+def _without_sources_kept_out(prepared: Prepared, recipe: Recipe, rows: Indices) -> Indices:
+    """The rows of other sources than those that the recipe keeps out."""
     return np.array(
         [row for row in rows.tolist() if prepared.rows[row].source not in recipe.without], np.int64
     )

@@ -15,7 +15,7 @@ def test_without_a_face_the_whole_picture_stands_inside_the_rim(
     assert cut.rim == RIM
     assert cut.digest != prepared.digest
     row = np.array([0])
-    assert cut.framed(row).shape == (1, SIDE + 2 * RIM, SIDE + 2 * RIM, 3)
+    assert cut.with_rim(row).shape == (1, SIDE + 2 * RIM, SIDE + 2 * RIM, 3)
     shape = cut.rows[0]
     if shape.width == shape.height:
         apart = cut.pixels(row).astype(int) - prepared.pixels(row).astype(int)

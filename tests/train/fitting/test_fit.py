@@ -129,7 +129,7 @@ def test_a_run_begins_with_published_weights_and_goes_on_with_the_same_alone(
     written(start, network())
     run = fit(prepared, pooled, tmp_path / "run", Untold(), start=start)
     begun = PooledClassifier(**pooled.arguments, mean=dlib.MEAN, std=dlib.STD)
-    dlib.begin_with(begun, start)
+    dlib.load_weights(begun, start)
     assert torch.allclose(run.network.stem.weight, begun.stem.weight, atol=1e-4)
     file = export(tmp_path / "run", tmp_path / "m.safetensors", "m", "1", 0.99).file
     assert model_file.read(file).details.classifier.arch == "pooled"

@@ -22,7 +22,7 @@ def test_each_convolution_has_its_affine_layer_folded_in(tmp_path: Path) -> None
     begun = network()
     head = begun.head.weight.clone()
     layers = written(tmp_path / "a.dat", begun)
-    dlib.begin_with(begun, tmp_path / "a.dat")
+    dlib.load_weights(begun, tmp_path / "a.dat")
     convolutions = [each for each in begun.modules() if isinstance(each, nn.Conv2d)]
     assert len(convolutions) == len(layers) == 7
     for convolution, (made, affine) in zip(convolutions, layers, strict=True):
@@ -38,7 +38,7 @@ def test_the_first_stages_alone_can_begin_with_it(tmp_path: Path) -> None:
     written(tmp_path / "a.dat", network())
     shorter = PooledClassifier(widths=[8], blocks=[1], mean=dlib.MEAN, std=dlib.STD)
     before = shorter.stem.weight.clone()
-    dlib.begin_with(shorter, tmp_path / "a.dat")
+    dlib.load_weights(shorter, tmp_path / "a.dat")
     assert not torch.equal(shorter.stem.weight, before)
 
 
@@ -47,12 +47,12 @@ def test_another_network_or_a_cut_file_is_refused(tmp_path: Path) -> None:
     written(path, network())
     other = PooledClassifier(widths=[8, 32], blocks=[1, 2], mean=dlib.MEAN, std=dlib.STD)
     with pytest.raises(GdwatchError, match="is not there"):
-        dlib.begin_with(other, path)
+        dlib.load_weights(other, path)
     path.write_bytes(path.read_bytes()[:-4000])
     with pytest.raises(GdwatchError, match="is not there"):
-        dlib.begin_with(network(), path)
+        dlib.load_weights(network(), path)
     with pytest.raises(GdwatchError, match="face-recognition-models"):
-        dlib.begin_with(network(), tmp_path / "none.dat")
+        dlib.load_weights(network(), tmp_path / "none.dat")
 
 
 @pytest.mark.parametrize("side", [57, 64, 65, 66, 80, 112])

@@ -16,7 +16,7 @@ for each in ("onnx", "onnxruntime"):
     pytest.importorskip(each, reason=f"{each} is not installed (extra teachers)")
 
 from train.detection.centerface import CenterFace
-from train.teachers.embed import PARTS, Networks, align, embeddings
+from train.teachers.embed import PARTS, EmbeddingNetworks, align, embeddings
 
 # Where published weights lie that no package of Python's holds.
 FOLDERS = [Path(folder) for folder in os.environ.get("GDTRAIN_WEIGHTS", "").split(":") if folder]
@@ -92,7 +92,7 @@ def test_the_published_networks_see_what_a_person_sees() -> None:
     from skimage import data
 
     detector = CenterFace(weights.find(weights.CENTERFACE, FOLDERS))
-    networks = Networks(*(weights.find(each, FOLDERS)
+    networks = EmbeddingNetworks(*(weights.find(each, FOLDERS)
                           for each in (weights.FEATURE, weights.DLIB, weights.GENDER)))  # fmt: skip
     with cbook.get_sample_data("grace_hopper.jpg") as stream:
         hopper = np.asarray(Image.open(stream).convert("RGB"))
@@ -103,5 +103,5 @@ def test_the_published_networks_see_what_a_person_sees() -> None:
         assert face.box.x < x < face.box.x + face.box.width, photo.shape
         assert face.box.y < y < face.box.y + face.box.height, photo.shape
     embedded = networks.embed(seen)
-    assert embedded.shape == (2, Networks.size)
+    assert embedded.shape == (2, EmbeddingNetworks.size)
     assert embedded[1, -1] < -2  # about the other, in hat and uniform, it is wrong

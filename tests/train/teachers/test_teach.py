@@ -26,7 +26,7 @@ def test_a_teacher_learns_what_the_embeddings_tell(prepared: Prepared, wanted: R
     embedded[:, :9] += np.where(prepared.is_male(), 1.5, -1.5)[:, None]
     embedded[3] = np.nan
     taught = teach(prepared, embedded, wanted)
-    assert taught.balanced > 0.9
+    assert taught.val_balanced_accuracy > 0.9
     assert prepared.rows[3].path not in taught.p_male
     assert len(taught.p_male) == len(prepared.rows) - 1
     right = [(taught.p_male[row.path] > 0.5) == (row.label == "male")
