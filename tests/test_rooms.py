@@ -84,7 +84,7 @@ TESTED_IN: dict[str, str] = {
     "gdwatch.networks.pooled": "gdwatch/networks/test_quantised.py",
     "gdwatch.networks.registry": "gdwatch/inference/test_model_file.py",
     "gdwatch.networks.residual": "gdwatch/networks/test_fused.py",
-    "gdwatch.networks.seed_classifier": "train/test_seed.py",
+    "gdwatch.networks.seed_classifier": "train/export/test_import_seed.py",
     "gdwatch.pipeline.engine_deaths": "gdwatch/pipeline/test_pipeline.py",
     "gdwatch.pipeline.model_swap": "gdwatch/pipeline/test_pipeline.py",
     "gdwatch.pipeline.drain": "gdwatch/pipeline/test_pipeline.py",

@@ -1,11 +1,7 @@
-"""gdtrain: from labelled pictures to the model file that gdwatch runs.
+"""gdtrain: from labelled photographs to the model files that gdwatch runs.
 
-Read in the order of the commands; `chain` is all of them that make the shipped models. `prepare`:
-`sources`, `duplicates`, `prepare`, `pictures`. `audit`: `features`, `faceless`, `suspects`,
-`audit`, `audit_page`. `detect`: `weights`, `sessions`, `boxes`, `detect`. `locate`: `scenes`,
-`stock`, `locator`. `crop`: `faces`. `teach`: `embed`, `teach`, `teacher`. `fit`: `recipe`,
-`augment`, `learn`, `team`, `checkpoint`, `history`, `fit`; `dlib` for published weights. `export`:
-`judge`, `measures`, `export`, `card`; `seed` for old weights. `calibrate`: `photographs`,
-`ranges`, `calibrate`. `evaluate`, `compare`, `report` with `plots` and `page`. `planted` and
-`results` make the tables of RESULTS.md.
+The rooms follow the commands: `data` (prepare), `audit` (audit), `detection` (detect, locate,
+crop), `teachers` (teach), `fitting` (fit), `export` (export, calibrate, import-seed) and
+`evaluation` (evaluate, compare, report). `published` reads other people's weights, `commands` has
+the options and the words, `chain` all the commands that train the shipped models.
 """

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whatever ends the program while it writes."""
+"""Write files atomically: whole or not at all, whatever ends the program while it writes."""
 
 import csv
 import os
@@ -26,7 +26,7 @@ def publish(path: Path) -> Iterator[Path]:
         with aside.open("rb+") as stream:
             os.fsync(stream.fileno())
         aside.replace(path)
-    except (OSError, RuntimeError) as error:  # RuntimeError is what torch makes of a full disk
+    except (OSError, RuntimeError) as error:  # RuntimeError is what torch raises on a full disk
         aside.unlink(missing_ok=True)
         reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
         raise GdwatchError(

@@ -1,4 +1,4 @@
-"""The whole training of both shipped models: the commands of `gdtrain` in their order."""
+"""Train both shipped models: the commands of `gdtrain` in their order."""
 
 import os
 import shlex
@@ -12,9 +12,9 @@ from train.published.weights import CENTERFACE, DLIB, FEATURE, GENDER, find
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One command, and the file that tells that it is done.
+    """One command, and the file that exists when it is done.
 
-    leaves: None for a command that knows by itself where it stopped.
+    leaves: None for a command that itself goes on where it stopped.
     """
 
     command: list[str]
@@ -22,7 +22,7 @@ class Step:
 
 
 def run(chain: Sequence[Step], gdtrain: Callable[[list[str]], None]) -> None:
-    """Run the steps that are not done; each is shown as the command that could be given.
+    """Run the steps that are not done; each is shown as the command that does the same.
 
     gdtrain: runs one command.
     """
@@ -37,7 +37,7 @@ def run(chain: Sequence[Step], gdtrain: Callable[[list[str]], None]) -> None:
 def steps(
     data: Sequence[Path], out: Path, weights: Sequence[Path], recipes: Path | None, version: str
 ) -> list[Step]:
-    """What makes both models of photographs, all of it under `out`.
+    """The steps that train both models from photographs; all their files are under `out`.
 
     weights: folders with published weights.
     recipes: a folder with locator.toml, accurate.toml and fast.toml in place of the package's.
@@ -45,12 +45,12 @@ def steps(
     Raises GdwatchError where weights are not on this machine.
     """
     begin, *_ = (str(find(each, weights)) for each in (DLIB, CENTERFACE, FEATURE, GENDER))
-    workers = len(os.sched_getaffinity(0)) - 1  # of a locator's scenes, one by one the same
+    workers = len(os.sched_getaffinity(0)) - 1  # scenes are the same for any number of them
     photographs = list(map(str, data))
     published = [word for folder in weights for word in ("--weights", str(folder))]
     prepared, faces, answers = out / "prepared", out / "faces.csv", out / "teacher.csv"
     locator = out / "locator"
-    of = ["--prepared", str(prepared)]
+    option = ["--prepared", str(prepared)]
 
     def recipe(name: str) -> str:
         return name if recipes is None else str(recipes / f"{name}.toml")
@@ -65,17 +65,17 @@ def steps(
                   str(teacher), "--start", begin, "--out", str(run)]),
             Step(["export", str(run), "--locator", str(locator), "--name", name,
                   "--version", version, "-o", str(exported)], exported),
-            Step(["calibrate", str(exported), *photographs, *of, "-o", str(done)], done),
+            Step(["calibrate", str(exported), *photographs, *option, "-o", str(done)], done),
         ]  # fmt: skip
 
     return [
         Step(["prepare", *photographs, "--out", str(prepared)], prepared / "manifest.csv"),
         Step(["audit", str(prepared), "--apply"], prepared / "manifest.clean.csv"),
         Step(["detect", *photographs, "-o", str(faces), *published]),
-        Step(["locate", *photographs, *of, "--faces", str(faces), "--recipe", recipe("locator"),
+        Step(["locate", *photographs, *option, "--faces", str(faces), "--recipe", recipe("locator"),
               "--workers", str(workers), "--out", str(locator)]),
-        Step(["crop", *photographs, *of, "--locator", str(locator)], prepared / "faces.csv"),
-        Step(["teach", *photographs, *of, "--clean", "--faces", str(faces), "--recipe",
+        Step(["crop", *photographs, *option, "--locator", str(locator)], prepared / "faces.csv"),
+        Step(["teach", *photographs, *option, "--clean", "--faces", str(faces), "--recipe",
               recipe("accurate"), "-o", str(answers), *published], answers),
         *model("accurate", answers),
         *model("fast", finished("accurate")),

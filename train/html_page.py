@@ -1,4 +1,4 @@
-"""Pages to look at: one HTML file each, with everything that it needs inside."""
+"""Write HTML pages, each one self-contained file."""
 
 import base64
 import io
@@ -17,7 +17,7 @@ _THUMBNAIL = 96  # pixels
 
 def write(path: Path, template: str, **content: Any) -> None:
     """Fill a template of `pages/` and write it. Raises GdwatchError if that cannot be done."""
-    # Names of files are whatever people like: what is not markup of ours is escaped.
+    # File names may hold markup: all values are escaped, but for our own Markup.
     found = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined
     )

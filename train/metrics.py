@@ -1,4 +1,4 @@
-"""How good answers are: pure functions of probabilities and labels."""
+"""Measures of predictions: pure functions of probabilities and labels."""
 
 from dataclasses import astuple, dataclass
 
@@ -12,15 +12,15 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 _BINS = 15  # as in Guo et al. 2017, arXiv:1706.04599, from which the temperature is too
-_TEMPERATURES = (0.05, 20.0)  # outside of these a network is broken, not badly calibrated
+_TEMPERATURES = (0.05, 20.0)  # outside this range a network is broken, not badly calibrated
 _RESAMPLES = 2000
 _THRESHOLDS = (*np.linspace(0.5, 0.99, 50).round(2), 0.995, 0.999)
-_FEWEST = 0.05  # share of the pictures that a threshold must accept, lest it be chance
+_FEWEST = 0.05  # least share that a threshold must accept: the accuracy of fewer is chance
 
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """How many pictures of each class were said to be what."""
+    """The confusion matrix: pictures by class and predicted class."""
 
     female_as_female: int
     female_as_male: int
@@ -30,7 +30,10 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What a least confidence accepts: the share of the pictures, and how many of it are right."""
+    """What a minimum confidence accepts.
+
+    coverage: share of the pictures; accuracy: of the accepted ones, None where there are none.
+    """
 
     min_confidence: float
     coverage: float
@@ -39,14 +42,14 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """How good a model is on some pictures; all but counts are shares, 0 to 1.
+    """The measures of a model on some pictures; all but counts are shares, 0 to 1.
 
-    balanced_interval: of the balanced accuracy, 95 % by bootstrap.
-    roc_auc: None where there is one class alone.
-    expected_calibration_error: mean distance of confidence and accuracy.
-    coverage: how many are as sure as the model's min_confidence.
-    accepted_accuracy: of those; None where there are none.
-    curve: the same for every other min_confidence.
+    balanced_interval: 95 % confidence interval of the balanced accuracy, by bootstrap.
+    roc_auc: None where all pictures are of one class.
+    expected_calibration_error: mean distance between confidence and accuracy.
+    coverage: share of the pictures with at least the model's min_confidence.
+    accepted_accuracy: accuracy of these, None where there are none.
+    curve: coverage and accuracy at other confidences.
     """
 
     pictures: int
@@ -63,22 +66,22 @@ class Measures:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """The least confidence that is accepted, 0.5 to 1, and the accuracy of what it accepts."""
+    """A minimum confidence, 0.5 to 1, and the accuracy of the pictures that it accepts."""
 
     min_confidence: float
     accuracy: float
 
 
 def measure(p_male: Floats, male: Bools, min_confidence: float) -> Measures:
-    """Judge answers by the labels. p_male, male: (N,), N ≥ 1."""
-    said_male = p_male > 0.5
-    confusion = confuse(said_male, male)
+    """Compare predictions with labels. p_male, male: (N,), N ≥ 1."""
+    predicted_male = p_male > 0.5
+    confusion = count_confusion(predicted_male, male)
     at_model = accepted(p_male, male, min_confidence)
     return Measures(
         pictures=len(male),
-        balanced_accuracy=balanced_accuracy(said_male, male),
+        balanced_accuracy=balanced_accuracy(predicted_male, male),
         balanced_interval=bootstrap(confusion),
-        accuracy=float((said_male == male).mean()),
+        accuracy=float((predicted_male == male).mean()),
         roc_auc=float(roc_auc_score(male, p_male)) if len(np.unique(male)) == 2 else None,
         confusion=confusion,
         expected_calibration_error=expected_calibration_error(p_male, male),
@@ -89,22 +92,22 @@ def measure(p_male: Floats, male: Bools, min_confidence: float) -> Measures:
 
 
 def accepted(p_male: Floats, male: Bools, min_confidence: float) -> Accepted:
-    """What is accepted with at least this confidence."""
+    """Coverage and accuracy at a minimum confidence. p_male, male: (N,)."""
     sure = confidence(p_male) >= min_confidence
     right = ((p_male > 0.5) == male)[sure]
     return Accepted(min_confidence, float(sure.mean()), float(right.mean()) if len(right) else None)
 
 
-def confuse(said_male: Bools, male: Bools) -> Confusion:
-    """Count the answers by class. Both (N,)."""
-    counts = confusion_matrix(male, said_male, labels=[False, True])
+def count_confusion(predicted_male: Bools, male: Bools) -> Confusion:
+    """Count the predictions by class. Both (N,)."""
+    counts = confusion_matrix(male, predicted_male, labels=[False, True])
     return Confusion(*(int(count) for count in counts.ravel()))
 
 
 def bootstrap(confusion: Confusion) -> tuple[float, float]:
-    """Where the balanced accuracy lies with 95 %: percentiles of resampled pictures (Efron 1979).
+    """95 % confidence interval of the balanced accuracy, by the percentile bootstrap (Efron 1979).
 
-    Drawing pictures anew with replacement draws their four counts from a multinomial.
+    Resampling pictures with replacement draws their four counts from a multinomial distribution.
     """
     counts = np.array(astuple(confusion))
     drawn = np.random.default_rng(0).multinomial(counts.sum(), counts / counts.sum(), _RESAMPLES)
@@ -115,9 +118,9 @@ def bootstrap(confusion: Confusion) -> tuple[float, float]:
 
 
 def mcnemar(right: Bools, other_right: Bools) -> float:
-    """The chance of so uneven a score of two equally good models, on the same pictures.
+    """The p-value of McNemar's exact test (1947): that two equally good models differ so much.
 
-    The exact test of McNemar 1947: only pictures that one alone got right count. Both (N,).
+    Only pictures that one model got right and the other wrong count. Both (N,).
     """
     one, other = int((right & ~other_right).sum()), int((other_right & ~right).sum())
     return float(binomtest(one, one + other).pvalue) if one + other else 1.0
@@ -133,14 +136,14 @@ def probabilities(logits: Floats, temperature: float) -> Floats:
     return 1 / (1 + np.exp(-logits / temperature))
 
 
-def balanced_accuracy(said_male: Bools, male: Bools) -> float:
-    """Mean of the two classes' recall; of one class alone its recall. Both (N,), N ≥ 1."""
-    recalls = [float(np.mean(said_male[male == value] == value)) for value in np.unique(male)]
+def balanced_accuracy(predicted_male: Bools, male: Bools) -> float:
+    """The mean recall of the classes that there are pictures of. Both (N,), N ≥ 1."""
+    recalls = [float(np.mean(predicted_male[male == value] == value)) for value in np.unique(male)]
     return sum(recalls) / len(recalls)
 
 
 def expected_calibration_error(p_male: Floats, male: Bools) -> float:
-    """Mean over the pictures of |accuracy - confidence| of their bin of equal width."""
+    """Mean over the pictures of |accuracy - confidence| of their bin; the bins have equal width."""
     sure = confidence(p_male)
     right = (p_male > 0.5) == male
     bins = np.minimum(((sure - 0.5) * 2 * _BINS).astype(np.int64), _BINS - 1)
@@ -152,7 +155,7 @@ def expected_calibration_error(p_male: Floats, male: Bools) -> float:
 
 
 def fit_temperature(logits: Floats, male: Bools) -> float:
-    """The temperature of the least mean log loss; as a function of its inverse that is convex."""
+    """The temperature with the least log loss, which is a convex function of its inverse."""
     found = minimize_scalar(
         lambda inverse: _log_loss(logits * inverse, male),
         bounds=(1 / _TEMPERATURES[1], 1 / _TEMPERATURES[0]),
@@ -163,9 +166,9 @@ def fit_temperature(logits: Floats, male: Bools) -> float:
 
 
 def choose_threshold(p_male: Floats, male: Bools, accuracy: float) -> Threshold:
-    """The least confidence whose accepted pictures reach an accuracy; if none does, the best one.
+    """The least confidence that reaches an accuracy; if none does, that with the highest one.
 
-    p_male, male: (N,), N ≥ 1, of pictures that the network did not learn from.
+    p_male, male: (N,), N ≥ 1, of pictures that the network was not trained on.
     """
     sure = confidence(p_male)
     order = np.argsort(-sure, kind="stable")

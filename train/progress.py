@@ -1,4 +1,4 @@
-"""What `gdtrain` shows of work that takes long: a bar on a terminal, else a line an epoch."""
+"""The progress of a training run: a bar on a terminal, and a line for each epoch."""
 
 import sys
 import time
@@ -14,8 +14,8 @@ from train.fitting.epoch import Step
 from train.fitting.recipe import Recipe
 
 
-class Shown:
-    """One training run on standard error."""
+class ProgressBar:
+    """Shows one training run on standard error."""
 
     def __init__(self, bar: Progress, stream: TextIO, recipe: Recipe) -> None:
         self._bar = bar
@@ -25,14 +25,14 @@ class Shown:
         self._began = 0.0
 
     def step(self, step: Step) -> None:
-        """Move the bar by one batch; loss and accuracy are its own."""
+        """Move the bar by one batch, and show its loss and accuracy."""
         if step.step == 1:
             self._began = time.monotonic()
             self._begin_epoch(step)
         seconds = max(1e-3, time.monotonic() - self._began)
         self._bar.update(
             self._task,
-            advance=step.size**2 / step.steps,  # what a batch costs
+            advance=step.size**2 / step.steps,  # a batch costs as much as its area
             loss=step.loss,
             accuracy=100 * step.accuracy,
             rate=step.step * step.pictures / seconds,
@@ -48,7 +48,7 @@ class Shown:
         )
 
     def epoch(self, epoch: Epoch) -> None:
-        """Write the line of an epoch that is done."""
+        """Write the line of a finished epoch."""
         line = (
             f"epoch={epoch.epoch} size={epoch.size} train_loss={epoch.train_loss:.4f} "
             f"val_loss={epoch.val_loss:.4f} "
@@ -60,18 +60,18 @@ class Shown:
             self._bar.console.print(line, highlight=False)
 
 
-class Silent:
-    """For all processes of a team but the first."""
+class NoProgress:
+    """For all processes but that of rank 0."""
 
     def step(self, step: Step) -> None:
-        """Say nothing of a batch."""
+        """Show nothing."""
 
     def epoch(self, epoch: Epoch) -> None:
-        """Say nothing of an epoch."""
+        """Show nothing."""
 
 
 @contextmanager
-def training(recipe: Recipe) -> Iterator[Shown]:
+def training(recipe: Recipe) -> Iterator[ProgressBar]:
     """Show a training run as long as the context lasts."""
     console = Console(stderr=True)
     columns = (
@@ -84,4 +84,4 @@ def training(recipe: Recipe) -> Iterator[Shown]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        yield Shown(bar, sys.stderr, recipe)
+        yield ProgressBar(bar, sys.stderr, recipe)

@@ -7,7 +7,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper, save_model
 
 from gdwatch.networks.pooled import PooledClassifier
-from tests.train.test_dlib import written
+from tests.train.published.dlib_file import written
 from train.published import dlib
 
 SIDE = 32  # of the box that the stand-in for CenterFace finds, in pixels of what it sees

@@ -11,9 +11,8 @@ for each in ("onnx", "onnxruntime"):
 
 from gdwatch.inference import model, model_file
 from tests.train import standins
+from tests.train.build import Told, photograph, write_recipe
 from train.fitting.recipe import Pooled, Recipe
-
-from .conftest import Told, photograph, write_recipe
 
 LOCATOR = """
 seed = 1

@@ -1,4 +1,4 @@
-"""Look for what is wrong with prepared pictures; what to do about it is a person's to say."""
+"""Find what is wrong with prepared pictures; a person decides what is done about it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -11,27 +11,28 @@ from rich.progress import track
 from gdwatch.errors import GdwatchError
 from train.atomic_files import publish_rows
 from train.audit import suspects
+from train.audit.copies import copies
 from train.audit.faceless import best_scores
 from train.audit.features import features
-from train.audit.suspects import Suspect, Trouble
-from train.data.near_duplicates import together
-from train.data.prepared_set import CLEAN, COLUMNS, Prepared, load_hashes
-from train.fitting.predict import Indices
+from train.audit.suspects import FindingKind, Suspect
+from train.data.near_duplicates import inseparable_groups
+from train.data.prepared_set import CLEAN, COLUMNS, Indices, Prepared, load_hashes
 
 AUDIT = "audit.csv"
 EXCLUDED = "excluded.csv"
-APPLIED: tuple[Trouble, ...] = ("duplicate", "label", "uninformative", "unknowable")
+APPLIED: tuple[FindingKind, ...] = ("duplicate", "label", "uninformative", "unknowable")
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A line of audit.csv.
 
-    score: 0 to 1, higher is surer; related: path of the picture that tells why, or empty.
+    score: 0 to 1, higher is surer.
+    related: path of the picture that this one is a copy of, or empty.
     """
 
     path: str
-    trouble: Trouble
+    trouble: FindingKind
     score: float
     evidence: str
     related: str
@@ -41,7 +42,7 @@ _COLUMNS = [field.name for field in fields(Finding)]
 
 
 def audit(prepared: Prepared, min_age: int) -> list[Finding]:
-    """Find the troubles of a prepared folder, the surest first, and write audit.csv.
+    """Find what is wrong with a prepared folder, the surest first, and write audit.csv.
 
     min_age: in years; labels of persons known to be younger are not doubted.
 
@@ -64,7 +65,7 @@ def audit(prepared: Prepared, min_age: int) -> list[Finding]:
 
 
 def find(prepared: Prepared, min_age: int) -> list[Suspect]:
-    """Ask every question of `suspects`; a picture that shows nothing is asked no other."""
+    """Run every check of `suspects`; one that shows nothing is left out of all the others."""
     rows, male = prepared.rows, prepared.is_male()
     if len(np.unique(male)) < 2:
         raise GdwatchError(f"{prepared.folder}: pictures of one class alone", "prepare both")
@@ -72,7 +73,7 @@ def find(prepared: Prepared, min_age: int) -> list[Suspect]:
     embedded = features(prepared)
     scores, threshold = best_scores(prepared)
     sha256 = [row.sha256 for row in rows]
-    pairs = suspects.copies(prepared, load_hashes(prepared.folder), embedded)
+    pairs = copies(prepared, load_hashes(prepared.folder), embedded)
     without = {suspect.row for suspect in empty}
     pairs = pairs[[not without & set(pair) for pair in pairs.tolist()]]
     sizes = [row.width * row.height for row in rows]
@@ -84,7 +85,7 @@ def find(prepared: Prepared, min_age: int) -> list[Suspect]:
         if number not in without and (row.age is None or row.age >= min_age)
     ]
     asked = np.array(old_enough, dtype=np.int64)
-    groups = together([row.identity for row in rows], pairs)
+    groups = inseparable_groups([row.identity for row in rows], pairs)
     p_male = suspects.out_of_fold(embedded[asked], male[asked], groups[asked])
     for some in (
         suspects.mislabelled(p_male, male[asked]),
@@ -95,19 +96,19 @@ def find(prepared: Prepared, min_age: int) -> list[Suspect]:
     return found
 
 
-def counts(findings: Sequence[Finding]) -> dict[Trouble, int]:
-    """How many pictures have each trouble; those without any stand there with 0."""
+def counts(findings: Sequence[Finding]) -> dict[FindingKind, int]:
+    """How many findings there are of each kind; 0 for kinds without any."""
     return {
         trouble: sum(finding.trouble == trouble for finding in findings)
-        for trouble in get_args(Trouble)
+        for trouble in get_args(FindingKind)
     }
 
 
 def apply(prepared: Prepared, findings: Sequence[Finding]) -> int:
-    """Write manifest.clean.csv without what is surely in trouble, and excluded.csv with why.
+    """Write manifest.clean.csv without the findings of the kinds APPLIED, and excluded.csv.
 
-    Outliers are a hint for a person and stay. So do pictures on which no face was found: of people,
-    they show faces that are hard to find, and those are to be learnt.
+    Outliers stay: they are a hint for a person. So do pictures on which no face was found: nearly
+    all of them show a face that is hard to find, and such faces are worth learning from.
 
     Returns how many pictures were excluded.
     """

@@ -1,4 +1,4 @@
-"""How sure the shipped locator is that there is a face on prepared pictures."""
+"""The highest detection score of the shipped locator on each prepared picture."""
 
 import numpy as np
 import torch
@@ -17,9 +17,10 @@ _BATCH = 64
 
 
 def best_scores(prepared: Prepared) -> tuple[Floats, float]:
-    """The score of the surest face of every picture, (N,), and from which one counts as a face.
+    """The highest detection score of every picture, (N,), and the least score of a face.
 
-    Prepared pictures are squeezed and small; stretched again they say nearly the same.
+    Prepared pictures are squeezed into a square and small. Stretched to their own shape again, they
+    get nearly the scores of the photographs.
     """
     loaded = model.load(model_file.read(model_file.find(MODEL)))
     locator, details = loaded.locator, loaded.details.locator
@@ -42,7 +43,7 @@ def best_scores(prepared: Prepared) -> tuple[Floats, float]:
 
 
 def _stretched(square: Pixels, width: int, height: int, side: int) -> Pixels:
-    """A thumbnail of a squeezed picture, whose original was so wide and high."""
+    """A thumbnail of a squeezed picture, stretched to the shape of its original."""
     scale = side / max(width, height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     stretched = Image.fromarray(square).resize(size, Image.Resampling.BILINEAR)

@@ -1,4 +1,4 @@
-"""What the shipped model sees in prepared pictures: numbers to compare pictures by."""
+"""Embeddings of prepared pictures by the shipped model `whole`, to compare pictures by."""
 
 from pathlib import Path
 
@@ -13,8 +13,7 @@ from gdwatch.inference import model, model_file
 from gdwatch.networks.classifier import Classifier
 from train.atomic_files import publish
 from train.data.prepared_set import Prepared
-from train.fitting.augment import at_size
-from train.fitting.predict import photos
+from train.data.tensors import read_pictures, shrink
 from train.metrics import Floats
 
 FEATURES = "features.npz"
@@ -23,9 +22,9 @@ _BATCH = 128
 
 
 def features(prepared: Prepared) -> Floats:
-    """The embedding of every picture, as the mean over four views of it; float64 (N, D).
+    """The embedding of every picture, the mean over four views of it; float64 (N, D).
 
-    Kept in FEATURES: computed once for the same pictures and the same model.
+    The result is kept in FEATURES, and computed once for the same pictures and the same model.
     """
     loaded = model.load(model_file.read(model_file.find(MODEL)))
     path = prepared.folder / FEATURES
@@ -39,13 +38,19 @@ def features(prepared: Prepared) -> Floats:
     return computed
 
 
+def standardised(embedded: Floats) -> Floats:
+    """Embeddings with mean 0 and standard deviation 1 in each dimension, (N, D)."""
+    standard: Floats = (embedded - embedded.mean(0)) / (embedded.std(0) + 1e-9)
+    return standard
+
+
 def _read(path: Path, basis: str) -> Floats | None:
     try:
         with np.load(path) as kept:
             if str(kept["basis"]) == basis:
                 return np.asarray(kept["features"], dtype=np.float64)
     except (OSError, ValueError, KeyError):
-        pass  # not there, of other pictures or another model: computed anew
+        pass  # missing or damaged: the embeddings are computed anew
     return None
 
 
@@ -58,16 +63,16 @@ def _compute(network: Classifier, size: int, prepared: Prepared) -> Floats:
     with torch.inference_mode():
         for start in track(starts, "looking", console=console, disable=not console.is_terminal):
             rows = np.arange(start, min(start + _BATCH, len(prepared.rows)))
-            views = _views(at_size(photos(prepared, rows, device), size))
+            views = _views(shrink(read_pictures(prepared, rows, device), size))
             parts.append(torch.stack([network.embed(view) for view in views]).mean(0).cpu())
     return torch.cat(parts).double().numpy()
 
 
 def _views(photos: Tensor) -> list[Tensor]:
-    """Whole and from a little farther away, each with its mirror image: tells more than one.
+    """Test-time augmentation: the picture, the same from a little farther away, and both mirrored.
 
     photos: uint8 (B, 3, S, S).
     """
     border = photos.shape[-1] // 16
-    farther = at_size(F.pad(photos, [border] * 4, mode="replicate"), photos.shape[-1])
+    farther = shrink(F.pad(photos, [border] * 4, mode="replicate"), photos.shape[-1])
     return [photos, photos.flip(3), farther, farther.flip(3)]

@@ -7,13 +7,13 @@ import numpy as np
 
 from train import html_page
 from train.audit.audit import APPLIED, Finding, counts
-from train.audit.suspects import Trouble
+from train.audit.suspects import FindingKind
 from train.data.prepared_set import Prepared
 
 PAGE = "audit.html"
-_SHOWN = 120  # of each trouble: a page of thousands is slow, and nobody looks at them
+_SHOWN = 120  # of each kind: a page of thousands is slow, and nobody looks at them
 
-_MEANING: dict[Trouble, str] = {
+_MEANING: dict[FindingKind, str] = {
     "duplicate": "Shows the photograph beside it, by its bytes, or by perceptual hash and "
     "overlap. The largest one of each group is kept.",
     "label": "A classifier that has not learnt from the picture is sure of the other class "

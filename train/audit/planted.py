@@ -1,4 +1,4 @@
-"""How much of what is wrong with a folder `gdtrain audit` finds: troubles planted, then counted.
+"""Measure the recall and precision of `gdtrain audit`: plant errors, run it, count what it found.
 
     python -m train.audit.planted plant DATA PREPARED FOLDER SEED
     gdtrain prepare FOLDER --out DIR
@@ -34,9 +34,9 @@ def plant(data: Path, prepared: Path, folder: Path, seed: int) -> None:
     held_back = [*rows.select("val", 10).tolist(), *rows.select("test", 10).tolist()]
     wanted = {rows.rows[row].path for row in held_back}
     listed = [entry for entry in entries([data]) if entry.path in wanted]
-    dice = np.random.default_rng(seed)
-    swapped = _some(listed, _SWAPPED, dice)
-    copied = _some(listed, _COPIED, dice)
+    rng = np.random.default_rng(seed)
+    swapped = _some(listed, _SWAPPED, rng)
+    copied = _some(listed, _COPIED, rng)
     truth: list[tuple[str, str, str]] = []
     for number, entry in enumerate(listed):
         label = _OTHER[entry.label] if number in swapped else entry.label
@@ -46,20 +46,20 @@ def plant(data: Path, prepared: Path, folder: Path, seed: int) -> None:
             truth.append((name, "label", ""))
         if number in copied:
             again = f"{label}/copy-{number}.jpg"
-            _write(folder / again, _copy(_bytes(entry), dice))
+            _write(folder / again, _copy(_bytes(entry), rng))
             truth.append((again, "duplicate", name))
             if number in swapped:
                 truth.append((again, "label", ""))
     for number in range(round(_NOISE * len(listed))):
         name = f"{('female', 'male')[number % 2]}/noise-{number}.png"
-        _write(folder / name, _noise(number, dice))
+        _write(folder / name, _noise(number, rng))
         truth.append((name, "uninformative", ""))
     with (folder / TRUTH).open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([("path", "trouble", "of"), *truth])
 
 
 def count(folder: Path, prepared: Path) -> None:
-    """Print precision and recall of each planted trouble, Markdown; and what was not planted."""
+    """Print recall and precision of each kind of planted error, as a Markdown table."""
     truth = _read(folder / TRUTH)
     named = _read(prepared / AUDIT)
     print("| trouble | planted | found | recall | named | precision |")
@@ -67,7 +67,7 @@ def count(folder: Path, prepared: Path) -> None:
     for trouble in ("label", "duplicate", "uninformative"):
         planted = {row["path"]: row["of"] for row in truth if row["trouble"] == trouble}
         suspects = [row for row in named if row["trouble"] == trouble]
-        # Of a picture and its copy, either may be the one that is kept.
+        # The audit may name either of a picture and its copy.
         pairs = {frozenset(pair) for pair in planted.items()} if trouble == "duplicate" else set()
         right = [
             row["path"]
@@ -80,8 +80,8 @@ def count(folder: Path, prepared: Path) -> None:
         )
 
 
-def _some(listed: Sequence[Entry], share: float, dice: np.random.Generator) -> set[int]:
-    return set(dice.choice(len(listed), round(share * len(listed)), replace=False).tolist())
+def _some(listed: Sequence[Entry], share: float, rng: np.random.Generator) -> set[int]:
+    return set(rng.choice(len(listed), round(share * len(listed)), replace=False).tolist())
 
 
 def _bytes(entry: Entry) -> bytes:
@@ -89,23 +89,23 @@ def _bytes(entry: Entry) -> bytes:
     return entry.place.read()
 
 
-def _copy(content: bytes, dice: np.random.Generator) -> bytes:
-    """Cut 3 % of width and height, more or less of either edge, and save with another quality."""
+def _copy(content: bytes, rng: np.random.Generator) -> bytes:
+    """Crop 3 % of width and height at random, and save with another JPEG quality."""
     image = Image.open(io.BytesIO(content)).convert("RGB")
     width, height = round(image.width * (1 - _CUT)), round(image.height * (1 - _CUT))
-    left = int(dice.integers(0, image.width - width + 1))
-    top = int(dice.integers(0, image.height - height + 1))
+    left = int(rng.integers(0, image.width - width + 1))
+    top = int(rng.integers(0, image.height - height + 1))
     stream = io.BytesIO()
     cut = image.crop((left, top, left + width, top + height))
-    cut.save(stream, "JPEG", quality=int(dice.integers(50, 91)))
+    cut.save(stream, "JPEG", quality=int(rng.integers(50, 91)))
     return stream.getvalue()
 
 
-def _noise(number: int, dice: np.random.Generator) -> bytes:
+def _noise(number: int, rng: np.random.Generator) -> bytes:
     """Noise of several kinds: grains of 1 to 4 pixels, coloured or grey."""
     grain, side = 1 + number % 4, 200
     channels = 3 if number % 2 else 1
-    values = dice.integers(0, 256, (side // grain, side // grain, channels), dtype=np.uint8)
+    values = rng.integers(0, 256, (side // grain, side // grain, channels), dtype=np.uint8)
     values = np.broadcast_to(values, (*values.shape[:2], 3)).repeat(grain, 0).repeat(grain, 1)
     stream = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(values)).save(stream, "PNG")

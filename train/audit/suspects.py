@@ -1,7 +1,7 @@
-"""The troubles that pictures may have, each found by one function: arrays in, suspects out.
+"""Find what is wrong with pictures, one function for each kind of finding: arrays in, suspects out.
 
-What finds them is libraries': hashes of ImageHash, confident learning of cleanlab, clusters of
-scikit-learn. Here stand only the questions and the thresholds.
+The algorithms are those of libraries: confident learning of cleanlab, clustering of scikit-learn.
+This module has the thresholds.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,6 @@ from cleanlab.rank import get_label_quality_scores
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.stats import entropy
-from skimage.feature import match_template
 from sklearn.cluster import HDBSCAN
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
@@ -24,31 +23,24 @@ from sklearn.preprocessing import StandardScaler
 
 from gdwatch.decode.reduce import Pixels
 from gdwatch.errors import GdwatchError
+from train.audit.features import standardised
 from train.data import near_duplicates
-from train.data.prepared_set import Prepared
 from train.metrics import Bools, Floats
 
-Pairs = NDArray[np.int64]
-Trouble = Literal["duplicate", "label", "uninformative", "unknowable", "outlier", "no face"]
+FindingKind = Literal["duplicate", "label", "uninformative", "unknowable", "outlier", "no face"]
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _FOLDS = 5
-_SURE_BITS = 44  # of 256: so near, two pictures are of one photograph
-_NEAR_BITS = 60  # so near, they are if they overlap so well, or less well and are embedded alike:
-_OVERLAP, _ALSO_OVERLAP = 0.92, 0.86  # correlation
-_ALIKE = 0.9  # cosine, of standardised embeddings
-_MARGIN = 4  # pixels of SIDE that a copy may have lost on a side
-
-_UNSURE_BITS = 0.97  # entropy of one answer, of 1 at most: 0.4 to 0.6 of probability
-_LABEL_QUALITY = 0.27  # probability of the given label, below which it is doubted
-_PURE = 0.9  # share of a cluster that has one label
-_DIMENSIONS = 12  # in more, HDBSCAN finds everything equally far away
+_UNSURE_BITS = 0.97  # entropy of a prediction in bits, at most 1: a probability of 0.4 to 0.6
+_LABEL_QUALITY = 0.27  # a label whose predicted probability is lower is doubted
+_PURE = 0.9  # least share of a cluster with one label, for the others to be outliers
+_DIMENSIONS = 12  # after PCA: in more, HDBSCAN finds everything equally far away
 
 # Of pictures of SIDE x SIDE; thresholds that none of 7,383 photographs of faces passes.
 _TINY = 24  # pixels of the shorter side
 _FLAT = 6.0  # standard deviation of the luma, of 255
 _BLURRED = 1.2  # standard deviation of the Laplacian of the luma
-_NOISY = 0.25  # correlation of pixels _APART; of photographs of faces it is 0.4 and more
+_NOISY = 0.25  # correlation of pixels _APART from each other; in photographs it is 0.4 and more
 _APART = 4  # pixels
 
 
@@ -56,54 +48,25 @@ _APART = 4  # pixels
 class Suspect:
     """A picture and what may be wrong with it.
 
-    row: its number; score: 0 to 1, higher is surer; related: another row that tells why, or None.
+    row: number of the picture; score: 0 to 1, higher is surer.
+    related: the row that this one is a copy of, or None.
     """
 
     row: int
-    trouble: Trouble
+    trouble: FindingKind
     score: float
     evidence: str
     related: int | None = None
 
 
-def copies(prepared: Prepared, hashed: near_duplicates.Hashes, embedded: Floats) -> Pairs:
-    """Find pairs of one photograph: by bytes, by perceptual hash, and where that is in doubt by
-    embedding and by laying one over the other.
-
-    hashed: bool (N, 3, 256); embedded: (N, D).
-
-    Returns int64 (P, 2).
-    """
-    pairs = near_duplicates.near(hashed, _NEAR_BITS)
-    bits = near_duplicates.distance(hashed, pairs)
-    directions = _standard(embedded)
-    directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-9)
-    cosine = (directions[pairs[:, 0]] * directions[pairs[:, 1]]).sum(1)
-    kept = [
-        pair
-        for pair, distance, alike in zip(pairs.tolist(), bits, cosine, strict=True)
-        if distance <= _SURE_BITS or _confirmed(prepared.pixels(np.array(pair)), float(alike))
-    ]
-    return np.array(kept, dtype=np.int64).reshape(-1, 2)
-
-
-def _confirmed(squares: Pixels, cosine: float) -> bool:
-    """Whether two pictures, uint8 (2, S, S, 3), are one photograph, though their hashes differ."""
-    one, other = squares @ _LUMA
-    inner = one[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
-    # The correlation where it fits best; scikit-image has no types.
-    overlap = float(match_template(other, inner).max())  # type: ignore[no-untyped-call]
-    return overlap >= _OVERLAP or (overlap >= _ALSO_OVERLAP and cosine >= _ALIKE)
-
-
 def duplicated(
     pairs: NDArray[np.int64], sizes: Sequence[int], sha256: Sequence[str], male: Bools
 ) -> list[Suspect]:
-    """Of each group that pairs make, suspect all but the largest picture.
+    """Suspect all copies of a photograph but the largest.
 
     pairs: int64 (P, 2); sizes: N, pixels of the originals; sha256: N; male: (N,).
     """
-    group = near_duplicates.connected(len(sizes), pairs)
+    group = near_duplicates.connected_groups(len(sizes), pairs)
     best: dict[int, int] = {}
     for row in sorted(np.unique(pairs).tolist(), key=lambda row: (-sizes[row], row)):
         best.setdefault(int(group[row]), row)
@@ -121,9 +84,9 @@ def duplicated(
 
 
 def out_of_fold(embedded: Floats, male: Bools, groups: NDArray[np.int64]) -> Floats:
-    """The probability of `male` for each picture, by a classifier that has not learnt from it.
+    """Out-of-fold probabilities of `male`, by classifiers that were not trained on the picture.
 
-    embedded: (N, D); groups: (N,), pictures of one group are never on both sides.
+    embedded: (N, D); groups: (N,), pictures of one group are always in one cross-validation fold.
 
     Returns (N,). Raises GdwatchError where one class has too few groups to be divided.
     """
@@ -161,7 +124,7 @@ def mislabelled(p_male: Floats, male: Bools) -> list[Suspect]:
 
 
 def unknowable(p_male: Floats) -> list[Suspect]:
-    """Suspect pictures about which a classifier that has not learnt from them knows nothing."""
+    """Suspect pictures whose prediction is close to one half. p_male: (N,), out of fold."""
     doubt = entropy(np.stack((1 - p_male, p_male)), base=2)
     return [
         Suspect(row, "unknowable", float(doubt[row]), f"male with {100 * p_male[row]:.0f} %")
@@ -170,11 +133,11 @@ def unknowable(p_male: Floats) -> list[Suspect]:
 
 
 def uninformative(square: Pixels, shorter: int) -> tuple[float, str] | None:
-    """Say how a picture shows nothing, if it does.
+    """Tell whether a picture is tiny, flat, noise or blurred.
 
-    square: uint8 (S, S, 3), RGB; shorter: side of the original, in pixels.
+    square: uint8 (S, S, 3), RGB; shorter: shorter side of the original, in pixels.
 
-    Returns a score, 0 to 1, and the evidence.
+    Returns a score, 0 to 1, and the evidence; None for a picture that is none of these.
     """
     luma = square @ _LUMA
     spread = float(luma.std())
@@ -194,7 +157,7 @@ def uninformative(square: Pixels, shorter: int) -> tuple[float, str] | None:
 def faceless(scores: Floats, threshold: float) -> list[Suspect]:
     """Suspect pictures on which the locator finds nobody.
 
-    scores: (N,), of the surest face of each; threshold: from which it counts as one.
+    scores: (N,), the highest detection score of each picture; threshold: least score of a face.
     """
     return [
         Suspect(
@@ -205,7 +168,7 @@ def faceless(scores: Floats, threshold: float) -> list[Suspect]:
 
 
 def structure(luma: Floats) -> float:
-    """The correlation of pixels _APART from each other, the lesser of both directions.
+    """The correlation of pixels _APART from each other, across or down, whichever is less.
 
     luma: (H, W).
     """
@@ -215,9 +178,9 @@ def structure(luma: Floats) -> float:
 
 
 def outliers(embedded: Floats, male: Bools) -> list[Suspect]:
-    """Suspect the odd ones out of clusters (HDBSCAN, Campello et al. 2013).
+    """Suspect pictures in a cluster that is nearly all of the other label.
 
-    They are those whose cluster is nearly all of the other label. embedded: (N, D).
+    The clustering is HDBSCAN (Campello et al. 2013). embedded: (N, D).
     """
     found: list[Suspect] = []
     clusters = cluster(embedded)
@@ -239,16 +202,11 @@ def outliers(embedded: Floats, male: Bools) -> list[Suspect]:
 def cluster(embedded: Floats) -> NDArray[np.int64]:
     """Number the cluster of every picture; -1 for those in none. embedded: (N, D)."""
     count = min(_DIMENSIONS, *embedded.shape)
-    reduced = PCA(count, random_state=0).fit_transform(_standard(embedded))
+    reduced = PCA(count, random_state=0).fit_transform(standardised(embedded))
     smallest = max(5, len(embedded) // 200)
     return np.asarray(
         HDBSCAN(min_cluster_size=smallest, min_samples=5, copy=True).fit_predict(reduced)
     )
-
-
-def _standard(embedded: Floats) -> Floats:
-    standard: Floats = (embedded - embedded.mean(0)) / (embedded.std(0) + 1e-9)
-    return standard
 
 
 def _word(male: object) -> str:

@@ -1,4 +1,4 @@
-"""Which pictures show the same photograph, by perceptual hash.
+"""Near-duplicates: pictures of one photograph, found by perceptual hash.
 
 The hash is pHash of the package ImageHash: the signs of a picture's lowest frequencies.
 """
@@ -18,15 +18,15 @@ from gdwatch.decode.reduce import Pixels
 
 Hashes = NDArray[np.bool_]
 
-NEAR = 48  # bits of 256: of 53,000 photographs of faces, hardly two different ones are nearer
-_SIDE_BITS = 16  # shorter hashes of aligned faces are all alike
-# A copy may be cut at its edges, which changes a hash much more than saving it anew does. So
-# every picture is also hashed as such a copy, cut by so much of each side.
+NEAR = 48  # bits of 256: of 53,000 photographs of faces, hardly two different ones differ by less
+_SIDE_BITS = 16  # shorter hashes do not tell aligned faces apart
+# A copy may be cropped, which changes a hash much more than saving it anew does. So every picture
+# is also hashed with these shares of each side cut off.
 _CUTS = (0.0, 0.015, 0.03)
 
 
 def hashes(square: Pixels) -> Hashes:
-    """Hash a picture whole, and cut at its edges.
+    """Hash a picture whole, and cropped by each of `_CUTS`.
 
     square: uint8 (S, S, 3), RGB.
 
@@ -39,16 +39,16 @@ def hashes(square: Pixels) -> Hashes:
     return np.stack([imagehash.phash(s, hash_size=_SIDE_BITS).hash.ravel() for s in small])
 
 
-def near(hashed: Hashes, bits: int = NEAR) -> NDArray[np.int64]:
+def near_pairs(hashed: Hashes, bits: int = NEAR) -> NDArray[np.int64]:
     """Find the pairs that show the same photograph.
 
     hashed: bool (N, 3, 256).
-    bits: by which hashes of the same may differ.
+    bits: by how many two hashes of one photograph may differ.
 
     Returns int64 (P, 2), of each pair the smaller number first.
     """
     whole, which, inverse = np.unique(hashed[:, 0], axis=0, return_index=True, return_inverse=True)
-    # Equal hashes are set aside, lest a folder of a thousand black pictures make a million pairs.
+    # Equal hashes are chained: a folder of a thousand black pictures would make a million pairs.
     equal = [pair for group in _groups_of(inverse) for pair in pairwise(group)]
     variants = hashed[which].reshape(-1, hashed.shape[2]).astype(np.float32)
     index = NearestNeighbors(radius=bits + 0.5, algorithm="brute", metric="sqeuclidean")
@@ -63,7 +63,7 @@ def near(hashed: Hashes, bits: int = NEAR) -> NDArray[np.int64]:
 
 
 def distance(hashed: Hashes, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """By how many bits the pictures of each pair differ, cut as fits best; (P,)."""
+    """The Hamming distance of each pair, cropped as fits best; (P,)."""
     one, other = hashed[pairs[:, 0]], hashed[pairs[:, 1]]
     there = (one[:, :1] != other).sum(2).min(1)
     back = (other[:, :1] != one).sum(2).min(1)
@@ -71,16 +71,17 @@ def distance(hashed: Hashes, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     return least
 
 
-def connected(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number the groups that pairs make of pictures; returns the group of each, (count,)."""
+def connected_groups(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number the connected components of the graph of pairs; returns (count,)."""
     graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
-def together(identities: Sequence[str], pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number the groups of pictures that must never be parted; returns the group of each, (N,).
+def inseparable_groups(identities: Sequence[str], pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number the groups of pictures that must be in one split; returns the group of each, (N,).
 
-    They are the pictures of a person and those of one photograph, also by way of each other.
+    A group has all pictures of a person and all copies of a photograph, also where one leads to the
+    other.
 
     identities: N, empty where unknown; pairs: int64 (P, 2), pictures of one photograph.
     """
@@ -91,7 +92,7 @@ def together(identities: Sequence[str], pairs: NDArray[np.int64]) -> NDArray[np.
         if identity
     ]
     both = np.concatenate((pairs, np.array(same, dtype=np.int64).reshape(-1, 2)))
-    return connected(len(identities), both)
+    return connected_groups(len(identities), both)
 
 
 def _groups_of(group: NDArray[np.int64]) -> Sequence[list[int]]:

@@ -1,4 +1,4 @@
-"""Decode every labelled picture once, exactly as the service does, and split the whole."""
+"""Decode every labelled picture once, exactly as the service does, and split them."""
 
 import hashlib
 from collections.abc import Collection, Sequence
@@ -19,7 +19,7 @@ from gdwatch.errors import GdwatchError, UsageError
 from gdwatch.values import Header
 from train.atomic_files import make_folder, publish, publish_rows
 from train.data import near_duplicates
-from train.data.near_duplicates import connected, near, together
+from train.data.near_duplicates import connected_groups, inseparable_groups, near_pairs
 from train.data.prepared_set import CLEAN, COLUMNS, HASHES, PIXELS, SIDE, Row, load_hashes, split_of
 from train.data.sources import CLASSES, MANIFEST, Entry, entries
 
@@ -40,7 +40,7 @@ class Unreadable:
 class Summary:
     """What `prepare` did; no picture that can be read and has a class is left out.
 
-    near_duplicates: pictures that show what another one shows.
+    near_duplicates: how many pictures are copies of another one.
     without_class: pictures whose label is neither of the classes.
     """
 
@@ -69,30 +69,30 @@ def prepare(data: Sequence[Path], out: Path, sources: Collection[str] | None = N
     with_class = [entry for entry in listed if entry.label in CLASSES]
     _require_both_classes([entry.label for entry in with_class], where)
     make_folder(out)
-    # From here until the end the folder is not a prepared one.
+    # Until the new manifest is written, this must not pass for a prepared folder.
     (out / MANIFEST).unlink(missing_ok=True)
     (out / CLEAN).unlink(missing_ok=True)
     rows, unreadable = _decode_all(with_class, out)
     _require_both_classes([row.label for row in rows], f"{where}: readable pictures")
-    pairs = near(load_hashes(out))
-    photographs = int(connected(len(rows), pairs).max()) + 1
+    pairs = near_pairs(load_hashes(out))
+    photographs = int(connected_groups(len(rows), pairs).max()) + 1
     publish_rows(out / UNREADABLE, ["path", "why"], unreadable)
     publish_rows(out / MANIFEST, COLUMNS, rows := split_all(rows, pairs))
     return Summary(rows, unreadable, len(rows) - photographs, len(listed) - len(with_class))
 
 
 def split_all(rows: Sequence[Row], pairs: NDArray[np.int64]) -> list[Row]:
-    """Give every row its split: what `duplicates.together` holds together goes to one.
+    """Give every row its split: each of the `inseparable_groups` goes to one split as a whole.
 
-    Splits that are given stay as they are, and draw with them what belongs to them.
+    Splits that the manifest gives stay as they are, and the rest of their group goes there too.
 
     pairs: int64 (P, 2), rows that show one photograph.
     """
-    groups = together([row.identity for row in rows], pairs).tolist()
+    groups = inseparable_groups([row.identity for row in rows], pairs).tolist()
     given: dict[int, str] = {}
     names: dict[int, str] = {}
     for row, group in zip(rows, groups, strict=True):
-        # A test part that leaks is worse than a training part that is short of a picture.
+        # A leak into the test split is worse than a picture less to train with.
         given[group] = max(given.get(group, ""), row.split, key=_PRIORITY.index)
         names[group] = min(names.get(group, row.identity or row.sha256), row.identity or row.sha256)
     return [
@@ -110,7 +110,7 @@ def _only(listed: list[Entry], sources: Collection[str], where: str) -> list[Ent
 
 
 def _decode_all(listed: Sequence[Entry], out: Path) -> tuple[list[Row], list[Unreadable]]:
-    """Write the pixels and the hashes of all that can be read."""
+    """Write the pixels and the hashes of all pictures that can be read."""
     rows: list[Row] = []
     unreadable: list[Unreadable] = []
     hashed: list[near_duplicates.Hashes] = []

@@ -17,9 +17,11 @@ SIDE = 128  # of a prepared picture, in pixels: the largest input of a recipe
 PIXELS = "pictures.npy"
 FACES = "faces.npy"
 BOXES = "faces.csv"
-RIM = 16  # pixels round the square of a face, so that it can be shifted and turned
+RIM = 16  # pixels round the square of a face, so that augmentation can shift and turn it
 HASHES = "hashes.npy"
 CLEAN = "manifest.clean.csv"
+Indices = NDArray[np.int64]  # numbers of rows
+
 _TRAIN, _VAL = 0.84, 0.08  # the rest is the test split
 
 
@@ -49,41 +51,41 @@ COLUMNS = [field.name for field in fields(Row)]
 class Prepared:
     """A prepared folder.
 
-    stored: uint8 (M, SIDE + 2 rim, SIDE + 2 rim, 3), RGB, memory-mapped, of every picture that
-    was prepared: the whole picture squeezed, or with a rim round the square of its face; behind
-    these, squares that show nobody.
-    places: int64 (N + K,), which of them are those of `rows`, and then those of nobody.
-    digest: SHA-256 of the manifest, which names every picture by its own, and of the boxes.
+    stored: uint8 (M, SIDE + 2 rim, SIDE + 2 rim, 3), RGB, memory-mapped: every picture that was
+    prepared, squeezed into a square, or the square crop of its face with a rim; after these,
+    K squares without a face.
+    places: int64 (N + K,), the indices into `stored` of `rows`, then of the squares without a face.
+    digest: SHA-256 of the manifest, which has the SHA-256 of every picture, and of the boxes.
     rim: in pixels, on each side.
     """
 
     manifest: Path
     rows: list[Row]
     stored: NDArray[np.uint8]
-    places: NDArray[np.int64]
+    places: Indices
     digest: str
     rim: int = 0
 
     @property
     def folder(self) -> Path:
-        """Where it lies."""
+        """The prepared folder."""
         return self.manifest.parent
 
     @property
-    def nobody(self) -> NDArray[np.int64]:
-        """The numbers, behind those of `rows`, of the squares that show nobody, (K,)."""
+    def nobody(self) -> Indices:
+        """The row numbers of the squares without a face, which follow those of `rows`; (K,)."""
         return np.arange(len(self.rows), len(self.places))
 
-    def pixels(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def pixels(self, rows: Indices) -> NDArray[np.uint8]:
         """Read the pictures of some rows: uint8 (B, SIDE, SIDE, 3), RGB."""
         inside = slice(self.rim, self.rim + SIDE)
         return self.stored[self.places[rows], inside, inside]
 
-    def framed(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def with_rim(self, rows: Indices) -> NDArray[np.uint8]:
         """Read the pictures of some rows with their rim, as in `stored`."""
         return self.stored[self.places[rows]]
 
-    def select(self, split: str, min_age: int) -> NDArray[np.int64]:
+    def select(self, split: str, min_age: int) -> Indices:
         """Which rows belong to a split, without the persons known to be under `min_age` years."""
         return np.array(
             [
@@ -156,12 +158,12 @@ def splits(folder: Path) -> dict[str, str]:
 
 
 def split_of_path(path: str, known: Mapping[str, str]) -> str:
-    """The split of any photograph: those without people are not prepared, but belong to one."""
+    """The split of a photograph, also of one without people, which is not in the manifest."""
     return known.get(path) or split_of(hashlib.sha256(path.encode()).hexdigest())
 
 
 def split_of(name: str) -> str:
-    """Which split a name falls into: always the same one."""
+    """The split of a name, by its hash: always the same one."""
     digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
     share = int.from_bytes(digest, "big") / 2**64
     if share < _TRAIN:

@@ -1,4 +1,4 @@
-"""Where labelled pictures lie: under a manifest, in folders `female` and `male`, or in tars."""
+"""List labelled pictures: of a manifest, of folders `female` and `male`, or of tars."""
 
 import csv
 import io
@@ -35,11 +35,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A labelled picture that was not yet looked at.
+    """A labelled picture that was not read yet.
 
     path: as the manifest or the folder names it; age: in years; group, identity: may be empty.
     split: one of SPLITS, or empty where none is given.
-    place: None where the manifest names a picture that is nowhere.
+    place: None where the manifest names a picture that is not there.
     """
 
     path: str
@@ -53,7 +53,7 @@ class Entry:
 
 
 def entries(data: Sequence[Path]) -> list[Entry]:
-    """List the pictures of all that is named, those of label `none` too.
+    """List the pictures of all of `data`, those of label `none` too.
 
     data: each a folder with manifest.csv, female/ and male/, or tars in it; or one of these files.
 
@@ -119,7 +119,7 @@ def _from_tar(path: Path, prefix: str) -> list[Entry]:
 
 
 def _unknown(path: str, label: str, source: str, place: Place) -> Entry:
-    """A picture of which nothing is known but its class."""
+    """A picture with a class and no other metadata."""
     return Entry(path, label, source, age=None, group="", identity="", split="", place=place)
 
 
@@ -176,7 +176,7 @@ def _index_tars(folder: Path) -> dict[str, Place]:
 
 
 def _index_tar(path: Path) -> dict[str, Place]:
-    """Where the members of a tar lie, by name: it is never unpacked."""
+    """The place of each member of a tar, by name: it is never unpacked."""
     try:
         with tarfile.open(path, "r:") as tar:
             return {

@@ -1,4 +1,4 @@
-"""Faces that a teacher found on photographs, kept in one CSV file between the steps."""
+"""Faces that the published detector found on photographs, in one CSV file."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ Landmarks = tuple[float, ...]
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A face that a teacher found.
+    """A face that the detector found.
 
     box: in pixels of the upright photograph.
     score: 0 to 1.
@@ -38,7 +38,7 @@ class Face:
 
 
 def write(faces: Mapping[str, Sequence[Face]], file: Path) -> None:
-    """Write the faces of every photograph, by its path; of one without a face the path alone.
+    """Write the faces of every photograph, by its path; one without a face is a line with the path.
 
     Raises GdwatchError.
     """
@@ -58,7 +58,7 @@ def write(faces: Mapping[str, Sequence[Face]], file: Path) -> None:
 
 
 def read(file: Path) -> dict[str, list[Face]]:
-    """Read what `write` wrote: the faces by path, which may be none.
+    """Read what `write` wrote: by path, a list of faces, which may be empty.
 
     Raises GdwatchError.
     """

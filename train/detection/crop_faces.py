@@ -27,12 +27,12 @@ from train.data.sources import CLASSES, Entry, Place
 from train.detection import boxes
 from train.detection.boxes import Face
 
-MARGIN = 1.4  # of the square that the classifier sees: side by the longer side of the box
-FRAMED = (SIDE + 2 * RIM) / SIDE  # what is kept is so much larger, to be shifted and turned in
+MARGIN = 1.4  # side of the square that the classifier sees, in longer sides of the face's box
+FRAMED = (SIDE + 2 * RIM) / SIDE  # side of the square with its rim, in sides of that without
 _KEPT = 1024  # pixels of a photograph's longer side, at least
 _BATCH = 64
-_NOBODY = 8  # squares of each photograph without people
-_MISTAKEN = 0.1  # a score with which the locator may be wrong there
+_NOBODY = 8  # squares that are cut from each photograph without people
+_MISTAKEN = 0.1  # least score of a false detection that is cut out there
 
 Pixels = NDArray[np.uint8]
 
@@ -40,12 +40,13 @@ Pixels = NDArray[np.uint8]
 def cut(listed: Sequence[Entry], folder: Path, locator: Locator, side: int) -> int:
     """Write the face of every prepared photograph, or the whole of it where no face is found.
 
-    Leaves `FACES`, uint8 (N + K, SIDE + 2 RIM, SIDE + 2 RIM, 3), RGB, and `BOXES` in the folder;
-    the last K squares show nobody: they are of the photographs without people in the split `train`.
+    Writes `FACES`, uint8 (N + K, SIDE + 2 RIM, SIDE + 2 RIM, 3), RGB, and `BOXES` into the folder.
+    The last K squares have no face: they are cut from the photographs without people of the split
+    `train`.
 
-    listed: where the photographs lie. side: of the locator's input, pixels.
+    listed: where the photographs are. side: of the locator's input, in pixels.
 
-    Returns on how many photographs a face was found. Raises GdwatchError.
+    Returns how many photographs have a face. Raises GdwatchError.
     """
     prepared = load(folder)
     places = {entry.path: entry.place for entry in listed}
@@ -61,7 +62,7 @@ def cut(listed: Sequence[Entry], folder: Path, locator: Locator, side: int) -> i
     console = Console(stderr=True)
     with publish(folder / FACES) as aside, aside.open("wb") as stream:
         write_header(stream, len(paths) + _NOBODY * len(empty), SIDE + 2 * RIM)
-        seen = _seen(paths, places, (locator, locator.threshold), side)
+        seen = _located(paths, places, (locator, locator.threshold), side)
         for path, photo, width, found in track(
             seen, "cutting", len(paths), console=console, disable=not console.is_terminal
         ):
@@ -71,20 +72,20 @@ def cut(listed: Sequence[Entry], folder: Path, locator: Locator, side: int) -> i
                 scale = width / photo.shape[1]
                 whole = Box(box.x * scale, box.y * scale, box.width * scale, box.height * scale)
                 kept[path] = [Face(whole, 1.0, ())]
-        for path, photo, _, found in _seen(empty, places, (locator, _MISTAKEN), side):
+        for path, photo, _, found in _located(empty, places, (locator, _MISTAKEN), side):
             for square in _nobody(path, photo, found):
                 stream.write(square.tobytes())
     boxes.write(kept, folder / BOXES)
     return len(kept)
 
 
-def _seen(
+def _located(
     paths: Sequence[str],
     places: Mapping[str, Place | None],
     finder: tuple[Locator, float],
     side: int,
 ) -> Iterator[tuple[str, Pixels, int, list[Box]]]:
-    """Each photograph with its original's width, and the faces in its own pixels.
+    """Each photograph with the width of its original, and its faces in pixels of the photograph.
 
     finder: the locator, and the least score of a face.
     """
@@ -92,7 +93,7 @@ def _seen(
     device = next(locator.parameters()).device
     for start in range(0, len(paths), _BATCH):
         some = paths[start : start + _BATCH]
-        looked = [_look(path, places) for path in some]
+        looked = [_read_photograph(path, places) for path in some]
         shown = thumbnails([photo for photo, _ in looked], side)
         with torch.inference_mode():
             answer = locator(shown.to(device).permute(0, 3, 1, 2)).cpu()
@@ -100,8 +101,8 @@ def _seen(
             yield path, photo, width, _in_photo(faces, max(photo.shape[:2]) / side)
 
 
-def _look(path: str, places: Mapping[str, Place | None]) -> tuple[Pixels, int]:
-    """The photograph, RGB, and the original's width."""
+def _read_photograph(path: str, places: Mapping[str, Place | None]) -> tuple[Pixels, int]:
+    """The photograph, RGB, and the width of its original."""
     place = places.get(path)
     if place is None:
         raise GdwatchError(f"{path}: not in the data", "name what the folder was prepared from")
@@ -131,14 +132,14 @@ def _square(photo: Pixels, found: Sequence[Box]) -> tuple[Pixels, Box | None]:
 
 
 def _nobody(path: str, photo: Pixels, mistaken: Sequence[Box]) -> Iterator[Pixels]:
-    """Squares of a photograph without people: what may be taken for a face there, then anything."""
+    """Squares of a photograph without people: false detections first, then random places."""
     height, width = photo.shape[:2]
-    dice = np.random.default_rng([*hashlib.sha256(path.encode()).digest()])
+    rng = np.random.default_rng([*hashlib.sha256(path.encode()).digest()])
     for number in range(_NOBODY):
         if number < len(mistaken):
             box = mistaken[number]
         else:
-            length = max(height, width) * dice.uniform(0.08, 0.6)
-            box = Box(dice.uniform(0, width - length / 2), dice.uniform(0, height - length / 2),
+            length = max(height, width) * rng.uniform(0.08, 0.6)
+            box = Box(rng.uniform(0, width - length / 2), rng.uniform(0, height - length / 2),
                       length, length)  # fmt: skip
         yield crop.face(photo, box, MARGIN * FRAMED, SIDE + 2 * RIM)

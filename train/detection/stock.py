@@ -1,4 +1,4 @@
-"""Photographs with the faces that a teacher found: read, shrunk and sorted for training."""
+"""Read and sort the photographs that scenes are composed of, with their detected faces."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from train.data.sources import CLASSES, Entry
 from train.detection.boxes import Face
 from train.detection.scenes import LONGEST, Photograph, Stock
 
-_CLOSE = 0.3  # of the picture's longer side: a face from there on fills its picture
+_CLOSE = 0.3  # a face longer than this share of the picture's longer side fills its picture
 
 
 def load(
@@ -26,11 +26,11 @@ def load(
     repeat: Mapping[str, int],
     close: int,
 ) -> Stock:
-    """Read what scenes are made of; what cannot be read is left out.
+    """Read the photographs that scenes are composed of; unreadable ones are left out.
 
     faces: by path, as `boxes.read` gives them.
-    repeat: how often the wide photographs of a source stand in the stock, 1 where it is not named.
-    close: so many pictures of each source that a face fills are enough.
+    repeat: by source, how often its wide photographs are repeated; 1 where it is not named.
+    close: how many pictures that one face fills are taken of each source, at most.
     """
     wide: list[Photograph] = []
     near: list[Photograph] = []
@@ -56,7 +56,7 @@ def load(
 
 
 def read(entry: Entry, found: Sequence[Face]) -> Photograph | None:
-    """One photograph with its faces, in the pixels of what is kept of it; None if unreadable."""
+    """Read and shrink a photograph, with its faces in its new pixels; None if unreadable."""
     if entry.place is None:
         return None
     try:
@@ -87,11 +87,11 @@ def _shrunk(picture: Picture) -> Image.Image:
 
 
 def _filled(entry: Entry, found: Sequence[Face]) -> bool:
-    """Whether one face fills its picture: such pictures are pasted, the others are cut."""
+    """Whether one face fills its picture: such pictures are pasted, the others are cropped."""
     if len(found) != 1 or entry.place is None:
         return False
     try:
         with Image.open(io.BytesIO(entry.place.read())) as image:
             return max(found[0].box.width, found[0].box.height) > _CLOSE * max(image.size)
     except OSError:
-        return False  # `read` leaves it out
+        return False  # `read` returns None for it

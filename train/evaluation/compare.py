@@ -1,4 +1,4 @@
-"""Which of two models is better, and whether that could be chance."""
+"""Compare two models on the same pictures, with McNemar's test."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from rich.table import Table
 from gdwatch.errors import UsageError
 from gdwatch.inference.model import Model
 from train.data.prepared_set import Prepared
-from train.evaluation.evaluate import answer
+from train.evaluation.evaluate import predict
 from train.metrics import Bools, balanced_accuracy, mcnemar
 
 
@@ -17,8 +17,9 @@ from train.metrics import Bools, balanced_accuracy, mcnemar
 class Comparison:
     """Two models on the same pictures.
 
-    balanced_accuracy: of each, 0 to 1; only_first, only_second: pictures that one alone got right.
-    p_value: of McNemar's exact test, the chance of such a score of two that are equally good.
+    balanced_accuracy: of each, 0 to 1.
+    only_first, only_second: pictures that one model got right and the other wrong.
+    p_value: of McNemar's exact test.
     """
 
     pictures: int
@@ -31,15 +32,15 @@ class Comparison:
 def compare(
     first: tuple[Model, Prepared], second: tuple[Model, Prepared], split: str, min_age: int
 ) -> dict[str, Comparison]:
-    """Compare by source, and under `all` as a whole. Raises GdwatchError.
+    """Compare by source, and on all pictures under `all`. Raises GdwatchError.
 
-    first, second: each a model and the pictures as it sees them, of the same manifest.
+    first, second: each a model and the prepared pictures with its crop, of the same manifest.
     """
     prepared = first[1]
     if first[0].sha256 == second[0].sha256:
         raise UsageError("both are the same model", "name two")
-    one = answer(*first, split, min_age)
-    other = answer(*second, split, min_age)
+    one = predict(*first, split, min_age)
+    other = predict(*second, split, min_age)
     sources = np.array([prepared.rows[row].source for row in one.rows])
 
     def among(some: Bools) -> Comparison:

@@ -1,4 +1,4 @@
-"""How good a model file is on one split of a prepared folder, as a whole and by kinds."""
+"""Evaluate a model on one split of a prepared folder: overall, by source, group and age."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from rich.table import Table
 
 from gdwatch.errors import GdwatchError, UsageError
 from gdwatch.inference.model import Model
-from train.data.prepared_set import SIDE, Prepared, Row
+from train.data.prepared_set import SIDE, Indices, Prepared, Row
 from train.data.sources import SPLITS
-from train.fitting.predict import Indices, logits
+from train.fitting.predict import logits
 from train.metrics import Bools, Confusion, Floats, Measures, measure, probabilities
 
 _AGES = ((18, "under 18"), (30, "18 to 29"), (50, "30 to 49"), (70, "50 to 69"))
@@ -19,7 +19,7 @@ _AGES = ((18, "under 18"), (30, "18 to 29"), (50, "30 to 49"), (70, "50 to 69"))
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Measures on one split, overall and by the manifest's columns; rows without one are left out.
+    """Measures on one split, overall and by the columns of the manifest, where these are not empty.
 
     min_age: in years; persons known to be younger were left out.
     min_confidence: the model's.
@@ -35,8 +35,8 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    """What a model says of some pictures, calibrated, and what their labels say.
+class Predictions:
+    """The calibrated predictions of a model, with the labels.
 
     rows: (N,) of the prepared folder; p_male, male: (N,).
     """
@@ -49,13 +49,13 @@ class Answers:
 
     @property
     def right(self) -> Bools:
-        """Which answers are those of the labels, (N,)."""
+        """Which predictions are right, (N,)."""
         right: Bools = (self.p_male > 0.5) == self.male
         return right
 
 
-def answer(model: Model, prepared: Prepared, split: str, min_age: int) -> Answers:
-    """Ask a model about a split. Raises GdwatchError if that holds no picture."""
+def predict(model: Model, prepared: Prepared, split: str, min_age: int) -> Predictions:
+    """Classify the pictures of a split. Raises GdwatchError if there are none."""
     if split not in SPLITS:
         raise UsageError(f"split {split}: there is none", f"name one of {', '.join(SPLITS)}")
     details = model.details
@@ -70,23 +70,25 @@ def answer(model: Model, prepared: Prepared, split: str, min_age: int) -> Answer
             f"model {details.name}: takes {size} pixels, prepared pictures have {SIDE}",
             "evaluate a smaller model",
         )
-    judged = logits(model.classifier, prepared, rows, size)
-    p_male = probabilities(judged, details.temperature)
-    return Answers(split, min_age, rows, p_male, prepared.is_male()[rows])
+    scores = logits(model.classifier, prepared, rows, size)
+    p_male = probabilities(scores, details.temperature)
+    return Predictions(split, min_age, rows, p_male, prepared.is_male()[rows])
 
 
 def evaluate(model: Model, prepared: Prepared, split: str, min_age: int) -> Evaluation:
-    """Judge a model by a split. Raises GdwatchError if that holds no picture."""
-    answers = answer(model, prepared, split, min_age)
-    return evaluate_answers(answers, prepared, model.details.min_confidence)
+    """Evaluate a model on a split. Raises GdwatchError if that has no pictures."""
+    predictions = predict(model, prepared, split, min_age)
+    return evaluate_predictions(predictions, prepared, model.details.min_confidence)
 
 
-def evaluate_answers(answers: Answers, prepared: Prepared, min_confidence: float) -> Evaluation:
-    """Judge answers as a whole and by kinds."""
-    p_male, male = answers.p_male, answers.male
+def evaluate_predictions(
+    predictions: Predictions, prepared: Prepared, min_confidence: float
+) -> Evaluation:
+    """Evaluate predictions overall, by source, group and age."""
+    p_male, male = predictions.p_male, predictions.male
 
     def by(key: Callable[[Row], str]) -> dict[str, Measures]:
-        names = np.array([key(prepared.rows[row]) for row in answers.rows])
+        names = np.array([key(prepared.rows[row]) for row in predictions.rows])
         return {
             str(name): measure(p_male[names == name], male[names == name], min_confidence)
             for name in np.unique(names)
@@ -94,8 +96,8 @@ def evaluate_answers(answers: Answers, prepared: Prepared, min_confidence: float
         }
 
     return Evaluation(
-        split=answers.split,
-        min_age=answers.min_age,
+        split=predictions.split,
+        min_age=predictions.min_age,
         min_confidence=min_confidence,
         overall=measure(p_male, male, min_confidence),
         by_source=by(lambda row: row.source),
@@ -105,7 +107,7 @@ def evaluate_answers(answers: Answers, prepared: Prepared, min_confidence: float
 
 
 def tables(evaluation: Evaluation) -> list[Table]:
-    """The evaluation for a terminal: by source, group and age, the confusion, the coverage."""
+    """The tables for a terminal: by source, group and age; confusion matrix; coverage."""
     overall = {"all": evaluation.overall}
     return [
         _table("source", evaluation.by_source | overall),
@@ -132,7 +134,7 @@ COLUMNS = (
 
 
 def cells(measures: Measures) -> list[str]:
-    """The measures as text, in the order of COLUMNS; shares in per cent."""
+    """The measures as text, in the order of COLUMNS, in per cent."""
     low, high = measures.balanced_interval
     return [
         str(measures.pictures),

@@ -1,10 +1,10 @@
-"""How good a model file is on whole photographs, located, cropped and decided as in the service.
+"""Evaluate a model file end to end: on whole photographs, which go the same way as in the service.
 
     python -m train.evaluation.photographs DATA PREPARED MODEL… [--split test] [--without SOURCE]
 
-DATA holds the photographs, as for `gdtrain prepare`; PREPARED is what that made of them, and says
-which photographs belong to which split. A source named with --without was kept out of training
-altogether, so all of it is judged. Pictures of label `none` are judged for what gets an answer.
+DATA has the photographs, as for `gdtrain prepare`; PREPARED is the prepared folder, which has their
+splits. All photographs of a source named with --without are evaluated, since it was kept out of
+training. Photographs of label `none` tell how often a model answers where nobody is.
 """
 
 import argparse
@@ -43,7 +43,7 @@ _BATCH = 32
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A photograph as a worker leaves it, in the worker's words."""
+    """A photograph as a worker of the service decodes it."""
 
     header: Header
     photo: Pixels
@@ -51,7 +51,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What the model said of one photograph. decision: by the model's own rules."""
+    """The scores of one photograph, and the decision by the model's own rules."""
 
     entry: Entry
     scores: Scores
@@ -59,16 +59,16 @@ class Answered:
 
     @property
     def right(self) -> bool:
-        """Whether its label, forced where it is unsure, is that of the data."""
+        """Whether the predicted label is right, also where the outcome is `unsure`."""
         return self.decision.label == self.entry.label
 
 
 def choose(
     data: Sequence[Path], prepared: Path, split: str, without: Collection[str] = ()
 ) -> list[Entry]:
-    """The photographs of one split, those without people too, persons under `MIN_AGE` left out.
+    """The photographs of one split, without persons under `MIN_AGE`; those of nobody are included.
 
-    without: sources that were kept out of training, of which all are taken.
+    without: sources that were kept out of training, of which all photographs are taken.
 
     Raises GdwatchError.
     """
@@ -83,7 +83,7 @@ def choose(
 
 
 def answers(loaded: Model, chosen: Sequence[Entry]) -> Iterator[Answered]:
-    """Judge photographs as the service does, those that cannot be decoded left out."""
+    """Classify photographs as the service does; those that cannot be decoded are left out."""
     settings = load_settings({}, None).settings
     details = loaded.details
     borders = 0.5, details.min_confidence, 1 - details.min_confidence
@@ -103,7 +103,7 @@ def answers(loaded: Model, chosen: Sequence[Entry]) -> Iterator[Answered]:
 
 
 def batches(loaded: Model, chosen: Sequence[Entry]) -> Iterator[list[tuple[Entry, Seen]]]:
-    """The photographs as the model's engine gets them, those that cannot be decoded left out."""
+    """The photographs as the engine gets them; those that cannot be decoded are left out."""
     wanted = layout(loaded.details, "face")
     for start in range(0, len(chosen), _BATCH):
         some = chosen[start : start + _BATCH]
@@ -124,12 +124,12 @@ def _see(entry: Entry, wanted: Reduction) -> Seen | None:
 
 
 def p_male(found: Sequence[Answered]) -> Floats:
-    """What was said of each, (N,)."""
+    """The probability of `male` of each, (N,)."""
     return np.array([each.decision.p_male for each in found], dtype=np.float64)
 
 
 def table(found: Sequence[Answered], title: str) -> Table:
-    """By source, group and age: how many are right, by force and where the model is sure."""
+    """By source, group and age: forced-choice accuracy, coverage, accuracy of the accepted."""
     shown = Table(title=title, box=SIMPLE_HEAD)
     shown.add_column("")
     for name in ("pictures", "balanced %", "accepted %", "right %", "no face %", "ECE %"):

@@ -18,7 +18,7 @@ _BINS = 10
 
 
 def roc(p_male: Floats, male: Bools) -> str:
-    """How many males are found, for every share of females that are taken for males."""
+    """The ROC curve."""
     false_positive, true_positive, _ = roc_curve(male, p_male)
 
     def draw(axes: Axes) -> None:
@@ -30,7 +30,7 @@ def roc(p_male: Floats, male: Bools) -> str:
 
 
 def reliability(p_male: Floats, male: Bools) -> str:
-    """How many of the answers of each confidence are right."""
+    """The reliability diagram: accuracy by confidence."""
     right = (p_male > 0.5) == male
     sure = confidence(p_male)
     share, said = calibration_curve(right, sure, n_bins=_BINS, strategy="quantile")
@@ -44,7 +44,7 @@ def reliability(p_male: Floats, male: Bools) -> str:
 
 
 def coverage(curve: Sequence[Accepted], min_confidence: float, chosen: Accepted) -> str:
-    """How many of the accepted pictures are right, for every share that is accepted."""
+    """The accuracy of the accepted pictures by coverage."""
     known = [point for point in curve if point.accuracy is not None]
 
     def draw(axes: Axes) -> None:
@@ -67,7 +67,7 @@ def coverage(curve: Sequence[Accepted], min_confidence: float, chosen: Accepted)
 
 
 def training(history: Sequence[dict[str, Any]]) -> str:
-    """How the training went, by epochs."""
+    """Losses and validation error by epoch."""
     epochs = [epoch["epoch"] for epoch in history]
 
     def draw(axes: Axes) -> None:
@@ -90,7 +90,7 @@ def _drawn(title: str, draw: Callable[[Axes], None]) -> str:
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     stream = io.StringIO()
-    # The same numbers give the same page, and text stays text.
+    # Without random ids, so that the same numbers give the same page; and with text as text.
     with rc_context({"svg.hashsalt": title, "svg.fonttype": "none"}):
         FigureCanvasSVG(figure)
         figure.savefig(stream, format="svg", metadata={"Date": None})

@@ -1,4 +1,4 @@
-"""One page that shows how good a model is, and where it is wrong."""
+"""Write the HTML report of a model: measures, curves, and its worst mistakes."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from gdwatch.inference.model import Model
 from train import html_page
 from train.data.prepared_set import Prepared
 from train.evaluation import plots
-from train.evaluation.evaluate import COLUMNS, Answers, answer, cells, evaluate_answers
+from train.evaluation.evaluate import COLUMNS, Predictions, cells, evaluate_predictions, predict
 from train.metrics import Measures, accepted, confidence
 
 _WORST = 50
@@ -19,9 +19,9 @@ _WORST = 50
 
 def report(model: Model, prepared: Prepared, split: str, min_age: int, file: Path) -> None:
     """Write the page. Raises GdwatchError."""
-    answers = answer(model, prepared, split, min_age)
+    predictions = predict(model, prepared, split, min_age)
     details = model.details
-    evaluation = evaluate_answers(answers, prepared, details.min_confidence)
+    evaluation = evaluate_predictions(predictions, prepared, details.min_confidence)
     html_page.write(
         file,
         "report.html",
@@ -38,20 +38,20 @@ def report(model: Model, prepared: Prepared, split: str, min_age: int, file: Pat
             "group": _lines(evaluation.by_group),
             "age": _lines(evaluation.by_age),
         },
-        plots=[Markup(plot) for plot in _plots(model, answers, evaluation.overall)],
-        worst=_worst(prepared, answers),
+        plots=[Markup(plot) for plot in _plots(model, predictions, evaluation.overall)],
+        worst=_worst(prepared, predictions),
     )
 
 
-def _plots(model: Model, answers: Answers, overall: Measures) -> list[str]:
+def _plots(model: Model, predictions: Predictions, overall: Measures) -> list[str]:
     details = model.details
-    chosen = accepted(answers.p_male, answers.male, details.min_confidence)
+    chosen = accepted(predictions.p_male, predictions.male, details.min_confidence)
     drawn = [
-        plots.reliability(answers.p_male, answers.male),
+        plots.reliability(predictions.p_male, predictions.male),
         plots.coverage(overall.curve, details.min_confidence, chosen),
     ]
     if overall.roc_auc is not None:
-        drawn.insert(0, plots.roc(answers.p_male, answers.male))
+        drawn.insert(0, plots.roc(predictions.p_male, predictions.male))
     history = details.trained_on.get("history")
     if history:
         drawn.append(plots.training(history))
@@ -62,17 +62,17 @@ def _lines(parts: Mapping[str, Measures]) -> dict[str, list[str]]:
     return {name: cells(measures) for name, measures in parts.items()}
 
 
-def _worst(prepared: Prepared, answers: Answers) -> list[dict[str, Any]]:
-    """The mistakes that the model was surest of."""
-    wrong = np.flatnonzero(~answers.right)
-    surest = wrong[np.argsort(-confidence(answers.p_male[wrong]), kind="stable")][:_WORST]
+def _worst(prepared: Prepared, predictions: Predictions) -> list[dict[str, Any]]:
+    """The mistakes with the highest confidence."""
+    wrong = np.flatnonzero(~predictions.right)
+    surest = wrong[np.argsort(-confidence(predictions.p_male[wrong]), kind="stable")][:_WORST]
     found = []
     for place in surest.tolist():
-        row = prepared.rows[answers.rows[place]]
-        p_male = answers.p_male[place]
+        row = prepared.rows[predictions.rows[place]]
+        p_male = predictions.p_male[place]
         found.append(
             {
-                "picture": html_page.thumbnail(prepared.pixels(answers.rows[[place]])[0]),
+                "picture": html_page.thumbnail(prepared.pixels(predictions.rows[[place]])[0]),
                 "label": row.label,
                 "said": f"{'male' if p_male > 0.5 else 'female'} "
                 f"{100 * max(p_male, 1 - p_male):.1f} %",

@@ -1,9 +1,10 @@
-"""One table of models: how good each is, by source, and what it costs.
+"""Print a table of runs: accuracy by source, and cost.
 
     python -m train.evaluation.results DIR RUN…
 
-RUN is what `gdtrain fit` has left; a model file stands beside it as RUN.safetensors. The seconds of
-a picture are measured here, in turns, so that the ratios of one table can be trusted.
+RUN is the folder of `gdtrain fit`, with its model file beside it as RUN.safetensors. Pictures a
+second are measured here, with the models taking turns, so that the rates of one table can be
+compared.
 """
 
 import sys
@@ -27,7 +28,7 @@ _ROUNDS = 7
 
 
 def multiply_adds(network: Classifier, size: int) -> int:
-    """Of one picture, as torch counts them: convolutions and linear layers."""
+    """Multiply-adds for one picture, in convolutions and linear layers, as torch counts them."""
     counter = FlopCounterMode(display=False)
     with torch.inference_mode(), counter:
         network(torch.zeros((1, 3, size, size), dtype=torch.uint8))
@@ -35,7 +36,7 @@ def multiply_adds(network: Classifier, size: int) -> int:
 
 
 def rates(models: Sequence[Model]) -> list[float]:
-    """Pictures a second of each, on one core, in batches: the median of several rounds."""
+    """Pictures a second of each model on one core, the median of several rounds of one batch."""
     torch.set_num_threads(1)
     seconds: list[list[float]] = [[] for _ in models]
     for _ in range(_ROUNDS):
@@ -52,7 +53,7 @@ def rates(models: Sequence[Model]) -> list[float]:
 
 
 def table(folder: Path, runs: Sequence[Path]) -> str:
-    """The table, Markdown; shares in per cent, balanced over the classes, of the split `test`."""
+    """The table as Markdown: balanced accuracy on the split `test` in per cent, and cost."""
     prepared = prepared_set.load(folder)
     models = [model.load(model_file.read(run.with_suffix(".safetensors"))) for run in runs]
     rows, sources = [], sorted({row.source for row in prepared.rows})

@@ -1,8 +1,7 @@
-"""Calibrate a model file on whole photographs, and write into it how good it is on others.
+"""Calibrate a model file on whole photographs, and write its measures into it.
 
-The ranges of its layers, the temperature and `min_confidence` are chosen on the split `val`,
-located, cropped and decided as in the service, by the labels as they stand; only then is the split
-`test` looked at.
+The ranges of its layers, the temperature and `min_confidence` are chosen on the split `val`, whose
+photographs go the same way as in the service. Only then is the model measured on the split `test`.
 """
 
 from collections.abc import Sequence
@@ -28,23 +27,23 @@ from train.metrics import (
     probabilities,
 )
 
-ACCURACY = 0.988  # wanted by default: a margin above 98.5 of 100 right
-_RANGED = 1000  # photographs, at least, by which the ranges are found
-_LEAST = 1e-7  # a probability's distance from 0 and 1, so that it has a logit
+ACCURACY = 0.988  # of the accepted pictures, by default: a margin above 98.5 %
+_RANGED = 1000  # photographs that the ranges are measured on, at least
+_LEAST = 1e-7  # least distance of a probability from 0 and 1, so that it has a logit
 
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """What was written, and what the model said of each photograph of the split `test`."""
+    """The details that were written, and the answers on the split `test`."""
 
     details: Details
     found: list[Answered]
 
 
-def calibrated(loaded: Model, found: Sequence[Answered], accuracy: float) -> Details:
-    """Choose temperature and min_confidence by photographs on which a face was found.
+def choose_calibration(loaded: Model, found: Sequence[Answered], accuracy: float) -> Details:
+    """Choose temperature and min_confidence by the photographs on which a face was found.
 
-    accuracy: wanted of those that are not unsure, 0.5 to 1.
+    accuracy: wanted of the accepted ones, 0.5 to 1.
     """
     faces = [each for each in found if each.entry.label in CLASSES and each.decision.faces]
     male = np.array([each.entry.label == "male" for each in faces])
@@ -61,7 +60,7 @@ def calibrated(loaded: Model, found: Sequence[Answered], accuracy: float) -> Det
 
 
 def measures(found: Sequence[Answered]) -> dict[str, Any]:
-    """What the model file says of itself: shares to four digits."""
+    """The measures for the model file, rounded to four digits."""
     people = [each for each in found if each.entry.label in CLASSES]
     male = np.array([each.entry.label == "male" for each in people])
     said = p_male(people)
@@ -101,7 +100,7 @@ def calibrate(
     some = held_back[:: max(1, len(held_back) // _RANGED)]
     photographs = ([seen.photo for _, seen in batch] for batch in batches(loaded, some))
     loaded = with_ranges(loaded, photographs)
-    details = calibrated(loaded, list(answers(loaded, held_back)), accuracy)
+    details = choose_calibration(loaded, list(answers(loaded, held_back)), accuracy)
     loaded = Model(loaded.locator, loaded.classifier, details, "")
     found = list(answers(loaded, choose(data, prepared, "test", without)))
     details = details.model_copy(update={"measures": measures(found)})

@@ -1,4 +1,4 @@
-"""From the best checkpoint of a run to a calibrated model file with its card."""
+"""Export the best epoch of a run as a calibrated model file with a model card."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -18,28 +18,26 @@ from gdwatch.networks.locator import Locator
 from train.atomic_files import make_folder, publish
 from train.data.prepared_set import Prepared
 from train.data.sources import SPLITS
-from train.detection import train_locator as locators
+from train.detection import locator_run
 from train.detection.crop_faces import MARGIN
 from train.evaluation.evaluate import Evaluation, evaluate
 from train.export.model_card import card, measures
 from train.fitting import checkpoint
 from train.fitting.checkpoint import Run
-from train.fitting.fit import pictures_held_back, pictures_of_an_epoch, prepared_of
+from train.fitting.fit import prepared_of
 from train.fitting.predict import logits
 from train.fitting.recipe import Recipe
+from train.fitting.selection import pictures_held_back, pictures_of_an_epoch
 from train.metrics import Threshold, choose_threshold, fit_temperature, probabilities
 
-ACCURACY = 0.99  # wanted by default
+ACCURACY = 0.99  # of the accepted pictures, by default
 CARD = "MODEL_CARD.md"
-SMALLEST_FACE = 10  # pixels of the thumbnail: what the locator still finds
+SMALLEST_FACE = 10  # pixels of the thumbnail: the smallest that the locator finds
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written.
-
-    threshold: as chosen on the validation split; evaluation: on the test split.
-    """
+    """The model file, its calibration on the split `val`, and its evaluation on `test`."""
 
     file: Path
     sha256: str
@@ -58,8 +56,8 @@ def export(
 ) -> Exported:
     """Write the best epoch of the run in `folder` as a model file, and the card beside it.
 
-    accuracy: wanted of the pictures that are not unsure, 0.5 to 1, on the split `val`.
-    locator: the run of one or a model file with one, for a network that has learnt from faces.
+    accuracy: wanted of the accepted pictures of the split `val`, 0.5 to 1.
+    locator: a locator's run or a model file with one, for a classifier of face crops.
 
     Raises GdwatchError.
     """
@@ -71,11 +69,11 @@ def export(
     fold(classifier)
     held_back = pictures_held_back(prepared, recipe)
     male = prepared.is_male()[held_back]
-    judged = logits(classifier, prepared, held_back, recipe.input)
-    temperature = fit_temperature(judged, male)
-    threshold = choose_threshold(probabilities(judged, temperature), male, accuracy)
+    val_logits = logits(classifier, prepared, held_back, recipe.input)
+    temperature = fit_temperature(val_logits, male)
+    threshold = choose_threshold(probabilities(val_logits, temperature), male, accuracy)
     details = _details(run, prepared, (name, version), temperature, threshold)
-    found = _finder(run, locator)
+    found = _open_locator(run, locator)
     if found is not None:
         details = details.model_copy(
             update={
@@ -100,14 +98,14 @@ def export(
     return Exported(file, written.sha256, temperature, threshold, evaluation)
 
 
-def _finder(run: Run, path: Path | None) -> tuple[Locator, Network] | None:
-    """The locator for a network that has learnt from faces."""
+def _open_locator(run: Run, path: Path | None) -> tuple[Locator, Network] | None:
+    """The locator for a classifier of face crops; None for one of whole pictures."""
     if (path is None) != (run.basis.recipe.crop == "whole"):
         raise UsageError(
             f"the recipe learns from crop {run.basis.recipe.crop}",
             "give --locator to a network that learnt from faces, and to no other",
         )
-    return None if path is None else locators.load(path)
+    return None if path is None else locator_run.load(path)
 
 
 def _details(
@@ -153,7 +151,7 @@ def _folded(recipe: Recipe) -> dict[str, bool]:
 
 
 def _pictures(prepared: Prepared, recipe: Recipe) -> Mapping[str, Mapping[str, int]]:
-    """How many pictures of each source were learnt, and how many the other splits hold."""
+    """How many pictures of each source there are in training, validation and test."""
     rows = {split: prepared.select(split, recipe.min_age) for split in SPLITS}
     rows["train"] = np.unique(pictures_of_an_epoch(prepared, recipe))
     rows["val"] = pictures_held_back(prepared, recipe)

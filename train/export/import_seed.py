@@ -1,4 +1,4 @@
-"""An old `model.pt`, the weights of the program that gdwatch replaces, as a model file."""
+"""Convert a `model.pt` of the program that gdwatch replaces into a model file."""
 
 import pickle
 from datetime import UTC, datetime
@@ -19,8 +19,8 @@ from train.fitting import recipe as recipes
 def import_seed(old: Path, file: Path) -> ModelFile:
     """Write a state dict of the seed network as a model file.
 
-    It accepts every answer (`min_confidence` 0.5), as the old program did; `gdtrain evaluate`
-    tells what that is worth.
+    The model accepts every answer (`min_confidence` 0.5), as the old program did. It is not
+    measured: `gdtrain evaluate` does that.
 
     Raises GdwatchError if `old` is not such a state dict.
     """

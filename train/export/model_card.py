@@ -1,4 +1,4 @@
-"""The model card: what a model file says of itself, for a person."""
+"""Write the model card: what the model is for, what it was trained on, and its measures."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from gdwatch.inference.model_file import Details
 from train.evaluation.evaluate import COLUMNS, Evaluation, cells
 from train.metrics import Measures
 
-_FEW = 30  # pictures; of fewer a share says little
+_FEW = 30  # a share of fewer pictures says little
 _TEXT = """\
 # Model {name} {version}
 
@@ -58,7 +58,7 @@ name in the data may stand in this split and in what was learnt: expect a little
 
 
 def card(details: Details, evaluation: Evaluation) -> str:
-    """Write the card of a model, Markdown."""
+    """The model card as Markdown."""
     network = details.classifier
     arguments = ", ".join(f"{name} {value}" for name, value in network.arguments.items())
     return _TEXT.format(
@@ -81,7 +81,7 @@ def card(details: Details, evaluation: Evaluation) -> str:
 
 
 def measures(evaluation: Evaluation) -> dict[str, Any]:
-    """The evaluation for the model file: shares to four digits, which is more than they hold."""
+    """The evaluation for the model file, rounded to four digits, more than are significant."""
     rounded: dict[str, Any] = json.loads(
         json.dumps(asdict(evaluation)), parse_float=lambda text: round(float(text), 4)
     )

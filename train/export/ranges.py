@@ -1,7 +1,7 @@
-"""How large the results of a model's layers get on photographs: what bytes must hold.
+"""Measure the range of each layer's activations on photographs, for quantisation to 8 bits.
 
-Of each photograph all but a few of a layer's results count, and of the photographs the largest: one
-result among thousands must not make the steps of all others coarse.
+The range is the largest over the photographs of a high quantile of the activations: without the
+quantile, one outlier among thousands would make the quantisation of all others coarse.
 """
 
 import copy
@@ -22,12 +22,12 @@ from gdwatch.networks.quantised import ranged
 
 Network = TypeVar("Network", bound=nn.Module)
 
-_SHARE = 0.9995  # of the results of one photograph
-_LEAST = 1e-6  # of a layer that gives nothing but zeros
+_SHARE = 0.9995  # the quantile of the activations of one photograph
+_LEAST = 1e-6  # range of a layer whose activations are all 0
 
 
 class _Watched(Convolution):
-    """A layer, and what its results reach."""
+    """A layer with the range of its activations so far."""
 
     def __init__(self, name: str, layer: nn.Module) -> None:
         super().__init__()
@@ -51,11 +51,11 @@ class _Watched(Convolution):
 
 
 def with_ranges(loaded: Model, batches: Iterable[Sequence[Pixels]]) -> Model:
-    """The same model, knowing the ranges of those of its networks that can be quantised.
+    """The same model with the ranges of the layers that can be quantised.
 
     batches: photographs as for `PlainPredictor.judge`, some hundreds in all.
 
-    Raises GdwatchError without any.
+    Raises GdwatchError if there are no photographs.
     """
     predictor = PlainPredictor(loaded, torch.device("cpu"), borders=(), precision=torch.float32)
     predictor.classifier = _watched(loaded.classifier)

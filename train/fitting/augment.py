@@ -1,7 +1,7 @@
-"""Pictures at the size of an epoch, and changed at random: a batch at a time, on its device.
+"""Augmentation: random changes of the pictures of a batch, on their device.
 
-The dice are always thrown on the CPU and for the whole batch, so that they fall alike on every
-device and however many processes share the batch.
+The random parameters are always drawn on the CPU and for the whole batch, so that they are the same
+on every device and for any number of processes.
 """
 
 import math
@@ -16,30 +16,14 @@ from train.fitting.recipe import Augmentation
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow's mode L
 
 
-def at_size(photos: Tensor, size: int) -> Tensor:
-    """Shrink squares.
-
-    photos: uint8 (B, 3, S, S), RGB, S ≥ size.
-
-    Returns uint8 (B, 3, size, size).
-    """
-    if photos.shape[-1] == size:
-        return photos
-    # antialias, as Pillow does in the service: without it the scores shift. On a GPU torch does
-    # it for floats alone.
-    x = photos.float() if photos.is_cuda else photos
-    x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
-    return x.round().clamp(0, 255).to(torch.uint8) if photos.is_cuda else x
-
-
 @dataclass(frozen=True, slots=True)
-class Dice:
-    """What is to be done to each picture of a batch; all float32.
+class AugmentationParameters:
+    """How each picture of a batch is changed; all float32.
 
-    affine: (B, 2, 3), where each result looks into its picture, coordinates from -1 to 1.
+    affine: (B, 2, 3), from coordinates of the result to those of the picture, -1 to 1.
     contrast, brightness: (B,), factor and summand; grey: (B,), 1 for no colour, else 0.
-    coarse: (B,), 1 for less resolution, else 0; factor: (B,), the share left, for all the same.
-    hidden: (B, 4), left, top, right and bottom of what is hidden, 0 to 1; colour: (B, 3), 0 to 255.
+    coarse: (B,), 1 for less resolution, else 0; factor: (B,), the share of it, the same for all.
+    hidden: (B, 4), left, top, right and bottom of a rectangle, 0 to 1; colour: (B, 3), 0 to 255.
     """
 
     affine: Tensor
@@ -51,14 +35,14 @@ class Dice:
     hidden: Tensor
     colour: Tensor
 
-    def part(self, which: slice) -> "Dice":
-        """Those of some pictures."""
-        return Dice(*(getattr(self, field.name)[which] for field in fields(self)))
+    def select(self, which: slice) -> "AugmentationParameters":
+        """The parameters of some of the pictures."""
+        return AugmentationParameters(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
-def throw(count: int, how: Augmentation) -> Dice:
-    """Throw the dice for a batch: mirror, turn, zoom, shift, lighten, grey, blur and hide."""
-    return Dice(
+def draw_parameters(count: int, how: Augmentation) -> AugmentationParameters:
+    """Draw the parameters of a batch: mirror, turn, zoom, shift, colour, resolution, occlusion."""
+    return AugmentationParameters(
         affine=_affine(count, how),
         contrast=1 + how.contrast * _spread(count),
         brightness=255 * how.brightness * _spread(count),
@@ -70,40 +54,42 @@ def throw(count: int, how: Augmentation) -> Dice:
     )
 
 
-def augment(photos: Tensor, dice: Dice, how: Augmentation, size: int) -> Tensor:
-    """Change each picture as its dice say.
+def augment(
+    photos: Tensor, parameters: AugmentationParameters, how: Augmentation, size: int
+) -> Tensor:
+    """Change each picture by its parameters.
 
-    photos: uint8 (B, 3, S, S), RGB, on any device; where S > size, with a rim that is only seen
-    where a picture is shifted, turned or seen from farther away.
+    photos: uint8 (B, 3, S, S), RGB, on any device; where S > size, with a rim that only comes into
+    view where a picture is shifted, turned or made smaller.
 
-    Returns float32 (B, 3, size, size), about 0 to 255, on the same device; what lies outside a
-    picture repeats its edge or is black, as the recipe says.
+    Returns float32 (B, 3, size, size), about 0 to 255, on the same device; pixels outside a picture
+    repeat its edge or are black, as the recipe says.
     """
-    x = _recoloured(photos.float().contiguous(), dice)
-    look = dice.affine.to(x.device) * (size / x.shape[-1])
+    x = _recoloured(photos.float().contiguous(), parameters)
+    look = parameters.affine.to(x.device) * (size / x.shape[-1])
     grid = F.affine_grid(look, [len(x), 3, size, size], align_corners=False)
     padding = "zeros" if how.outside == "black" else "border"
     x = F.grid_sample(x, grid, how.interpolation, padding, align_corners=False)
     if how.coarse:
-        x = _coarse(x, dice)
-    return _covered(x, dice) if how.hidden else x
+        x = _coarse(x, parameters)
+    return _covered(x, parameters) if how.hidden else x
 
 
-def _coarse(x: Tensor, dice: Dice) -> Tensor:
-    """As a small or blurred face looks that was made larger."""
-    small = max(8, round(x.shape[-1] * dice.factor[0].item()))
+def _coarse(x: Tensor, parameters: AugmentationParameters) -> Tensor:
+    """Downsample and upsample, as small and blurred faces look."""
+    small = max(8, round(x.shape[-1] * parameters.factor[0].item()))
     less = F.interpolate(x, size=(small, small), mode="bilinear", antialias=True)
     less = F.interpolate(less, size=x.shape[-2:], mode="bilinear")
-    return torch.where(dice.coarse.to(x.device).view(-1, 1, 1, 1) > 0, less, x)
+    return torch.where(parameters.coarse.to(x.device).view(-1, 1, 1, 1) > 0, less, x)
 
 
-def _covered(x: Tensor, dice: Dice) -> Tensor:
-    """Something of one colour before the face."""
+def _covered(x: Tensor, parameters: AugmentationParameters) -> Tensor:
+    """Random erasing: a rectangle of one colour, as something before the face."""
     place = (torch.arange(x.shape[-1], device=x.device) + 0.5) / x.shape[-1]
-    left, top, right, bottom = dice.hidden.to(x.device).unbind(1)
+    left, top, right, bottom = parameters.hidden.to(x.device).unbind(1)
     across = (place >= left[:, None]) & (place < right[:, None])
     down = (place >= top[:, None]) & (place < bottom[:, None])
-    colour = dice.colour.to(x.device).view(-1, 3, 1, 1)
+    colour = parameters.colour.to(x.device).view(-1, 3, 1, 1)
     return torch.where((down[:, :, None] & across[:, None, :])[:, None], colour, x)
 
 
@@ -125,16 +111,16 @@ def _affine(count: int, how: Augmentation) -> Tensor:
     return torch.cat((turn, shift[:, :, None]), 2)
 
 
-def _recoloured(x: Tensor, dice: Dice) -> Tensor:
+def _recoloured(x: Tensor, parameters: AugmentationParameters) -> Tensor:
     def each(values: Tensor) -> Tensor:
         return values.to(x.device).view(-1, 1, 1, 1)
 
     luma = (x * torch.tensor(_LUMA, device=x.device).view(3, 1, 1)).sum(1, keepdim=True)
-    mean, contrast = luma.mean((1, 2, 3), keepdim=True), each(dice.contrast)
-    x = torch.lerp(x, luma.expand_as(x), each(dice.grey))
-    return (x * contrast + (mean * (1 - contrast) + each(dice.brightness))).clamp_(0, 255)
+    mean, contrast = luma.mean((1, 2, 3), keepdim=True), each(parameters.contrast)
+    x = torch.lerp(x, luma.expand_as(x), each(parameters.grey))
+    return (x * contrast + (mean * (1 - contrast) + each(parameters.brightness))).clamp_(0, 255)
 
 
 def _spread(count: int) -> Tensor:
-    """Evenly from -1 to 1, (count,)."""
+    """Uniform random numbers from -1 to 1, (count,)."""
     return 2 * torch.rand(count) - 1

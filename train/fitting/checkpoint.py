@@ -1,11 +1,9 @@
-"""The state of a training run, kept after every epoch, so that a stopped one goes on."""
+"""The checkpoint of a training run, written after every epoch, so that a stopped run goes on."""
 
 import copy
 import json
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,24 +11,22 @@ from torch import Tensor, nn
 from gdwatch.errors import GdwatchError
 from gdwatch.networks.classifier import Classifier
 from gdwatch.networks.registry import ARCHITECTURES
-from train.atomic_files import publish
+from train import checkpoint_file
+from train.checkpoint_file import DAMAGED
 from train.fitting.recipe import Colour, Recipe
 
 CHECKPOINT = "checkpoint.pt"
-# What torch and the state dicts raise where a file is damaged, or of something else.
-DAMAGED = (OSError, RuntimeError, ValueError, LookupError, TypeError, EOFError,
-           AttributeError, pickle.UnpicklingError)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What a run is made from, and must not change while it lasts.
+    """The inputs of a run, which must be the same when it goes on.
 
     data: digest of the prepared folder's manifest.
-    teacher: SHA-256 of the model file that teaches, empty without one.
-    tutor: SHA-256 of the model file of the tutor, empty without one.
-    start: SHA-256 of the published weights that it began with, empty without them.
-    mean, std: for the network, in 0 to 1, RGB.
+    teacher: SHA-256 of the teacher's file, empty without one.
+    tutor: SHA-256 of the tutor's model file, empty without one.
+    start: SHA-256 of the file of initial weights, empty without one.
+    mean, std: by which the network normalises, in 0 to 1, RGB.
     """
 
     recipe: Recipe
@@ -44,9 +40,9 @@ class Basis:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """How one epoch went.
+    """The losses and measures of one epoch.
 
-    size: of the input, pixels, also of what is measured; seconds: of wall time, all included.
+    size: of the input in pixels, for training and validation; seconds: of wall time for both.
     """
 
     epoch: int
@@ -61,9 +57,9 @@ class Epoch:
 class Run:
     """A training run; `fit` changes it from epoch to epoch.
 
-    average: the network with the running average of the weights, the one that is measured.
-    scaler: of the gradients in half precision; does nothing on a CPU.
-    best: the average's weights after the best epoch so far, on the CPU.
+    average: the network with the exponential moving average of the weights, which is validated.
+    scaler: gradient scaler for half precision; does nothing on a CPU.
+    best: weights of `average` after the best epoch so far, on the CPU.
     """
 
     basis: Basis
@@ -76,15 +72,15 @@ class Run:
 
     @property
     def best_epoch(self) -> Epoch:
-        """The epoch that `best` is from: of the last size that was learnt; of equals the first."""
-        size = self.history[-1].size  # a network is used with the size that it was trained with
+        """The best epoch at the last input size; the first one where several are equal."""
+        size = self.history[-1].size  # the network is used at the size that it was last trained at
         measured = [epoch for epoch in self.history if epoch.size == size]
         if self.basis.recipe.best_by == "loss":
             return min(measured, key=lambda epoch: epoch.val_loss)
         return max(measured, key=lambda epoch: epoch.val_balanced_accuracy)
 
     def to(self, device: torch.device) -> None:
-        """Move everything that learns to a device."""
+        """Move the networks and the optimizer to a device."""
         self.network.to(device)
         self.average.to(device)
         # Loading its own state casts it to where the weights are.
@@ -111,7 +107,7 @@ def start(basis: Basis) -> Run:
 
 def _optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
     how = recipe.optimizer
-    # Decay is for what multiplies; norms and biases would only be pulled off their place.
+    # No weight decay for biases and the parameters of batch norm, as is usual.
     groups = [
         {
             "params": [weight for weight in network.parameters() if weight.ndim > 1],
@@ -151,20 +147,19 @@ def save(run: Run, folder: Path) -> None:
             for e in run.history
         ],
     }
-    with publish(folder / CHECKPOINT) as aside:
-        torch.save(content, aside)
+    checkpoint_file.write(content, folder / CHECKPOINT)
 
 
 def load(folder: Path) -> Run:
-    """Read a run where its last epoch left it. Raises GdwatchError."""
+    """Read a run as it was after its last epoch. Raises GdwatchError."""
     path = folder / CHECKPOINT
     try:
-        content: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        content = checkpoint_file.read(path)
         basis = Basis(
             recipe=Recipe.model_validate(json.loads(content["recipe"])),
             data=content["data"],
             teacher=content["teacher"],
-            tutor=content.get("tutor", ""),  # runs from before there was one had none
+            tutor=content.get("tutor", ""),  # older checkpoints have no such key
             start=content.get("start", ""),  # likewise
             mean=tuple(content["mean"]),
             std=tuple(content["std"]),
@@ -182,8 +177,8 @@ def load(folder: Path) -> Run:
             f"{folder}: no {CHECKPOINT} in it", "train with `gdtrain fit`"
         ) from error
     except DAMAGED as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
         raise GdwatchError(
-            f"{path}: not a checkpoint of this gdtrain ({first})", "train into another folder"
+            f"{path}: not a checkpoint of this gdtrain ({checkpoint_file.reason(error)})",
+            "train into another folder",
         ) from error
     return run

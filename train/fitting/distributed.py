@@ -1,4 +1,4 @@
-"""The processes that train one network together, as `torchrun` starts them; mostly there is one."""
+"""The processes of one training run, as `torchrun` starts them; without it there is one."""
 
 import os
 from collections.abc import Iterator
@@ -12,18 +12,18 @@ from gdwatch.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
-class Team:
-    """This process among the others.
+class ProcessGroup:
+    """This process and how many there are.
 
-    rank: from 0 to size - 1; 0 alone writes files and shows progress.
+    rank: of this process, from 0 to size - 1; only 0 writes files and shows progress.
     """
 
     rank: int
     size: int
     device: torch.device
 
-    def part(self, count: int) -> slice:
-        """Which of the `count` pictures of a batch this process learns."""
+    def share(self, count: int) -> slice:
+        """Which of the `count` pictures of a batch are this process's."""
         return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
 
     def mean(self, value: float) -> float:
@@ -34,8 +34,11 @@ class Team:
         dist.all_reduce(values)
         return values.item() / self.size
 
-    def require_equal_parts(self, batch: int) -> None:
-        """Raise UsageError unless all can have as many pictures of a batch: all count alike."""
+    def require_equal_shares(self, batch: int) -> None:
+        """Raise UsageError unless the batch size is a multiple of the number of processes.
+
+        The gradients are averaged over the processes, so that shares must be equal.
+        """
         if batch % self.size:
             raise UsageError(
                 f"{self.size} processes: cannot share a batch of {batch} evenly",
@@ -43,17 +46,17 @@ class Team:
             )
 
 
-def alone() -> Team:
-    """The team of one process, on a GPU where there is one."""
-    return Team(0, 1, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+def single_process() -> ProcessGroup:
+    """The only process, on a GPU where there is one."""
+    return ProcessGroup(0, 1, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 @contextmanager
-def joined() -> Iterator[Team]:
-    """Join the processes that `torchrun` has started; without it there is one."""
+def join_process_group() -> Iterator[ProcessGroup]:
+    """Join the processes that `torchrun` has started; without it there is only this one."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield alone()
+        yield single_process()
         return
     rank, local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
     device = torch.device("cpu")
@@ -62,6 +65,6 @@ def joined() -> Iterator[Team]:
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield Team(rank, size, device)
+        yield ProcessGroup(rank, size, device)
     finally:
         dist.destroy_process_group()

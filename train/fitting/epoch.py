@@ -1,4 +1,4 @@
-"""One epoch: batches in, the network's weights changed, their running average with them."""
+"""Train one epoch: the weights of the network, and their exponential moving average."""
 
 import math
 from collections.abc import Iterator
@@ -12,20 +12,20 @@ from torch.nn.parallel import DistributedDataParallel
 
 from gdwatch.inference.model import Model
 from gdwatch.networks.classifier import Classifier
-from train.data.prepared_set import SIDE, Prepared
-from train.fitting.augment import Dice, at_size, augment, throw
+from train.data.prepared_set import SIDE, Indices, Prepared
+from train.data.tensors import PictureCache, shrink
+from train.fitting.augment import AugmentationParameters, augment, draw_parameters
 from train.fitting.checkpoint import Epoch, Run
-from train.fitting.distributed import Team
-from train.fitting.predict import Album, Indices
+from train.fitting.distributed import ProcessGroup
 from train.fitting.recipe import Optimizer, Recipe
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One batch was learnt: for the progress bar.
+    """One optimizer step, for the progress bar.
 
     step: from 1 to `steps` within the epoch; size: of the input, pixels; pictures: in the batch.
-    loss, accuracy: of this process's part of the batch.
+    loss, accuracy: of this process's share of the batch.
     """
 
     epoch: int
@@ -37,35 +37,35 @@ class Step:
     accuracy: float
 
 
-class Shown(Protocol):
-    """Who is told how the training goes."""
+class Progress(Protocol):
+    """Gets every step and every epoch of a training run."""
 
     def step(self, step: Step) -> None:
-        """One batch was learnt."""
+        """One batch was trained on."""
 
     def epoch(self, epoch: Epoch) -> None:
-        """One epoch was learnt and measured."""
+        """One epoch was trained and validated."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lessons:
-    """What there is to learn.
+class TrainingSet:
+    """The pictures and targets of a run.
 
-    rows: those that an epoch shows, those of nobody too, a row as often as it is shown.
-    targets: float32 (N + K,), by row of `prepared`, the share of `male` to be learnt, 0 to 1.
-    album: of the same pictures.
-    tutor: a model that is asked about each picture as it was changed.
+    rows: of an epoch, squares without a face too; a repeated row stands here as often.
+    targets: float32 (N + K,), by row of `prepared`: the soft label, 0 for female to 1 for male.
+    cache: of the same pictures.
+    tutor: a teacher that answers for each augmented picture.
     """
 
     prepared: Prepared
     rows: Indices
     targets: Tensor
-    album: Album
+    cache: PictureCache
     tutor: Model | None = None
 
 
 class _Logits(nn.Module):
-    """The network by its members' logits, in the form that torch distributes."""
+    """The logits of a network's members as `forward`, which DistributedDataParallel calls."""
 
     def __init__(self, network: Classifier) -> None:
         super().__init__()
@@ -75,40 +75,48 @@ class _Logits(nn.Module):
         return self.network.logits(photos)
 
 
-def learner(network: Classifier, team: Team) -> nn.Module:
+def for_training(network: Classifier, processes: ProcessGroup) -> nn.Module:
     """Wrap a network for training: uint8 or float (B, 3, H, W) to logits (B, M).
 
-    In a team, the gradients of all its processes become one. The statistics of batch norms stay
-    each process's own, as is usual; what is kept is those of the first.
+    With several processes the gradients are averaged over them. Batch norm keeps the statistics of
+    each process's own share, as is usual; those of rank 0 are saved.
     """
     wrapped = _Logits(network)
-    return wrapped if team.size == 1 else DistributedDataParallel(wrapped)
+    return wrapped if processes.size == 1 else DistributedDataParallel(wrapped)
 
 
-def learn(run: Run, network: nn.Module, lessons: Lessons, team: Team, shown: Shown) -> float:
-    """Learn the next epoch of a run; returns its mean loss.
+def train_epoch(
+    run: Run,
+    network: nn.Module,
+    training_set: TrainingSet,
+    processes: ProcessGroup,
+    progress: Progress,
+) -> float:
+    """Train the next epoch of a run; returns its mean loss.
 
-    network: what `learner` made of the run's.
+    network: that of the run, wrapped by `for_training`.
     """
     recipe, number = run.basis.recipe, len(run.history)
     size = recipe.sizes[number]
-    # Order, augmentation and dropout of an epoch depend on its number alone, so a run that
-    # goes on throws the same dice as one that was never stopped.
+    # The seed of an epoch depends on its number alone: a run that goes on has the same order,
+    # augmentation and dropout as one that was never stopped.
     torch.manual_seed(recipe.seed * 1_000_003 + number)
     network.train()
-    batches = list(_batches(lessons.rows, recipe.batch))
+    batches = list(_batches(training_set.rows, recipe.batch))
     total = 0.0
     for step, batch in enumerate(batches):
         done, steps = number * len(batches) + step, len(recipe.sizes) * len(batches)
         for group in run.optimizer.param_groups:
             group["lr"] = learning_rate(done, steps, recipe.optimizer)
-        part = team.part(len(batch))
-        dice = throw(len(batch), recipe.augmentation).part(part)
-        seen = _seen(lessons, batch[part], dice, recipe, size)
-        targets = lessons.targets[batch[part]].to(team.device)
-        with torch.autocast(team.device.type, torch.float16, enabled=team.device.type == "cuda"):
-            if lessons.tutor is not None:
-                targets = targets.lerp(_tutored(lessons.tutor, seen), recipe.tutor)
+        part = processes.share(len(batch))
+        parameters = draw_parameters(len(batch), recipe.augmentation).select(part)
+        seen = _augmented(training_set, batch[part], parameters, recipe, size)
+        targets = training_set.targets[batch[part]].to(processes.device)
+        with torch.autocast(
+            processes.device.type, torch.float16, enabled=processes.device.type == "cuda"
+        ):
+            if training_set.tutor is not None:
+                targets = targets.lerp(_tutor_answers(training_set.tutor, seen), recipe.tutor)
             logits = network(_resized(seen, size)).float()
         loss = loss_of(logits, targets, recipe)
         run.optimizer.zero_grad()
@@ -119,25 +127,37 @@ def learn(run: Run, network: nn.Module, lessons: Lessons, team: Team, shown: Sho
             nn.utils.clip_grad_norm_(run.network.parameters(), recipe.optimizer.clip)
         run.scaler.step(run.optimizer)
         run.scaler.update()
-        # At first it forgets faster, or it would remember little but the random weights.
-        _follow(run.average, run.network, min(recipe.optimizer.ema, (1 + done) / (10 + done)))
+        # The decay begins low, or the average would be mostly the random initial weights.
+        _update_average(
+            run.average, run.network, min(recipe.optimizer.ema, (1 + done) / (10 + done))
+        )
         total += loss.item()
         right = ((logits.detach().mean(1) > 0) == (targets > 0.5)).float().mean().item()
-        shown.step(Step(number + 1, step + 1, len(batches), size, len(batch), loss.item(), right))
-    return team.mean(total / len(batches))
+        progress.step(
+            Step(number + 1, step + 1, len(batches), size, len(batch), loss.item(), right)
+        )
+    return processes.mean(total / len(batches))
 
 
-def _seen(lessons: Lessons, rows: Indices, dice: Dice, recipe: Recipe, size: int) -> Tensor:
-    """The pictures changed, as large as the network or its tutor takes them, float (B, 3, S, S)."""
-    if lessons.tutor is not None:
-        size = max(size, lessons.tutor.details.classifier.input)
-    framed = round(size * (SIDE + 2 * lessons.prepared.rim) / SIDE)
-    return augment(at_size(lessons.album.framed(rows), framed), dice, recipe.augmentation, size)
+def _augmented(
+    training_set: TrainingSet,
+    rows: Indices,
+    parameters: AugmentationParameters,
+    recipe: Recipe,
+    size: int,
+) -> Tensor:
+    """Augmented pictures at the larger input of network and tutor, float (B, 3, S, S)."""
+    if training_set.tutor is not None:
+        size = max(size, training_set.tutor.details.classifier.input)
+    with_rim = round(size * (SIDE + 2 * training_set.prepared.rim) / SIDE)
+    return augment(
+        shrink(training_set.cache.with_rim(rows), with_rim), parameters, recipe.augmentation, size
+    )
 
 
 @torch.no_grad()
-def _tutored(tutor: Model, seen: Tensor) -> Tensor:
-    """What the tutor says, float32 (B,), 0 to 1."""
+def _tutor_answers(tutor: Model, seen: Tensor) -> Tensor:
+    """The tutor's probabilities of `male`, float32 (B,)."""
     logits = tutor.classifier(_resized(seen, tutor.details.classifier.input)).float()
     return torch.sigmoid(logits / tutor.details.temperature)
 
@@ -149,7 +169,7 @@ def _resized(seen: Tensor, size: int) -> Tensor:
 
 
 def learning_rate(step: int, steps: int, optimizer: Optimizer) -> float:
-    """Up in a line during the warm-up; then constant, or down along a cosine to nothing."""
+    """Linear warm-up, then constant or cosine decay to 0."""
     warmup = round(steps * optimizer.warmup)
     if step < warmup:
         return optimizer.lr * (step + 1) / warmup
@@ -160,7 +180,7 @@ def learning_rate(step: int, steps: int, optimizer: Optimizer) -> float:
 
 
 def loss_of(logits: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
-    """The recipe's loss: each member's, and their mean.
+    """The recipe's loss, the mean over pictures and members.
 
     logits: float32 (B, M), of `male`; targets: float32 (B,), 0 to 1.
     """
@@ -173,13 +193,13 @@ def loss_of(logits: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
 
 def _batches(rows: Indices, batch: int) -> Iterator[Indices]:
     order = rows[torch.randperm(len(rows)).numpy()]
-    whole = max(1, len(order) // batch)  # a last small batch would only disturb the norms
+    whole = max(1, len(order) // batch)  # a small last batch would disturb batch norm
     for number in range(whole):
         yield order[number * batch : (number + 1) * batch]
 
 
-def _follow(average: nn.Module, network: nn.Module, keep: float) -> None:
-    """Move the average a little towards the network, its norms' statistics too."""
+def _update_average(average: nn.Module, network: nn.Module, keep: float) -> None:
+    """Update the exponential moving average, with the statistics of batch norm."""
     for old, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
         if old.is_floating_point():
             old.lerp_(new, 1 - keep)

@@ -1,4 +1,4 @@
-"""Train a network by a recipe; a stopped run goes on where its last epoch ended."""
+"""Train a classifier by a recipe; a stopped run goes on after its last whole epoch."""
 
 import time
 from pathlib import Path
@@ -13,40 +13,42 @@ from gdwatch.inference.model import Model
 from gdwatch.networks.classifier import Classifier
 from train.atomic_files import make_folder, publish
 from train.data import prepared_set
-from train.data.prepared_set import Prepared
+from train.data.prepared_set import Indices, Prepared
+from train.data.tensors import PictureCache, read_pictures
 from train.fitting import checkpoint, run_log
 from train.fitting.checkpoint import CHECKPOINT, Basis, Epoch, Run
-from train.fitting.distributed import Team, alone
-from train.fitting.epoch import Lessons, Shown, learn, learner
-from train.fitting.predict import Album, Indices, logits, photos
+from train.fitting.distributed import ProcessGroup, single_process
+from train.fitting.epoch import Progress, TrainingSet, for_training, train_epoch
+from train.fitting.predict import logits
 from train.fitting.recipe import Colour, Recipe
+from train.fitting.selection import pictures_held_back, pictures_of_an_epoch
 from train.fitting.teacher import Teacher
 from train.metrics import balanced_accuracy
-from train.published.dlib import begin_with, digest
+from train.published.dlib import load_weights, sha256_of
 
-PREPARED = "prepared.txt"  # where the pictures are, for `export`
+PREPARED = "prepared.txt"  # has the path of the manifest, for `export`
 _STATISTICS = 4000  # pictures are enough for mean and standard deviation to three digits
 
 
-def fit(  # noqa: PLR0913 - all that a run is made from
+def fit(  # noqa: PLR0913 - the inputs of a run
     prepared: Prepared,
     recipe: Recipe,
     out: Path,
-    shown: Shown,
+    progress: Progress,
     teacher: Teacher | None = None,
-    team: Team | None = None,
+    processes: ProcessGroup | None = None,
     start: Path | None = None,
     tutor: Model | None = None,
 ) -> Run:
     """Train until the recipe's last epoch, with a checkpoint in `out` after each.
 
-    start: weights to begin with: dlib's published ones, see `dlib`, or a model file's.
-    tutor: a model that answers for every picture as it is shown.
+    start: file of initial weights: dlib's published ones, or a model file.
+    tutor: a model that answers for each augmented picture.
 
     Raises GdwatchError if the data do not suffice or `out` holds a run of something else.
     """
-    team = team or alone()
-    team.require_equal_parts(recipe.batch)
+    processes = processes or single_process()
+    processes.require_equal_shares(recipe.batch)
     learnt = pictures_of_an_epoch(prepared, recipe)
     held_back = pictures_held_back(prepared, recipe)
     _require_both_classes(prepared, learnt, held_back)
@@ -55,57 +57,34 @@ def fit(  # noqa: PLR0913 - all that a run is made from
     _require_crop(recipe, prepared)
     make_folder(out)
     run = _resume(_basis(prepared, recipe, learnt, (teacher, tutor), start), out, start)
-    run.to(team.device)
-    if team.rank == 0:
+    run.to(processes.device)
+    if processes.rank == 0:
         _write_origin(prepared, recipe, out)
-    targets = _targets(prepared, learnt, recipe, teacher, team)
-    album = Album(prepared, team.device)
+    targets = _targets(prepared, learnt, recipe, teacher, processes)
+    cache = PictureCache(prepared, processes.device)
     if tutor is not None:
-        tutor.classifier.to(team.device).eval()
-    shown_rows = np.concatenate((learnt, np.repeat(prepared.nobody, recipe.nobody)))
-    lessons = Lessons(prepared, shown_rows, targets, album, tutor)
-    network = learner(run.network, team)
+        tutor.classifier.to(processes.device).eval()
+    epoch_rows = np.concatenate((learnt, np.repeat(prepared.nobody, recipe.nobody)))
+    training_set = TrainingSet(prepared, epoch_rows, targets, cache, tutor)
+    network = for_training(run.network, processes)
     for _ in range(len(run.history), len(recipe.sizes)):
         began = time.monotonic()
-        loss = learn(run, network, lessons, team, shown)
-        epoch = _measured(run, lessons, held_back, loss, began)
+        loss = train_epoch(run, network, training_set, processes, progress)
+        epoch = _measure_epoch(run, training_set, held_back, loss, began)
         run.history.append(epoch)
         if run.best_epoch is epoch:
             run.best = {
                 name: value.clone().cpu() for name, value in run.average.state_dict().items()
             }
-        if team.rank == 0:
+        if processes.rank == 0:
             checkpoint.save(run, out)
             run_log.write(run.history, out)
-        shown.epoch(epoch)
+        progress.epoch(epoch)
     return run
 
 
-def pictures_of_an_epoch(prepared: Prepared, recipe: Recipe) -> Indices:
-    """The rows that an epoch shows, small sources repeated."""
-    youngest = recipe.min_age if recipe.learn_age is None else recipe.learn_age
-    rows = _of(prepared, recipe, prepared.select("train", youngest))
-    if recipe.pictures is not None:
-        by_hash = sorted(rows.tolist(), key=lambda row: prepared.rows[row].sha256)
-        rows = np.sort(np.array(by_hash[: recipe.pictures], dtype=np.int64))
-    times = [recipe.repeat.get(prepared.rows[row].source, 1) for row in rows]
-    return np.repeat(rows, times)
-
-
-def pictures_held_back(prepared: Prepared, recipe: Recipe) -> Indices:
-    """The rows of the split `val` that tell the best epoch and calibrate it."""
-    return _of(prepared, recipe, prepared.select("val", recipe.min_age))
-
-
-def _of(prepared: Prepared, recipe: Recipe, rows: Indices) -> Indices:
-    """Those that are not of a source that is kept out."""
-    return np.array(
-        [row for row in rows.tolist() if prepared.rows[row].source not in recipe.without], np.int64
-    )
-
-
 def prepared_of(run: Run, folder: Path) -> Prepared:
-    """Open the prepared folder that the run in `folder` learns from. Raises GdwatchError."""
+    """Open the prepared folder that the run in `folder` is trained on. Raises GdwatchError."""
     try:
         prepared = prepared_set.load_manifest(
             Path((folder / PREPARED).read_text(encoding="utf-8")), run.basis.recipe.crop
@@ -147,7 +126,7 @@ def _resume(basis: Basis, out: Path, start: Path | None) -> Run:
     if not (out / CHECKPOINT).exists():
         run = checkpoint.start(basis)
         if start is not None:
-            _begin(run.network, start)
+            _load_start(run.network, start)
             run.average.load_state_dict(run.network.state_dict())
         return run
     run = checkpoint.load(out)
@@ -159,10 +138,10 @@ def _resume(basis: Basis, out: Path, start: Path | None) -> Run:
     return run
 
 
-def _begin(network: Classifier, start: Path) -> None:
-    """Begin with dlib's weights, or with those of a model file whose network is the same."""
+def _load_start(network: Classifier, start: Path) -> None:
+    """Load initial weights: dlib's, or those of a model file with the same network."""
     if start.suffix == ".dat":
-        begin_with(network, start)
+        load_weights(network, start)
         return
     weights = model.load(model_file.read(start)).classifier.state_dict()
     try:
@@ -194,16 +173,17 @@ def _basis(
             "leave --start out, or use a recipe with a pooled network",
         )
     some = np.sort(np.random.default_rng(recipe.seed).permutation(learnt)[:_STATISTICS])
-    values = photos(prepared, some).float() / 255
+    values = read_pictures(prepared, some).float() / 255
     mean, std = values.mean((0, 2, 3)).tolist(), values.std((0, 2, 3)).tolist()
     return Basis(
         recipe=recipe,
         data=prepared.digest,
         teacher=teacher.sha256 if teacher else "",
         tutor=tutor.sha256 if tutor else "",
-        start=digest(start) if start else "",
+        start=sha256_of(start) if start else "",
         mean=recipe.mean or _rounded(mean),
-        std=recipe.std or _rounded([max(0.01, value) for value in std]),  # of black it is 0
+        # The standard deviation of black pictures is 0.
+        std=recipe.std or _rounded([max(0.01, value) for value in std]),
     )
 
 
@@ -218,36 +198,40 @@ def _write_origin(prepared: Prepared, recipe: Recipe, out: Path) -> None:
 
 
 def _targets(
-    prepared: Prepared, learnt: Indices, recipe: Recipe, teacher: Teacher | None, team: Team
+    prepared: Prepared,
+    learnt: Indices,
+    recipe: Recipe,
+    teacher: Teacher | None,
+    processes: ProcessGroup,
 ) -> torch.Tensor:
-    """The share of `male` that each row teaches, those of nobody too.
+    """The soft label of each row, 0 for female to 1 for male, and 0.5 for squares without a face.
 
-    Of the rows of people only those of `learnt` are meant to be used.
+    Label smoothing applies to all rows, the teacher's answers to those of `learnt`.
     """
     smoothing = recipe.label_smoothing
     targets = prepared.is_male().astype(np.float64) * (1 - smoothing) + smoothing / 2
     if teacher is not None:
         rows = np.unique(learnt)
-        said = teacher.answers(prepared, rows, team.device)
+        said = teacher.answers(prepared, rows, processes.device)
         targets[rows] += recipe.teacher * (said - targets[rows])
     return torch.from_numpy(np.append(targets, np.full(len(prepared.nobody), 0.5))).float()
 
 
-def _measured(
-    run: Run, lessons: Lessons, held_back: Indices, train_loss: float, began: float
+def _measure_epoch(
+    run: Run, training_set: TrainingSet, held_back: Indices, train_loss: float, began: float
 ) -> Epoch:
     number = len(run.history)
     size = run.basis.recipe.sizes[number]
-    male = lessons.prepared.is_male()[held_back]
-    judged = logits(run.average, lessons.prepared, held_back, size, lessons.album)
+    male = training_set.prepared.is_male()[held_back]
+    predicted = logits(run.average, training_set.prepared, held_back, size, training_set.cache)
     loss = F.binary_cross_entropy_with_logits(
-        torch.from_numpy(judged), torch.from_numpy(male).double()
+        torch.from_numpy(predicted), torch.from_numpy(male).double()
     )
     return Epoch(
         epoch=number + 1,
         size=size,
         train_loss=train_loss,
         val_loss=loss.item(),
-        val_balanced_accuracy=balanced_accuracy(judged > 0, male),
+        val_balanced_accuracy=balanced_accuracy(predicted > 0, male),
         seconds=time.monotonic() - began,
     )

@@ -1,4 +1,4 @@
-"""A recipe: every number that a training run depends on, in one TOML file."""
+"""A recipe: all hyperparameters of a training run, in one TOML file."""
 
 import tomllib
 from pathlib import Path
@@ -70,7 +70,7 @@ class Phase(_Strict):
 
 
 class Augmentation(_Strict):
-    """How far a picture may be changed, besides being mirrored; see `augment`."""
+    """The limits of the augmentation; pictures are mirrored too. See `augment`."""
 
     degrees: Annotated[float, Field(ge=0, le=180)]
     zoom: Annotated[float, Field(ge=1, le=4)]
@@ -85,7 +85,7 @@ class Augmentation(_Strict):
 
 
 class Optimizer(_Strict):
-    """How the weights are changed; `adam` and `adamw` are torch's."""
+    """The optimizer and its learning rate schedule; `adam` and `adamw` are torch's."""
 
     name: Literal["adam", "adamw"]
     lr: Annotated[float, Field(gt=0)]
@@ -97,18 +97,19 @@ class Optimizer(_Strict):
 
 
 class Recipe(_Strict):
-    """What a model is trained with; the meaning of each number stands in `default.toml`.
+    """The hyperparameters of a classifier's training; `default.toml` explains each number.
 
-    pictures: learn from so many of the split `train` at most, chosen by hash.
-    crop: what of a photograph is learnt from, the whole of it or its face.
-    learn_age: the youngest who are learnt from; `min_age` where not given.
-    without: sources that are kept out of training, to see what a new one costs.
-    nobody: how often an epoch shows each square without a face; its answer is 0.5.
-    teacher: share of the teacher's answer in what is learnt; 0 without a teacher.
-    tutor: share, in the rest's place, of the answer of a model that sees what is learnt as it was
-    changed for it (Beyer et al. 2022, arXiv:2106.05237); 0 without a tutor.
-    mean, std: for the network, in 0 to 1, RGB; those of the pictures where not given.
-    best_by: which measure of the split `val` tells the best epoch.
+    pictures: train on so many of the split `train` at most, chosen by hash.
+    crop: whether the classifier sees the whole photograph or the crop of its face.
+    learn_age: the least age of persons in training; `min_age` where not given.
+    without: sources that are kept out of training, to measure how well a new source is classified.
+    nobody: how often an epoch has each square without a face; its target is 0.5.
+    teacher: weight of the teacher's answer in the target, the rest is the label's; 0 without one.
+    tutor: weight of the tutor's answer in the target, the rest is that of label and teacher. The
+    tutor sees each picture as it was augmented (knowledge distillation after Beyer et al. 2022,
+    arXiv:2106.05237); 0 without one.
+    mean, std: by which the network normalises, in 0 to 1, RGB; the pictures' own where not given.
+    best_by: the measure on the split `val` by which the best epoch is chosen.
     """
 
     seed: int
@@ -146,7 +147,7 @@ class Recipe(_Strict):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Of the network, as the model file keeps them; without mean and std."""
+        """The network's arguments, as in the model file; without mean and std."""
         arguments = self.network.model_dump(exclude={"arch"})
         return arguments | {"input": self.input} if self.network.arch == "seed" else arguments
 
@@ -157,7 +158,7 @@ class Recipe(_Strict):
 
     @property
     def input(self) -> int:
-        """The size that the model is measured and used with, in pixels."""
+        """The input size at which the model is validated and used, in pixels."""
         return self.phases[-1].size
 
 

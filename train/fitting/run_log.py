@@ -1,4 +1,4 @@
-"""What a run leaves to be read while it lasts: metrics.csv and TensorBoard's events."""
+"""The files by which a run can be followed: metrics.csv and TensorBoard's events."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -16,7 +16,7 @@ TENSORBOARD = "tensorboard"
 
 
 def write_recipe(recipe: Recipe, out: Path) -> None:
-    """Write what the run is made by, with every default."""
+    """Write the recipe as JSON, with every default."""
     with publish(out / RECIPE) as aside:
         aside.write_text(recipe.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
@@ -25,7 +25,7 @@ def write(history: Sequence[Epoch], out: Path) -> None:
     """Write all epochs to metrics.csv, and the last one to TensorBoard's events."""
     publish_rows(out / METRICS, [field.name for field in fields(Epoch)], history)
     last = history[-1]
-    # After a kill, an epoch that was written and not kept comes again: what follows is purged.
+    # After a kill, an epoch may be repeated whose events were written: they are purged.
     with SummaryWriter(str(out / TENSORBOARD), purge_step=last.epoch) as events:
         for name, value in asdict(last).items():
             if name != "epoch":

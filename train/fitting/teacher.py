@@ -1,4 +1,4 @@
-"""Who teaches a network besides the labels: a model file, or answers written down before."""
+"""Teachers, whose answers are learnt besides the labels: a model file, or a CSV of answers."""
 
 import csv
 import hashlib
@@ -15,27 +15,27 @@ from gdwatch.errors import GdwatchError
 from gdwatch.inference import model, model_file
 from gdwatch.inference.model import Model
 from train.atomic_files import publish
-from train.data.prepared_set import Prepared
-from train.fitting.predict import Indices, logits
+from train.data.prepared_set import Indices, Prepared
+from train.fitting.predict import logits
 from train.metrics import Floats, probabilities
 
 ANSWERS = ["path", "p_male"]
 
 
 class Teacher(Protocol):
-    """Knows the share of `male` in what a picture shows."""
+    """Gives soft labels for prepared pictures."""
 
     @property
     def sha256(self) -> str:
-        """Of the file that it was read from."""
+        """The SHA-256 of its file."""
 
     def answers(self, prepared: Prepared, rows: Indices, device: torch.device) -> Floats:
-        """What it says of some rows: (N,), 0 to 1."""
+        """The probabilities of `male` of some rows, (N,)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelTeacher:
-    """A model file that looks at the pictures as they were prepared."""
+    """A model that classifies the prepared pictures, not augmented."""
 
     model: Model
 
@@ -47,13 +47,13 @@ class ModelTeacher:
         self, prepared: Prepared, rows: Indices, device: torch.device
     ) -> Floats:
         classifier, details = self.model.classifier.to(device), self.model.details
-        judged = logits(classifier, prepared, rows, details.classifier.input)
-        return probabilities(judged, details.temperature)
+        predicted = logits(classifier, prepared, rows, details.classifier.input)
+        return probabilities(predicted, details.temperature)
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenTeacher:
-    """Answers by path; of a picture that is not among them, the label alone is learnt."""
+    """Answers by path; a picture that is not among them has its label for an answer."""
 
     sha256: str
     by_path: Mapping[str, float]

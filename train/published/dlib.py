@@ -1,10 +1,10 @@
-"""The published weights of dlib's face recognition, for a `PooledClassifier` to begin with.
+"""Initialise a `PooledClassifier` with the published weights of dlib's face recognition.
 
 `dlib_face_recognition_resnet_model_v1.dat` (King 2017, CC0; in the package face-recognition-models)
 is dlib's own serialization: an integer is a byte that counts its bytes, and these, little-endian; a
 tensor is a 2, four integers (samples, k, rows, columns) and its float32. The file holds, from the
-picture on, for each convolution a tensor of its weights and biases, and one of the scales and
-offsets of the affine layer after it, which is what a batch norm has become.
+input on, for each convolution a tensor of its weights and biases, and one of the scales and offsets
+of the affine layer after it, into which dlib has turned the batch norm.
 """
 
 import hashlib
@@ -19,15 +19,15 @@ from torch import nn
 from gdwatch.errors import GdwatchError
 from gdwatch.networks.pooled import PooledClassifier
 
-MEAN = (122.782 / 255, 117.001 / 255, 104.298 / 255)  # of what the network was trained with
+MEAN = (122.782 / 255, 117.001 / 255, 104.298 / 255)  # of the pictures that dlib trained on
 STD = (256 / 255, 256 / 255, 256 / 255)
 _BETWEEN = 4096  # bytes at most between two tensors: the layers' own settings
 
 
-def begin_with(network: nn.Module, path: Path) -> None:
-    """Give the convolutions of a network their published weights; its head stays as it is.
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Load the published weights into the convolutions of a network; its head stays as it is.
 
-    network: with dlib's widths and blocks, or with the first stages of them.
+    network: with dlib's widths and blocks, or with its first stages only.
 
     Raises GdwatchError if the file is not there, or is not that network's; TypeError if the network
     is none of dlib's kind.
@@ -50,7 +50,7 @@ def begin_with(network: nn.Module, path: Path) -> None:
             each.bias.copy_(weights[each.weight.numel() :] * scale + offset)
 
 
-def digest(path: Path) -> str:
+def sha256_of(path: Path) -> str:
     """The file's SHA-256, in hexadecimal. Raises GdwatchError."""
     return hashlib.sha256(_read(path)).hexdigest()
 

@@ -1,4 +1,4 @@
-"""Open the networks of other people's ONNX files."""
+"""Open published networks in the format ONNX."""
 
 from pathlib import Path
 
@@ -21,13 +21,13 @@ def open_session(
     """Make a network ready to run, on a GPU where the installed onnxruntime can.
 
     names: of its input and its outputs.
-    free: axes of these that may have any length, whatever the file says.
+    free: axes of these that are made dynamic, whatever lengths the file says.
 
     Raises GdwatchError.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # its warnings are about how the file was made
-    # Numbers next to nothing take a CPU ten times as long as others, and some networks have many.
+    # Denormal numbers take a CPU ten times as long as others, and some networks have many.
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     try:
         network = onnx.load(path)

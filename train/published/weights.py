@@ -1,7 +1,7 @@
-"""Published weights that teach: where they lie on this machine.
+"""Find published weights on this machine.
 
-They ship in packages of which nothing but these files is used, so a package may be installed
-without what it depends on, or only unpacked.
+They ship in packages of which only these files are used, so a package may be installed without its
+dependencies, or only unpacked.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from gdwatch.errors import GdwatchError
 class Weights:
     """A file of weights.
 
-    package: as it is imported, empty where it is none of Python's; folder: in it.
-    obtained: the command that brings the file.
+    package: its import name, empty where it is not a Python package; folder: of the file in it.
+    obtained: the command that gets the file.
     """
 
     file: str
@@ -45,12 +45,12 @@ DLIB = Weights(
 
 
 def find(wanted: Weights, folders: Sequence[Path]) -> Path:
-    """The file of some weights: in one of the folders, or in the installed package.
+    """The path of the weights: in one of the folders, or in the installed package.
 
     Raises GdwatchError.
     """
     places = [*folders]
-    # Of a package that has no dots in its name this imports nothing.
+    # A package without dots in its name is not imported by this.
     spec = find_spec(wanted.package) if wanted.package else None
     if spec is not None:
         places += [Path(place) / wanted.folder for place in spec.submodule_search_locations or ()]

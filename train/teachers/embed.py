@@ -1,7 +1,7 @@
-"""What public networks know of each face: numbers for a teacher to read; a stopped run goes on.
+"""Embed each face with published networks; a stopped run goes on.
 
-Every network sees the face turned and shrunk so that eyes, nose and mouth lie where they lay when
-it was trained.
+Every network gets the face aligned: turned and scaled so that eyes, nose and mouth are where they
+were when it was trained.
 """
 
 import hashlib
@@ -19,25 +19,24 @@ from gdwatch.decode.reduce import Pixels
 from gdwatch.inference.faces import prominence
 from gdwatch.networks.pooled import PooledClassifier
 from train.atomic_files import make_folder, publish
-from train.data.prepared_set import Prepared, Row
+from train.data.prepared_set import Indices, Prepared, Row
 from train.data.sources import Entry
 from train.detection.boxes import Face
-from train.detection.centerface import look
-from train.fitting.predict import Indices
-from train.published.dlib import MEAN, STD, begin_with, digest
+from train.detection.centerface import read_photograph
+from train.published.dlib import MEAN, STD, load_weights, sha256_of
 from train.published.onnx_sessions import open_session
 
 PARTS = "embeddings"
 _PART = 256  # pictures of one file
 _BATCH = 32
-_SURE = 0.5  # a less sure face counts only where no other is
+_SURE = 0.5  # a face with a lower score is taken only where there is no other
 
 Points = NDArray[np.complex128]
 Embedded = NDArray[np.float32]
 
-# Where eyes, nose and corners of the mouth lie, as x + iy. Those of a square of 112 pixels are the
-# usual ones of face recognition (Deng et al. 2019, arXiv:1801.07698); dlib's are of its mean face,
-# in units of it, with the edge that it leaves round that.
+# Templates: eyes, nose and corners of the mouth as x + iy, in shares of the square's side. That of
+# 112 pixels is the usual one of face recognition (Deng et al. 2019, arXiv:1801.07698); the other is
+# dlib's mean face, round which dlib leaves a padding.
 _ARCFACE = np.array([38.2946 + 51.6963j, 73.5318 + 51.5014j, 56.0252 + 71.7366j,
                      41.5493 + 92.3655j, 70.7299 + 92.2041j]) / (112 + 0j)  # fmt: skip
 _MEAN_FACE = np.array([0.2255 + 0.2160j, 0.7548 + 0.2160j, 0.4901 + 0.5156j,
@@ -49,10 +48,10 @@ def _padded(padding: float) -> Points:
     return around
 
 
-class Networks:
-    """They embed faces: 512 numbers of one, 256 of the next, and the third's logit of `male`.
+class EmbeddingNetworks:
+    """Three published networks; the embedding is 512 numbers, 256 numbers and a logit of `male`.
 
-    feature, dlib, gender: their files; see `weights`. Raises GdwatchError.
+    feature, dlib, gender: their files, see `weights`. Raises GdwatchError.
     """
 
     size = 512 + 256 + 1
@@ -63,13 +62,13 @@ class Networks:
         self._dlib = PooledClassifier(
             widths=[32, 64, 128, 256, 256], blocks=[3, 4, 3, 3, 1], mean=MEAN, std=STD
         ).eval()
-        begin_with(self._dlib, dlib)
+        load_weights(self._dlib, dlib)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._dlib.to(self._device)
-        self.digest = " ".join(map(digest, (feature, dlib, gender)))
+        self.digest = " ".join(map(sha256_of, (feature, dlib, gender)))
 
     def embed(self, seen: Sequence[tuple[Pixels, Face]]) -> Embedded:
-        """Embed a face of each photograph: float32 (B, size)."""
+        """Embed one face of each photograph: float32 (B, size)."""
         small = _channels([align(photo, face, _ARCFACE, 112) for photo, face in seen], 127, 128)
         feature = [self._feature.run(["output"], {"input": each[None]})[0][0] for each in small]
         tiny = [align(photo, face, _padded(0.2), 32) for photo, face in seen]
@@ -92,7 +91,7 @@ def _channels(
 
 
 def align(photo: Pixels, face: Face, template: Points, side: int) -> Pixels:
-    """Turn, shift and scale a face so that its landmarks lie as near as can be to a template's.
+    """Align a face: by the similarity transform that brings its landmarks closest to a template's.
 
     photo: uint8 (H, W, 3), RGB; face: in its pixels.
     template: as shares of the side of the result.
@@ -102,12 +101,12 @@ def align(photo: Pixels, face: Face, template: Points, side: int) -> Pixels:
     marks = np.array(face.landmarks[0::2]) + 1j * np.array(face.landmarks[1::2])
     wanted = template * side
     apart = wanted - wanted.mean()
-    # The similarity of least squares: pixel z of the result is pixel turn * z + shift there.
+    # Least squares over complex numbers: pixel z of the result is turn * z + shift of the photo.
     turn = (apart.conj() * (marks - marks.mean())).sum() / (abs(apart) ** 2).sum()
     shift = marks.mean() - turn * wanted.mean()
     image = Image.fromarray(photo)
     scale = abs(turn)
-    if scale > 1:  # shrunk first: one pixel of many would be taken else
+    if scale > 1:  # downsample first, against aliasing: `transform` reads single pixels
         width, height = (max(1, round(length / scale)) for length in image.size)
         image = image.resize((width, height), Image.Resampling.BILINEAR)
         turn, shift = turn / scale, shift / scale
@@ -123,15 +122,16 @@ def embeddings(
     listed: Sequence[Entry],
     prepared: Prepared,
     faces: Mapping[str, Sequence[Face]],
-    networks: Networks,
+    networks: EmbeddingNetworks,
 ) -> Embedded:
-    """What the networks know of the most prominent face of every prepared photograph.
+    """Embed the most prominent face of every prepared photograph.
 
-    Kept in the folder PARTS beside the manifest: computed once for the same faces and networks.
+    The results are kept in the folder PARTS beside the manifest, and computed once for the same
+    faces and networks.
 
-    listed: where the photographs lie. faces: of them, by path.
+    listed: where the photographs are. faces: by path, those that the detector found.
 
-    Returns float32 (N, networks.size); not a number where there is no face.
+    Returns float32 (N, networks.size); NaN where there is no face.
     Raises GdwatchError.
     """
     folder = prepared.folder / PARTS
@@ -160,7 +160,7 @@ def _kept(file: Path, basis: str) -> Embedded | None:
             if str(kept["basis"]) == basis:
                 return np.asarray(kept["embedded"], dtype=np.float32)
     except (OSError, ValueError, KeyError):
-        pass  # not there, or of other faces or networks: computed anew
+        pass  # missing or damaged: the embeddings are computed anew
     return None
 
 
@@ -171,13 +171,13 @@ def _face(row: Row, found: Sequence[Face]) -> Face | None:
 
 
 def _embed(
-    entries: Sequence[Entry | None], chosen: Sequence[Face | None], networks: Networks
+    entries: Sequence[Entry | None], chosen: Sequence[Face | None], networks: EmbeddingNetworks
 ) -> Embedded:
     embedded = np.full((len(entries), networks.size), np.nan, np.float32)
     rows: list[int] = []
     seen: list[tuple[Pixels, Face]] = []
     for row, (entry, face) in enumerate(zip(entries, chosen, strict=True)):
-        looked = look(entry) if entry is not None and face is not None else None
+        looked = read_photograph(entry) if entry is not None and face is not None else None
         if looked is not None and face is not None:
             photo, scale = looked
             rows.append(row)

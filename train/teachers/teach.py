@@ -1,7 +1,7 @@
-"""Train a teacher on what public networks know of faces, and write down its answers.
+"""Train a teacher on embeddings of faces, and let it answer out of fold.
 
-It is a perceptron with one hidden layer. It answers for no picture that it has learnt from, nor for
-another one of the same person or the same photograph.
+The teacher is a perceptron with one hidden layer. It answers for no picture that it was trained on,
+nor for another one of the same person or the same photograph.
 """
 
 from dataclasses import dataclass
@@ -13,11 +13,10 @@ from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor, nn
 
 from gdwatch.errors import GdwatchError
-from train.data.near_duplicates import near, together
-from train.data.prepared_set import Prepared, load, load_hashes
-from train.fitting.fit import pictures_held_back, pictures_of_an_epoch
-from train.fitting.predict import Indices
+from train.data.near_duplicates import inseparable_groups, near_pairs
+from train.data.prepared_set import Indices, Prepared, load, load_hashes
 from train.fitting.recipe import Recipe
+from train.fitting.selection import pictures_held_back, pictures_of_an_epoch
 from train.metrics import Bools, Floats, balanced_accuracy
 from train.teachers.embed import Embedded
 
@@ -25,30 +24,31 @@ _FOLDS = 5
 _HIDDEN = 256
 _EPOCHS = 12
 _BATCH = 128
-_RATE = 0.001  # at its peak
-_SMOOTHING = 0.05  # 1 to 2 % of the labels are wrong
+_RATE = 0.001  # learning rate, at its peak
+_SMOOTHING = 0.05  # label smoothing: 1 to 2 % of the labels are wrong
 
 
 @dataclass(frozen=True, slots=True)
-class Taught:
+class TeacherAnswers:
     """A teacher's answers.
 
     p_male: by path, 0 to 1, of every picture with a face.
-    balanced: on the pictures of the split `val`.
+    val_balanced_accuracy: on the split `val`.
     """
 
     p_male: dict[str, float]
-    balanced: float
+    val_balanced_accuracy: float
 
 
-def teach(prepared: Prepared, embedded: Embedded, recipe: Recipe) -> Taught:
-    """Train a teacher for the pictures that a recipe learns from.
+def teach(prepared: Prepared, embedded: Embedded, recipe: Recipe) -> TeacherAnswers:
+    """Train a teacher on the pictures that a recipe trains on, by cross-validation.
 
-    prepared: whose labels are learnt, perhaps cleaned.
+    prepared: with the labels, perhaps cleaned.
     embedded: float32 (M, D), of every picture that was prepared, as from `embed.embeddings`.
 
-    It learns from what the recipe learns from and nothing else, so that nothing held back is in the
-    answers. Those for the split `train` are out of fold, the others the mean of the folds.
+    The teacher is trained on the recipe's pictures only, so that no label that is held back leaks
+    into the answers. Answers for pictures that it was trained on are out of fold; the others are
+    the mean of the folds' logits.
 
     Raises GdwatchError where there are too few faces.
     """
@@ -61,22 +61,24 @@ def teach(prepared: Prepared, embedded: Embedded, recipe: Recipe) -> Taught:
     others = np.setdiff1d(np.flatnonzero(faced), learnt)
     for there, out in _folds(male[learnt], _groups(prepared)[learnt]):
         fold, asked = learnt[there], np.concatenate((learnt[out], others))
-        said = _answers(known[fold], male[fold], known[asked], recipe.seed)
+        said = _train_and_predict(known[fold], male[fold], known[asked], recipe.seed)
         logits[learnt[out]] = said[: len(out)]
         logits[others] += said[len(out) :] / _FOLDS
     p_male = 1 / (1 + np.exp(-logits))
     held_back = pictures_held_back(prepared, recipe)
     held_back = held_back[faced[held_back]]
-    return Taught(
+    return TeacherAnswers(
         {prepared.rows[row].path: float(p_male[row]) for row in np.flatnonzero(faced).tolist()},
         balanced_accuracy(logits[held_back] > 0, male[held_back]),
     )
 
 
 def _groups(prepared: Prepared) -> Indices:
-    """The group of each row; pictures of a person or a photograph are of one."""
+    """The group of each row: pictures of one person or one photograph."""
     whole = load(prepared.folder)
-    groups = together([row.identity for row in whole.rows], near(load_hashes(prepared.folder)))
+    groups = inseparable_groups(
+        [row.identity for row in whole.rows], near_pairs(load_hashes(prepared.folder))
+    )
     return groups[prepared.places[: len(prepared.rows)]]
 
 
@@ -88,8 +90,8 @@ def _folds(male: Bools, groups: Indices) -> list[tuple[Indices, Indices]]:
     return list(folds.split(groups, male, groups))
 
 
-def _answers(known: Embedded, male: Bools, asked: Embedded, seed: int) -> Floats:
-    """Train a perceptron and ask it: logits of `male`, (A,).
+def _train_and_predict(known: Embedded, male: Bools, asked: Embedded, seed: int) -> Floats:
+    """Train a perceptron, and predict: logits of `male`, (A,).
 
     known: float32 (N, D); male: (N,); asked: float32 (A, D).
     """

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.train.conftest import TINY_SEED, Told, write_recipe
+from tests.train.build import TINY_SEED, Told, write_recipe
 from train.data.prepared_set import Prepared
 from train.fitting import checkpoint
-from train.fitting.distributed import Team
+from train.fitting.distributed import ProcessGroup
 from train.fitting.recipe import Recipe
 
-HERE = Path(__file__).parents[2]
+HERE = Path(__file__).parents[3]
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE)}
 
 
@@ -67,7 +67,7 @@ def test_a_batch_that_cannot_be_shared_evenly_is_an_error(
 
 def test_the_parts_of_a_team_are_the_batch() -> None:
     cpu = torch.device("cpu")
-    parts = [list(range(12))[Team(rank, 3, cpu).part(12)] for rank in range(3)]
+    parts = [list(range(12))[ProcessGroup(rank, 3, cpu).share(12)] for rank in range(3)]
     assert parts == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
 
 

@@ -10,43 +10,16 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from PIL import Image
 from torch import Tensor, nn
 from torchvision import transforms
 
 from gdwatch.errors import GdwatchError
-from tests.train.conftest import photograph
+from tests.train.build import photograph
+from tests.train.old_program import Old, old_weights
 from train.export.import_seed import import_seed
-from train.fitting import checkpoint
-from train.fitting import recipe as recipes
-from train.fitting.epoch import loss_of
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
-
-
-class Old(nn.Module):
-    """The network of the old program, as it was written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 32, 3)
-        self.conv2 = nn.Conv2d(32, 32, 3)
-        self.conv3 = nn.Conv2d(32, 32, 3)
-        self.conv4 = nn.Conv2d(32, 32, 3)
-        self.conv5 = nn.Conv2d(32, 64, 3)
-        self.conv6 = nn.Conv2d(64, 64, 3)
-        self.conv7 = nn.Conv2d(64, 64, 3)
-        self.conv8 = nn.Conv2d(64, 64, 3)
-        self.fc1 = nn.Linear(1024, 512)
-        self.fc2 = nn.Linear(512, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        for number in range(1, 9):
-            x = F.relu(getattr(self, f"conv{number}")(x))
-            if number % 2 == 0:
-                x = F.max_pool2d(x, 2)
-        return F.log_softmax(self.fc2(self.fc1(x.flatten(1))), 1)
+DATA = Path(__file__).parents[4] / "shared" / "data"
 
 
 OLD_TRANSFORM = transforms.Compose(
@@ -56,11 +29,6 @@ OLD_TRANSFORM = transforms.Compose(
         transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
     ]
 )
-
-
-def old_weights() -> dict[str, Tensor]:
-    torch.manual_seed(5)
-    return Old().state_dict()
 
 
 def old_answers(weights: dict[str, Tensor], files: Sequence[Path]) -> list[tuple[str, float]]:
@@ -81,7 +49,7 @@ def new_answers(model: Path, files: Sequence[Path], folder: Path) -> list[tuple[
     told = subprocess.run(
         [sys.executable, "-m", "gdwatch", "classify", *map(str, files), "--set", f"model={model}",
          "--set", "crop=whole", "--format", "csv"],
-        cwd=folder, env=environment | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        cwd=folder, env=environment | {"PYTHONPATH": str(Path(__file__).parents[3])},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert told.returncode == 0, told.stderr
@@ -139,28 +107,3 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
     with pytest.raises(GdwatchError, match=r"bomb\.pt: no state dict"):
         import_seed(tmp_path / "bomb.pt", tmp_path / "m.safetensors")
     assert not (tmp_path / "exploded").exists()
-
-
-def test_the_seed_recipe_is_the_old_network_to_the_letter() -> None:
-    recipe = recipes.read("seed")
-    basis = checkpoint.Basis(
-        recipe, "", "", "", "", recipe.mean or (0, 0, 0), recipe.std or (1, 1, 1)
-    )
-    new = [tuple(weight.shape) for weight in checkpoint.build(basis).parameters()]
-    assert new == [tuple(weight.shape) for weight in Old().parameters()]
-    assert (recipe.batch, recipe.optimizer.name, recipe.optimizer.lr) == (16, "adam", 2e-4)
-    assert (recipe.loss, recipe.best_by, recipe.augmentation.degrees) == ("nll", "loss", 15)
-
-
-def test_nll_of_the_log_softmax_is_cross_entropy() -> None:
-    """The old README found the first better than the second; they are one function."""
-    torch.manual_seed(0)
-    logits = (5 * torch.randn(64, 1)).requires_grad_()
-    targets = torch.randint(0, 2, (64,)).float()
-    gradients = []
-    for name in ("seed", "seed-crossentropy"):
-        logits.grad = None
-        loss_of(logits, targets, recipes.read(name)).backward()
-        assert logits.grad is not None
-        gradients.append(logits.grad.clone())
-    assert torch.allclose(gradients[0], gradients[1], atol=1e-7)

@@ -1,7 +1,4 @@
 import csv
-import hashlib
-import io
-import tarfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,9 +11,9 @@ from hypothesis import strategies as st
 from gdwatch.decode import reduce
 from gdwatch.decode.decoder import decode
 from gdwatch.errors import GdwatchError, UsageError
-from tests.train.conftest import photograph, picture
+from tests.train.build import photograph, picture
 from train.data import prepared_set
-from train.data.prepare import LIMITS, prepare, split_all, split_of
+from train.data.prepare import LIMITS, prepare, split_all
 from train.data.prepared_set import Row
 
 COLUMNS = ["path", "label", "source", "age", "group", "identity", "split"]
@@ -56,15 +53,6 @@ def test_class_folders_become_pixels_as_the_service_sees_them(
     assert np.array_equal(prepared.stored[3], square)
 
 
-def test_a_manifest_gives_source_age_group_and_split(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    rows = write_pictures(data, 2, source="s", age="7", group="g", identity="i", split="val")
-    write_manifest(data, rows)
-    prepare([data], tmp_path / "out")
-    row = prepared_set.load(tmp_path / "out").rows[0]
-    assert (row.source, row.age, row.group, row.identity, row.split) == ("s", 7, "g", "i", "val")
-
-
 def test_pictures_without_a_class_are_counted_and_not_learnt(tmp_path: Path) -> None:
     data = tmp_path / "data"
     rows = write_pictures(data, 2)
@@ -72,25 +60,6 @@ def test_pictures_without_a_class_are_counted_and_not_learnt(tmp_path: Path) -> 
     write_manifest(data, rows)
     summary = prepare([data], tmp_path / "out")
     assert (len(summary.rows), summary.without_class) == (3, 1)
-
-
-def test_pictures_are_read_out_of_a_tar(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    data.mkdir()
-    rows = []
-    with tarfile.open(data / "some.tar", "w") as tar:
-        for label in ("female", "male"):
-            content = picture(label, 1)
-            member = tarfile.TarInfo(f"s/{label}.bmp")
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-            rows.append({"path": member.name, "label": label})
-    write_manifest(data, rows)
-    assert [row.path for row in prepare([data], tmp_path / "out").rows] == [
-        "s/female.bmp",
-        "s/male.bmp",
-    ]
-    assert not (data / "s").exists()
 
 
 def test_a_copy_goes_where_a_given_split_has_its_original(tmp_path: Path) -> None:
@@ -169,36 +138,6 @@ def test_only_the_wanted_sources_are_taken(tmp_path: Path) -> None:
         prepare([data], tmp_path / "out", ["c"])
 
 
-def test_a_tar_of_class_folders_needs_no_manifest(
-    class_folders: Callable[[int], Path], tmp_path: Path
-) -> None:
-    with tarfile.open(tmp_path / "mine.tar", "w") as tar:
-        tar.add(class_folders(2), arcname="photos")
-    rows = prepare([tmp_path / "mine.tar"], tmp_path / "out").rows
-    assert [(row.path, row.label, row.source) for row in rows[1:3]] == [
-        ("photos/female/001.bmp", "female", "mine"),
-        ("photos/male/000.bmp", "male", "mine"),
-    ]
-
-
-def test_two_folders_may_have_the_same_names(
-    class_folders: Callable[[int], Path], tmp_path: Path
-) -> None:
-    one = class_folders(2)
-    other = one.rename(tmp_path / "monday")
-    rows = prepare([class_folders(1), other], tmp_path / "out").rows
-    assert [row.path for row in rows][::2] == ["faces/female/000.bmp", "monday/female/000.bmp",
-                                              "monday/male/000.bmp"]  # fmt: skip
-
-
-def test_a_manifest_that_names_a_picture_twice_is_an_error(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    rows = write_pictures(data, 1)
-    write_manifest(data, [*rows, rows[0]])
-    with pytest.raises(GdwatchError, match=r"a/female/0\.bmp: names two pictures"):
-        prepare([data], tmp_path / "out")
-
-
 def test_all_pictures_of_a_person_are_in_one_split(tmp_path: Path) -> None:
     data = tmp_path / "data"
     rows = write_pictures(data, 30)
@@ -209,18 +148,6 @@ def test_all_pictures_of_a_person_are_in_one_split(tmp_path: Path) -> None:
     for row in prepare([data], tmp_path / "out").rows:
         splits.setdefault(row.identity, set()).add(row.split)
     assert all(len(found) == 1 for found in splits.values())
-
-
-def test_about_84_8_and_8_of_a_hundred_are_in_train_val_and_test() -> None:
-    splits = [split_of(str(number)) for number in range(10_000)]
-    shares = [splits.count(split) / 10_000 for split in ("train", "val", "test")]
-    assert shares == pytest.approx([0.84, 0.08, 0.08], abs=0.01)
-
-
-def test_the_split_of_a_name_never_changes() -> None:
-    names = [f"name {number}" for number in range(20)]
-    digest = hashlib.sha256(" ".join(map(split_of, names)).encode()).hexdigest()
-    assert digest.startswith("a5c6da4420e7")
 
 
 def test_an_unreadable_picture_is_named_and_the_others_are_kept(
@@ -248,72 +175,12 @@ def test_one_class_only_is_an_error(class_folders: Callable[[int], Path], tmp_pa
         prepare([data], tmp_path / "out")
 
 
-def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(
-        GdwatchError, match=r"neither manifest\.csv nor folders female/ and male/ nor tars"
-    ):
-        prepare([tmp_path], tmp_path / "out")
-
-
-@pytest.mark.parametrize(
-    ("column", "value", "message"),
-    [
-        ("label", "cat", r"manifest\.csv:2: label cat; use female, male, none"),
-        ("split", "half", r"manifest\.csv:2: split half; use train, val, test"),
-        ("age", "old", r"manifest\.csv:2: age old; use whole years"),
-    ],
-)
-def test_a_wrong_word_in_a_manifest_is_named_with_its_line(
-    tmp_path: Path, column: str, value: str, message: str
-) -> None:
-    data = tmp_path / "data"
-    rows = write_pictures(data, 1)
-    rows[0][column] = value
-    write_manifest(data, rows)
-    with pytest.raises(GdwatchError, match=message):
-        prepare([data], tmp_path / "out")
-
-
-def test_a_compressed_tar_is_an_error(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    write_manifest(data, write_pictures(data, 1))
-    with tarfile.open(data / "some.tar", "w:gz") as tar:
-        tar.add(data / "a")
-    with pytest.raises(GdwatchError, match=r"some\.tar: not a whole, uncompressed tar"):
-        prepare([data], tmp_path / "out")
-
-
-def test_a_folder_that_was_not_prepared_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(GdwatchError, match="not a prepared folder"):
-        prepared_set.load(tmp_path)
-
-
 def test_the_manifest_of_the_pictures_is_never_overwritten(tmp_path: Path) -> None:
     write_manifest(tmp_path, write_pictures(tmp_path, 1))
     before = (tmp_path / "manifest.csv").read_bytes()
     with pytest.raises(UsageError, match="holds the pictures; give --out another folder"):
         prepare([tmp_path], tmp_path)
     assert (tmp_path / "manifest.csv").read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"\xff\xfe", r"manifest\.csv: cannot be read \('utf-8' .*; write it as UTF-8"),
-        (b"", r"manifest\.csv: no column `path`; its first line must be path,label"),
-        (b"path,label\n", "no pictures; put pictures into female/ and male/"),
-    ],
-)
-def test_a_manifest_that_is_none_is_an_error(tmp_path: Path, content: bytes, message: str) -> None:
-    (tmp_path / "manifest.csv").write_bytes(content)
-    with pytest.raises(GdwatchError, match=message):
-        prepare([tmp_path], tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(GdwatchError, match=r"gone: no such folder; name a folder, a manifest\.csv"):
-        prepare([tmp_path / "gone"], tmp_path / "out")
 
 
 def test_an_out_that_cannot_be_made_is_an_error(
@@ -324,12 +191,3 @@ def test_an_out_that_cannot_be_made_is_an_error(
         GdwatchError, match=r"file/out: cannot be made a folder \(not a directory\)"
     ):
         prepare([class_folders(1)], tmp_path / "file/out")
-
-
-def test_hashes_that_are_gone_are_an_error(
-    class_folders: Callable[[int], Path], tmp_path: Path
-) -> None:
-    prepare([class_folders(1)], tmp_path / "out")
-    (tmp_path / "out/hashes.npy").unlink()
-    with pytest.raises(GdwatchError, match=r"no hashes\.npy .*; make it with `gdtrain prepare`"):
-        prepared_set.load_hashes(tmp_path / "out")

@@ -1,0 +1,10 @@
+from gdwatch.inference import model_file
+from train.detection import locator_recipe
+
+
+def test_the_packaged_locator_recipe_is_the_shipped_network() -> None:
+    recipe = locator_recipe.read("locator")
+    shipped = model_file.read(model_file.find("fast")).details.locator
+    assert shipped is not None
+    wanted = recipe.network.model_dump() | {"threshold": recipe.threshold, "folded": True}
+    assert (shipped.arguments, shipped.input) == (wanted, recipe.input)

@@ -1,0 +1,1 @@
+"""The commands of `gdtrain`, one module for each phase: options in, results printed."""

@@ -1,0 +1,82 @@
+"""The commands that find faces, train the locator and cut the faces out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from train.commands.options import (
+    Debug,
+    Photographs,
+    PreparedOption,
+    PreparedSplits,
+    RunOutput,
+    Weights,
+)
+from train.commands.stopping import resumable
+
+
+def detect(
+    data: Photographs,
+    *,
+    file: Annotated[Path, typer.Option("-o", metavar="FILE", help="CSV of faces to write.")],
+    weights: Weights = None,
+    debug: Debug = False,
+) -> None:
+    """Find faces with CenterFace, for `locate` and `teach`; a stopped one goes on."""
+    from train.data.sources import entries
+    from train.detection.centerface import CenterFace, detect
+    from train.published import weights as published
+
+    detector = CenterFace(published.find(published.CENTERFACE, weights or []))
+    listed = entries(data)
+    with resumable():
+        print(f"faces on {detect(listed, file, detector)} of {len(listed)}")
+
+
+def locate(
+    data: Photographs,
+    *,
+    prepared: PreparedSplits,
+    faces: Annotated[Path, typer.Option(metavar="FILE", help="CSV of faces, from a detector.")],
+    out: RunOutput,
+    recipe: Annotated[str, typer.Option(help="locator, or a file.")] = "locator",
+    workers: Annotated[int, typer.Option(min=0, help="Processes that compose scenes.")] = 1,
+    debug: Debug = False,
+) -> None:
+    """Train the network that finds faces; started again, it goes on after the last epoch."""
+    from train.data.prepared_set import split_of_path, splits
+    from train.data.sources import entries
+    from train.detection import boxes, locator_recipe, train_locator
+
+    listed, known = entries(data), splits(prepared)
+    split = {entry.path: split_of_path(entry.path, known) for entry in listed}
+    run = train_locator.fit(
+        listed, split, boxes.read(faces), locator_recipe.read(recipe), out, workers
+    )
+    for epoch, loss, measured in run:
+        print(f"epoch={epoch} loss={loss:.4f}", flush=True)
+        for at in measured:
+            print(
+                f"  threshold={at.threshold} recall={at.recall['all']:.4f} "
+                f"prominent={at.prominent['all']:.4f} false={at.false:.4f}",
+                flush=True,
+            )
+
+
+def crop(
+    data: Photographs,
+    *,
+    prepared: PreparedOption,
+    locator: Annotated[
+        Path, typer.Option(metavar="RUN", help="What `locate` wrote, or a model file with one.")
+    ],
+    debug: Debug = False,
+) -> None:
+    """Cut the face out of every prepared photograph, for recipes that learn from faces."""
+    from train.data.sources import entries
+    from train.detection import crop_faces
+    from train.detection.locator_run import load
+
+    finder, network = load(locator)
+    print(f"faces {crop_faces.cut(entries(data), prepared, finder, network.input)}")

@@ -1,0 +1,34 @@
+"""The command that runs all the others in their order."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from train.commands.options import Debug, Photographs, Weights
+from train.commands.stopping import resumable
+
+
+def train_all(
+    context: typer.Context,
+    data: Photographs,
+    *,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of all that is made.")],
+    weights: Weights = None,
+    recipes: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="With locator.toml, accurate.toml and fast.toml."),
+    ] = None,
+    version: Annotated[str, typer.Option(help="Of both models.")] = "0.1.0",
+    debug: Debug = False,
+) -> None:
+    """Train both shipped models, from the photographs on; a stopped one goes on."""
+    from train.chain import run, steps
+
+    program = context.find_root().command
+
+    def gdtrain(command: list[str]) -> None:
+        program.main(command, prog_name="gdtrain", standalone_mode=False)
+
+    with resumable():
+        run(steps(data, out, weights or [], recipes, version), gdtrain)

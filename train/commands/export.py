@@ -1,0 +1,82 @@
+"""The commands that write model files."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from train.commands.options import Accuracy, Debug, ModelOutput, Photographs, PreparedSplits
+
+
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="What `fit` wrote.")],
+    *,
+    file: ModelOutput,
+    name: Annotated[str, typer.Option(help="Of the model.")] = "fast",
+    version: Annotated[str, typer.Option(help="Of the model.")] = "0.1.0",
+    accuracy: Accuracy = 0.99,
+    locator: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="What `locate` wrote, or a model file; for recipes of faces."
+        ),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Calibrate the best epoch and write it as a model file, with MODEL_CARD.md beside it."""
+    from train.export.export import export
+
+    done = export(run, file, name, version, accuracy, locator)
+    threshold, test = done.threshold, done.evaluation.overall
+    if threshold.accuracy < accuracy:
+        print(
+            f"gdtrain: no min_confidence accepts with accuracy {accuracy} on val; "
+            f"the best one reaches {threshold.accuracy:.4f}",
+            file=sys.stderr,
+        )
+    print(f"{done.file} {done.sha256}")
+    print(f"temperature {done.temperature:.4f}")
+    print(f"min_confidence {threshold.min_confidence:.4f}")
+    print(f"test balanced accuracy {test.balanced_accuracy:.4f}")
+    print(f"test coverage {test.coverage:.4f}")
+
+
+def calibrate(
+    model: Annotated[Path, typer.Argument(help="What `export` wrote.")],
+    data: Photographs,
+    *,
+    prepared: PreparedSplits,
+    file: Annotated[
+        Path | None, typer.Option("-o", metavar="FILE", help="Model file to write, if another.")
+    ] = None,
+    accuracy: Accuracy = 0.987,
+    debug: Debug = False,
+) -> None:
+    """Set ranges, temperature and min_confidence by whole photographs, and measure a model."""
+    from rich.console import Console
+
+    from train.commands import inputs
+    from train.evaluation.photographs import table
+    from train.export.calibrate import calibrate
+
+    done = calibrate(inputs.open_model(model), data, prepared, accuracy, file or model)
+    details = done.details
+    print(f"{file or model}")
+    print(f"temperature {details.temperature}")
+    print(f"min_confidence {details.min_confidence}")
+    title = f"{details.name} {details.version}, split test"
+    Console(width=100).print(table(done.found, title))
+
+
+def import_seed(
+    old: Annotated[Path, typer.Argument(metavar="IN", help="An old model.pt.")],
+    *,
+    file: ModelOutput,
+    debug: Debug = False,
+) -> None:
+    """Make a model file of the weights of the program that gdwatch replaces."""
+    from train.export.import_seed import import_seed
+
+    written = import_seed(old, file)
+    print(f"{written.path} {written.sha256}")
