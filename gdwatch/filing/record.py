@@ -35,7 +35,7 @@ def record(
                 _insert(transaction, handles, batch, settings, recorded_at) for batch in batches
             ]
     except OSError as error:
-        require_descriptors(error)  # of deep sub-folders, each a folder to open
+        require_descriptors(error)
         raise
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from gdwatch.files import content
+from gdwatch.files.durability import require_descriptors
 from gdwatch.files.identity import identity_of
 from gdwatch.filing.placement import send
 from gdwatch.intake.opening import open_drop
@@ -262,6 +263,7 @@ def _open(path: bytes, handles: Handles) -> Opened | str:
     try:
         status = handles.lstat(path)
     except OSError as error:
+        require_descriptors(error)
         return error.strerror or str(error)
     if status is None:
         return "no such file"

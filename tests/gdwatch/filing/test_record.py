@@ -1,5 +1,4 @@
 import os
-import resource
 import stat
 from collections.abc import Sequence
 from typing import Any
@@ -273,19 +272,16 @@ def test_an_answer_folder_that_is_a_file_is_trouble(world: World) -> None:
     assert world.rows() == []
 
 
-def test_deep_folders_without_descriptors_to_open_them_are_waited_for(world: World) -> None:
+def test_deep_folders_are_recorded_with_few_descriptors_and_waited_for_without_any(
+    world: World,
+) -> None:
     for number in range(20):
         folder = f"a{number}/b/c"
         world.record_file(f"{folder}/before.jpg")  # its answer folder is there then
         world.file()
     judged = [world.judged(world.drop(f"a{number}/b/c/now.jpg")) for number in range(20)]
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    few = len(os.listdir("/proc/self/fd")) + 30
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (few, before[1]))
-        with pytest.raises(Trouble, match="too many open files") as caught:
-            world.record(*judged)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    with build.files_left_to_open(0), pytest.raises(Trouble, match="open files") as caught:
+        world.record(*judged)
     assert caught.value.reason == "open_files"
-    assert len(world.record(*judged)) == 20
+    with build.files_left_to_open(8):
+        assert len(world.record(*judged)) == 20
