@@ -138,14 +138,12 @@ class Transaction:
                 found.add(drop.path)
         return found
 
-    def is_on_its_way(self, path: bytes) -> bool:
-        """Whether the file at this path is recorded to go elsewhere."""
-        query = sa.select(files.c.id).where(
-            files.c.root_id == self.root_id,
-            files.c.state == "recorded",
-            files.c.source_path == self.text(path),
-        )
-        return self.connection.execute(query).first() is not None
+    def on_their_way(self, paths: set[bytes]) -> set[bytes]:
+        """Those of these paths whose file is recorded to go elsewhere."""
+        by_text = {self.text(path): path for path in paths}
+        wanted = {"root_id": self.root_id, "paths": list(by_text)}
+        found = statements.UNDER_WAY.run(self.connection, wanted)
+        return {by_text[row.source_path] for row in found}
 
     def update(self, file_id: int, **values: Any) -> None:
         """Change a row of `files`."""
