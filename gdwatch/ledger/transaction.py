@@ -113,6 +113,12 @@ class Transaction:
         found = statements.FIRST_WITH.run(self.connection, {"hashes": list(hashes)})
         return {row.sha256: row for row in self._rows(found) if row.sha256 is not None}
 
+    def newest_with(self, sha256: str, most: int) -> list[Row]:
+        """The newest rows with this hash, the last one first, no more than `most`."""
+        wanted = {"sha256": sha256, "most": most}
+        found = self._rows(statements.NEWEST_WITH.run(self.connection, wanted))
+        return sorted(found, key=lambda row: row.id, reverse=True)
+
     def at(self, paths: set[bytes]) -> dict[bytes, Row]:
         """The rows that claim these paths."""
         texts = [self.text(path) for path in paths]
