@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -39,9 +40,9 @@ def filed(pattern, tmp_path):
 def call(filed, model, tmp_path):
     """Run one command on that root."""
 
-    def run(*words, **settings):
+    def run(*words, preexec_fn=None, **settings):
         given = build.arguments(filed, {"model": model, "settle_ms": 50, **settings})
-        return gdwatch(*words, *given, cwd=tmp_path)
+        return gdwatch(*words, *given, cwd=tmp_path, preexec_fn=preexec_fn)
 
     return run
 
@@ -307,6 +308,23 @@ def test_check_finds_what_was_taken_away_and_what_has_no_row(call, filed):
     assert answer == {
         "damage": [], "missing": ["male/bright.png"], "without_row": ["female/stray.png"]
     }  # fmt: skip
+
+
+def test_check_needs_few_descriptors_however_many_folders_there_are(call, filed):
+    for number in range(40):
+        (filed / "male" / f"trip {number:03}" / "day").mkdir(parents=True)
+        (filed / "male" / f"trip {number:03}" / "day" / "a.png").write_bytes(photograph(31, DARK))
+    call("reprocess", str(filed / "male"))
+    for number in range(40):
+        (filed / "male" / f"trip {number:03}" / "day" / "a.png").unlink()
+
+    def few():
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, most))
+
+    done = call("db", "check", "--json", preexec_fn=few)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(json.loads(done.stdout)["missing"]) == 40
 
 
 def test_what_file_managers_leave_in_an_answer_folder_is_no_photograph(call, filed, opposite):

@@ -1,22 +1,17 @@
 """`gdwatch db`: look after the ledger."""
 
-import os
-from collections.abc import Iterator
 from contextlib import closing, nullcontext
-from fnmatch import fnmatch
-from pathlib import Path
 from typing import Any
 
 import structlog
 
 from gdwatch.commands.output import print_json
 from gdwatch.files import escaping
-from gdwatch.ledger import migration, queries
+from gdwatch.jobs import check as comparing
+from gdwatch.ledger import migration
 from gdwatch.ledger.connection import connect, translated, url_of
-from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.opening import open_ledger
 from gdwatch.root import lock, root_id
-from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings
 
@@ -55,10 +50,13 @@ def check(settings: Settings, *, json_: bool) -> int:
     folders = Folders.of(settings)
     root_id.require_own(folders)
     with closing(open_ledger(settings, root_id.read_id(folders))) as ledger:
-        damage = _damage(ledger)
-        missing = _mark_missing(ledger, folders)
-        found = _without_row(ledger, folders, settings.ignore)
-        without_row = [escaping.relative_text(path, ledger.root) for path in found]
+        damage = comparing.damage(ledger)
+        missing = []
+        for row in comparing.mark_missing(ledger, folders):
+            log.info("file.missing", id=row.id, name=escaping.escape(row.path))
+            missing.append(ledger.text(row.path))
+        found = comparing.without_row(ledger, folders, settings.ignore)
+        without_row = [ledger.text(path) for path in found]
     answer: dict[str, Any] = {
         "damage": damage,
         "missing": missing,
@@ -75,42 +73,3 @@ def check(settings: Settings, *, json_: bool) -> int:
         if without_row:
             print("`gdwatch reprocess` gives them rows", flush=True)
     return 1 if damage or without_row else 0
-
-
-def _damage(ledger: Ledger) -> list[str]:
-    if ledger.engine.dialect.name != "sqlite":
-        return []
-    with ledger.reading() as connection:
-        answers = list(connection.exec_driver_sql("PRAGMA quick_check").scalars())
-        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
-    damage = [answer for answer in answers if answer != "ok"]
-    return damage + [f"row {row[1]} of {row[0]} names a row that is not there" for row in broken]
-
-
-def _mark_missing(ledger: Ledger, folders: Folders) -> list[str]:
-    found = []
-    with Handles(folders) as handles:
-        for row in queries.chosen(ledger, None, None):
-            if not handles.is_file(row.path):
-                found.append(row)
-    for row in found:
-        with ledger.writing() as transaction:
-            transaction.mark_missing([row])
-        log.info("file.missing", id=row.id, name=escaping.escape(row.path))
-    return [escaping.relative_text(row.path, ledger.root) for row in found]
-
-
-def _without_row(ledger: Ledger, folders: Folders, ignored: tuple[str, ...]) -> Iterator[bytes]:
-    """Files of the answer folders that no row claims; not what file managers leave there."""
-    for base in folders.answers.values():
-        for folder, _, files in os.walk(base):
-            paths = {
-                folder + b"/" + name
-                for name in files
-                if not any(fnmatch(os.fsdecode(name), pattern) for pattern in ignored)
-            }
-            paths = {path for path in paths if not Path(os.fsdecode(path)).is_symlink()}
-            with ledger.writing() as transaction:
-                known = set(transaction.at(paths))
-                known |= {path for path in paths if transaction.is_on_its_way(path)}
-            yield from sorted(paths - known)

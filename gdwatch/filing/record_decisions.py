@@ -9,11 +9,14 @@ from gdwatch.files.durability import require_descriptors
 from gdwatch.filing import destination
 from gdwatch.filing.placement import choose
 from gdwatch.ledger.ledger import Ledger
+from gdwatch.ledger.rows import Row
 from gdwatch.ledger.transaction import Transaction, now, result_row
 from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings
 from gdwatch.values import Batch, Decision, Entry, Judged
+
+_NEWEST = 32  # rows with the same bytes, of which the files are looked for
 
 
 def record(
@@ -35,7 +38,7 @@ def record(
                 _insert(transaction, handles, batch, settings, recorded_at) for batch in batches
             ]
     except OSError as error:
-        require_descriptors(error)  # of deep sub-folders, each a folder to open
+        require_descriptors(error)
         raise
 
 
@@ -101,26 +104,50 @@ def _with_duplicates(
 ) -> tuple[list[Judged], list[int | None]]:
     """Name the first row with the same bytes; the settings may reject a file for it.
 
+    Rejected is what has the bytes of a file that still lies where its row says, or that came
+    before it in this batch.
+
     Returns the decisions that stand, and for each the id of its original or None.
     """
-    hashes = {each.decoded.sha256 for each in judged if each.decoded.sha256}
-    firsts = {
-        sha256: (row.id, row.source or row.path)
-        for sha256, row in transaction.first_with(hashes).items()
+    firsts = transaction.first_with({each.decoded.sha256 for each in judged if each.decoded.sha256})
+    rejects = settings.duplicates == "reject"
+    there = {
+        sha256
+        for sha256, first in firsts.items()
+        if rejects and _is_any_there(transaction, handles, first, sha256)
     }
+    first_ids = {sha256: row.id for sha256, row in firsts.items()}
     decided: list[Judged] = []
     originals: list[int | None] = []
     for file_id, each in zip(ids, judged, strict=True):
         original = None
-        if each.decoded.sha256:
-            itself = (file_id, each.opened.drop.path)
-            first_id, path = firsts.setdefault(each.decoded.sha256, itself)
+        sha256 = each.decoded.sha256
+        if sha256:
+            first_id = first_ids.setdefault(sha256, file_id)
             original = first_id if first_id != file_id else None
-            if original and settings.duplicates == "reject" and handles.is_file(path):
+            if rejects and sha256 in there:
                 each = replace(each, decision=Decision("rejected", "duplicate"))
+            there.add(sha256)
         originals.append(original)
         decided.append(each)
     return decided, originals
+
+
+def _is_any_there(transaction: Transaction, handles: Handles, first: Row, sha256: str) -> bool:
+    """Whether the file of the first or of one of the newest rows with these bytes is there.
+
+    A file may have been dropped a hundred thousand times. Where all that are looked at have been
+    taken away, and only one between them is there, one copy passes; it is the newest from then on.
+    """
+    return _is_there(handles, first) or any(
+        _is_there(handles, row) for row in transaction.newest_with(sha256, _NEWEST)
+    )
+
+
+def _is_there(handles: Handles, row: Row) -> bool:
+    if row.state == "missing":  # another file may have its path
+        return False
+    return any(handles.is_file(path) for path in (row.source, row.path) if path is not None)
 
 
 def _entry(file_id: int, judged: Judged, path: bytes) -> Entry:

@@ -1,1 +1,1 @@
-"""What the commands do, apart from how they print it: classify, rejudge, explain, bench."""
+"""What the commands do, apart from how they print it: classify, rejudge, explain, check, bench."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from gdwatch.files import content
+from gdwatch.files.durability import require_descriptors
 from gdwatch.files.identity import identity_of
 from gdwatch.filing.placement import send
 from gdwatch.intake.opening import open_drop
@@ -128,7 +129,7 @@ class Rejudging:
             transaction = Transaction(self._ledger.root, self._ledger.root_id, connection)
             row = transaction.at({opened.drop.path}).get(opened.drop.path)
             if row is None:
-                return transaction.is_on_its_way(opened.drop.path)
+                return bool(transaction.on_their_way({opened.drop.path}))
             if row.state != "filed":
                 return True
             result = queries.result_of(connection, row.id, model.sha256)
@@ -182,7 +183,7 @@ class Rejudging:
         model_id, batch_id = ids
         path = judged.opened.drop.path
         row = transaction.at({path}).get(path)
-        if transaction.is_on_its_way(path) or (row is not None and row.state != "filed"):
+        if transaction.on_their_way({path}) or (row is not None and row.state != "filed"):
             self.tally.skipped += 1  # sent elsewhere while it was being judged
             return
         if row is None or not _is_same(row, judged):
@@ -262,6 +263,7 @@ def _open(path: bytes, handles: Handles) -> Opened | str:
     try:
         status = handles.lstat(path)
     except OSError as error:
+        require_descriptors(error)
         return error.strerror or str(error)
     if status is None:
         return "no such file"

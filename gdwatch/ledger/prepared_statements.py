@@ -165,6 +165,14 @@ FIRST_WITH = Prepared(
         .group_by(files.c.sha256)
     )
 )
+NEWEST_WITH = Prepared(
+    lambda _: (
+        sa.select(files.c.id)
+        .where(files.c.sha256 == sa.bindparam("sha256"))
+        .order_by(files.c.id.desc())
+        .limit(sa.bindparam("most"))
+    )
+)
 AT = Prepared(
     lambda dialect: sa.select(files.c.id).where(
         _root, _among(files.c.path, "paths", dialect), _not_missing

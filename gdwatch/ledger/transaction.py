@@ -113,6 +113,12 @@ class Transaction:
         found = prepared_statements.FIRST_WITH.run(self.connection, {"hashes": list(hashes)})
         return {row.sha256: row for row in self._rows(found) if row.sha256 is not None}
 
+    def newest_with(self, sha256: str, most: int) -> list[Row]:
+        """The newest rows with this hash, the last one first, no more than `most`."""
+        wanted = {"sha256": sha256, "most": most}
+        found = self._rows(prepared_statements.NEWEST_WITH.run(self.connection, wanted))
+        return sorted(found, key=lambda row: row.id, reverse=True)
+
     def at(self, paths: set[bytes]) -> dict[bytes, Row]:
         """The rows that claim these paths."""
         texts = [self.text(path) for path in paths]
@@ -140,14 +146,12 @@ class Transaction:
                 found.add(drop.path)
         return found
 
-    def is_on_its_way(self, path: bytes) -> bool:
-        """Whether the file at this path is recorded to go elsewhere."""
-        query = sa.select(files.c.id).where(
-            files.c.root_id == self.root_id,
-            files.c.state == "recorded",
-            files.c.source_path == self.text(path),
-        )
-        return self.connection.execute(query).first() is not None
+    def on_their_way(self, paths: set[bytes]) -> set[bytes]:
+        """Those of these paths whose file is recorded to go elsewhere."""
+        by_text = {self.text(path): path for path in paths}
+        wanted = {"root_id": self.root_id, "paths": list(by_text)}
+        found = prepared_statements.UNDER_WAY.run(self.connection, wanted)
+        return {by_text[row.source_path] for row in found}
 
     def update(self, file_id: int, **values: Any) -> None:
         """Change a row of `files`."""

@@ -17,7 +17,9 @@ from gdwatch.root.folders import NO_STEPS, Folders
 
 
 class Handles:
-    """Open directory handles for one turn, each folder opened once. A context manager.
+    """Open directory handles for one turn. A context manager.
+
+    What `parent` opens stays open, each folder once; of those that are only looked into, the last.
 
     `parent` raises OSError as the kernel gives it; Trouble where a configured folder is at fault.
     """
@@ -28,6 +30,7 @@ class Handles:
         self._bases: dict[bytes, bytes] = {}  # of the folders that `parent` has opened
         self._touched: dict[int, None] = {}  # in order, each once
         self._left: dict[int, None] = {}
+        self._looked_into: tuple[bytes, int] | None = None  # a folder below the configured ones
 
     def __enter__(self) -> "Handles":
         return self
@@ -40,6 +43,7 @@ class Handles:
     ) -> None:
         for handle in self._open.values():
             os.close(handle)
+        self._look_away()
 
     def base(self, path: bytes) -> int:
         """Open a configured folder; an answer folder that is gone is made again."""
@@ -99,12 +103,40 @@ class Handles:
         return handle
 
     def lstat(self, path: bytes) -> os.stat_result | None:
-        """What lies at a path, links not followed; None if nothing does."""
+        """What lies at a path, links not followed; None if nothing does.
+
+        However many folders are looked into, no more than one stays open for it.
+        """
         try:
-            handle, name = self.parent(path)
+            handle, name = self._look_into(path)
             return os.stat(name, dir_fd=handle, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def _look_into(self, path: bytes) -> tuple[int, bytes]:
+        """The folder that a path lies in, open until another one is looked into; its last step."""
+        folder, _, name = path.rpartition(b"/")
+        if folder in self._bases and name not in NO_STEPS:
+            return self._open[folder], name
+        base, steps = self.folders.split(path)
+        if self._looked_into is not None and self._looked_into[0] == folder:
+            return self._looked_into[1], name
+        self._look_away()
+        handle = self.base(base)
+        try:
+            for step in steps[:-1]:
+                below = os.open(step, DIRECTORY, dir_fd=handle)
+                self._look_away()
+                self._looked_into, handle = (folder, below), below
+        except OSError:
+            self._look_away()
+            raise
+        return handle, name
+
+    def _look_away(self) -> None:
+        if self._looked_into is not None:
+            os.close(self._looked_into[1])
+            self._looked_into = None
 
     def may_be_filed_in(self, path: bytes) -> bool:
         """Whether a sub-folder of an answer folder is ours to use, or is not there yet."""
@@ -114,7 +146,7 @@ class Handles:
                 return True
             if not stat.S_ISDIR(found.st_mode):
                 return False
-            folder, name = self.parent(path)
+            folder, name = self._look_into(path)
             return os.access(name, os.W_OK | os.X_OK, dir_fd=folder, effective_ids=True)
         except PermissionError:
             return False

@@ -1,6 +1,7 @@
 """The ledger locked (T20), damaged (T21), of another version or program (T22), gone (T23)."""
 
 import contextlib
+import json
 import os
 import shutil
 import socket
@@ -168,6 +169,19 @@ def test_a_cut_log_opens_at_its_last_whole_commit_and_check_names_the_rest(
         gone = {drop.path for drop in without}
         before = {path: thing for path, thing in case.before.items() if path not in gone}
         case.finish(before=before | strangers)
+
+
+def test_a_check_waits_for_no_writer_and_stops_none(case: Case) -> None:
+    case.drop_mixture(8)
+    case.run("run", "--once")
+    locked = call("tests.faults.acts:lock_ledger", path=str(ledger(case)))
+    checked = case.run(
+        "db", "check", "--json",
+        before=[call("tests.faults.acts:wait_for_no_lock")],
+        faults=[Fault("gdwatch.ledger.queries:chosen", do=(locked,))],
+    )  # fmt: skip
+    assert json.loads(checked.answer()) == {"damage": [], "missing": [], "without_row": []}
+    case.judge()
 
 
 def answers(case: Case) -> tuple[bytes, ...]:

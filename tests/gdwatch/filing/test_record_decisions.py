@@ -1,5 +1,4 @@
 import os
-import resource
 import stat
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +8,7 @@ import pytest
 from gdwatch.errors import ActionNeeded, Trouble
 from gdwatch.filing import destination
 from gdwatch.ledger.transaction import Transaction
+from gdwatch.root.folder_handles import Handles
 from gdwatch.values import Judged, Refusal
 from tests import build
 from tests.gdwatch.conftest import World
@@ -130,6 +130,64 @@ def test_a_duplicate_of_what_was_taken_away_is_not_rejected(world: World) -> Non
     again = world.record_file("b.jpg", duplicates="reject")
     assert world.row(again.id)["outcome"] == "male"
     assert world.row(again.id)["duplicate_of"] is not None
+
+
+def test_a_copy_is_rejected_as_long_as_any_file_with_its_bytes_lies_where_its_row_says(
+    world: World,
+) -> None:
+    first = world.record_file("a.jpg")
+    world.record_file("b.jpg")
+    world.file()
+    (world.root / "male" / "a.jpg").unlink()
+    copy = world.row(world.record_file("c.jpg", duplicates="reject").id)
+    assert (copy["reason"], copy["duplicate_of"]) == ("duplicate", first.id)
+
+
+def test_where_all_files_with_its_bytes_are_gone_the_first_of_a_batch_is_none_but_the_next_is(
+    world: World,
+) -> None:
+    first = world.record_file("a.jpg")
+    world.file()
+    (world.root / "male" / "a.jpg").unlink()
+    entries = world.record(
+        *(world.judged(world.drop(name)) for name in ("b.jpg", "c.jpg")), duplicates="reject"
+    )
+    rows = [world.row(entry.id) for entry in entries]
+    assert [row["reason"] for row in rows] == [None, "duplicate"]
+    assert [row["duplicate_of"] for row in rows] == [first.id] * 2
+
+
+def test_another_file_at_the_path_of_what_was_taken_away_is_no_original(world: World) -> None:
+    first = world.record_file("a.jpg")
+    world.file()
+    (world.root / "male" / "a.jpg").unlink()
+    world.record_file("a.jpg", b"other bytes")
+    world.file()
+    assert world.row(first.id)["state"] == "missing"
+    again = world.record_file("b.jpg", duplicates="reject")
+    assert world.row(again.id)["outcome"] == "male"
+
+
+def test_of_many_copies_the_first_and_the_newest_are_looked_at(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.record(*(world.judged(world.drop(f"{number}.jpg")) for number in range(60)))
+    world.file()
+    for number in range(60):
+        if number != 5:  # neither the first nor among the newest
+            (world.root / "male" / f"{number}.jpg").unlink()
+    looked: list[bytes] = []
+    is_file = Handles.is_file
+
+    def noted(handles: Handles, path: bytes) -> bool:
+        looked.append(path)
+        return is_file(handles, path)
+
+    monkeypatch.setattr(Handles, "is_file", noted)
+    slipped, caught = (world.record_file(name, duplicates="reject") for name in ("b.jpg", "c.jpg"))
+    assert 30 < len(looked) < 40
+    assert world.row(slipped.id)["outcome"] == "male"
+    assert world.row(caught.id)["reason"] == "duplicate"
 
 
 def test_two_files_of_one_batch_that_want_one_name_get_two(world: World) -> None:
@@ -273,19 +331,16 @@ def test_an_answer_folder_that_is_a_file_is_trouble(world: World) -> None:
     assert world.rows() == []
 
 
-def test_deep_folders_without_descriptors_to_open_them_are_waited_for(world: World) -> None:
+def test_deep_folders_are_recorded_with_few_descriptors_and_waited_for_without_any(
+    world: World,
+) -> None:
     for number in range(20):
         folder = f"a{number}/b/c"
         world.record_file(f"{folder}/before.jpg")  # its answer folder is there then
         world.file()
     judged = [world.judged(world.drop(f"a{number}/b/c/now.jpg")) for number in range(20)]
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    few = len(os.listdir("/proc/self/fd")) + 30
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (few, before[1]))
-        with pytest.raises(Trouble, match="too many open files") as caught:
-            world.record(*judged)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    with build.files_left_to_open(0), pytest.raises(Trouble, match="open files") as caught:
+        world.record(*judged)
     assert caught.value.reason == "open_files"
-    assert len(world.record(*judged)) == 20
+    with build.files_left_to_open(8):
+        assert len(world.record(*judged)) == 20

@@ -459,6 +459,23 @@ def test_what_is_recorded_is_found_without_a_look_at_what_is_filed(world: World)
             assert "USING INDEX files_recorded" in str(plan.all())
 
 
+def test_the_newest_rows_with_the_same_bytes_are_found_without_a_look_at_the_others(
+    world: World,
+) -> None:
+    entries = [world.record_file(f"{number}.jpg") for number in range(4)]
+    world.record_file("other.jpg", b"other bytes")
+    sha256 = entries[0].sha256 or ""
+    with world.ledger.writing() as transaction:
+        found = transaction.newest_with(sha256, 3)
+        assert [row.id for row in found] == [entry.id for entry in reversed(entries[1:])]
+        compiled = prepared_statements.NEWEST_WITH._for(transaction.connection.dialect)
+        plan = transaction.connection.exec_driver_sql(
+            f"EXPLAIN QUERY PLAN {compiled.text}", compiled.parameters({"sha256": "", "most": 3})
+        ).all()
+    assert "files_sha256" in str(plan)
+    assert "TEMP B-TREE" not in str(plan)  # they come in order
+
+
 def test_judged_again_by_the_same_model_the_result_is_replaced(world: World) -> None:
     entry = world.record_file("a.jpg")
     judged = world.judged(world.root / "inbox" / "a.jpg", "female")

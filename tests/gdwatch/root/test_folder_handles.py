@@ -11,6 +11,7 @@ from gdwatch.files.durability import make_durable
 from gdwatch.root import folders as folders_
 from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
+from tests import build
 
 
 def test_a_folder_that_is_open_already_gives_no_way_out_of_it(folders: Folders, root: Path) -> None:
@@ -159,6 +160,22 @@ def test_handles_are_closed_in_the_end(folders: Folders) -> None:
     before = os.listdir("/proc/self/fd")
     with Handles(folders) as handles:
         handles.parent(folders.answers["male"] + b"/a/b.jpg", make=True)
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_folders_that_are_only_looked_into_do_not_stay_open(folders: Folders, root: Path) -> None:
+    paths = [f"male/{number}/b/c/a.jpg" for number in range(20)]
+    for path in paths:
+        (root / path).parent.mkdir(parents=True)
+        (root / path).write_bytes(b"")
+    before = os.listdir("/proc/self/fd")
+    with build.files_left_to_open(3), Handles(folders) as handles:
+        for path in paths:
+            inside = os.fsencode(root / path)
+            assert handles.is_file(inside)
+            assert not handles.is_file(inside + b"/more")
+            assert not handles.is_file(inside.replace(b"/b/", b"/none/"))
+            assert handles.may_be_filed_in(inside.rpartition(b"/")[0])
     assert os.listdir("/proc/self/fd") == before
 
 

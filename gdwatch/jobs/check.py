@@ -1,0 +1,51 @@
+"""Comparing the ledger with the answer folders: a page at a time, beside a service that runs."""
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+
+from gdwatch.files.walk import Unlisted, files_below
+from gdwatch.ledger import queries
+from gdwatch.ledger.ledger import Ledger
+from gdwatch.ledger.rows import Row
+from gdwatch.ledger.transaction import Transaction
+from gdwatch.root.folder_handles import Handles
+from gdwatch.root.folders import Folders
+
+_PAGE = 500  # rows or files in one question, and rows in one transaction
+
+
+def damage(ledger: Ledger) -> list[str]:
+    """What is wrong with the database itself, as far as it can tell."""
+    if ledger.engine.dialect.name != "sqlite":
+        return []
+    with ledger.reading() as connection:
+        answers = list(connection.exec_driver_sql("PRAGMA quick_check").scalars())
+        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+    found = [answer for answer in answers if answer != "ok"]
+    return found + [f"row {row[1]} of {row[0]} names a row that is not there" for row in broken]
+
+
+def mark_missing(ledger: Ledger, folders: Folders) -> Iterator[Row]:
+    """Mark the filed rows whose file has been taken away, and yield them."""
+    filed = queries.chosen(ledger, None, None)
+    with Handles(folders) as handles:
+        while page := list(islice(filed, _PAGE)):
+            gone = [row for row in page if not handles.is_file(row.path)]
+            if gone:
+                with ledger.writing() as transaction:
+                    transaction.mark_missing(gone)
+                yield from gone
+
+
+def without_row(ledger: Ledger, folders: Folders, ignored: tuple[str, ...]) -> Iterator[bytes]:
+    """Files of the answer folders that no row claims; not what file managers leave there."""
+    for folder in folders.answers.values():
+        found = (each for each in files_below(folder, ignored) if not isinstance(each, Unlisted))
+        while page := list(islice(found, _PAGE)):
+            paths = set(page)
+            with ledger.reading() as connection:
+                transaction = Transaction(ledger.root, ledger.root_id, connection)
+                known = transaction.at(paths).keys() | transaction.on_their_way(paths)
+            # What is gone by now was filed elsewhere since it was listed.
+            yield from (path for path in page if path not in known and os.path.lexists(path))
