@@ -93,7 +93,6 @@ TESTED_IN: dict[str, str] = {
     "gdwatch.processes.slots": "gdwatch/processes/test_worker.py",
     "gdwatch.root.status": "test_commands.py",
     "gdwatch.service.loop": "test_service.py",
-    "gdwatch.service.pause": "test_service.py",
     "gdwatch.values": "gdwatch/pipeline/test_decide.py",
 }
 

@@ -12,6 +12,7 @@ A plan is JSON, see `launch.Plan`. The product knows nothing of any of this.
 
 import ast
 import ctypes
+import dataclasses
 import errno
 import functools
 import gc
@@ -74,7 +75,6 @@ POINTS: Mapping[str, str | tuple[str, ...]] = {
     "W.filed": "gdwatch.filing.delegation:file_pending",
     "W.current": "gdwatch.jobs.rejudge:Rejudging._make_current",
 }
-WAITS = ("gdwatch.service.loop:_WISHES_S", "gdwatch.backoff:_FIRST_S")
 MODULES = (
     "gdwatch.cli", "gdwatch.service.loop", "gdwatch.jobs.rejudge", "gdwatch.filing.delegation",
     "gdwatch.ledger.queries",
@@ -224,8 +224,11 @@ def wait_less() -> None:
         return lambda standing, seconds: original(standing, seconds / 10)
 
     replace("gdwatch.service.pause:PauseState._sleep", wrapped)
-    for name in WAITS:
-        replace(name, lambda seconds: seconds / 10)
+    replace("gdwatch.service.loop:_WISHES_S", lambda seconds: seconds / 10)
+    replace(
+        "gdwatch.backoff:_DELAY",
+        lambda delay: dataclasses.replace(delay, first_s=delay.first_s / 10),
+    )
 
 
 def run(plan: Mapping[str, Any]) -> None:
