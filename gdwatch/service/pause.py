@@ -24,6 +24,7 @@ log = structlog.get_logger()
 
 _DELAY = Delay(first_s=1.0, longest_s=30.0)
 _LOG_S = 60.0
+_EXTEND_EVERY_S = 5.0  # each time by a minute
 _ONCE_PATIENCE_S = 30.0
 _EVENTS = {"disk_low": "disk.low", "database_busy": "db.busy", "database_full": "db.full"}
 Result = TypeVar("Result")
@@ -52,6 +53,7 @@ class PauseState:
         self.once = once
         self._paused: _Pause | None = None
         self._pinged_at = float("-inf")
+        self._extended_at = float("-inf")
         self.told = Status("stopped")
         self.ready = False
 
@@ -115,7 +117,9 @@ class PauseState:
         if period_s and now - self._pinged_at >= period_s / 4:
             self._pinged_at = now
             systemd.tell("WATCHDOG=1")
-        if not self.ready:  # recovery, or a pause right at the start, may take its time
+        # Recovery, or a pause right at the start, may take its time.
+        if not self.ready and now - self._extended_at >= _EXTEND_EVERY_S:
+            self._extended_at = now
             systemd.tell("EXTEND_TIMEOUT_USEC=60000000")
 
     def _sleep(self, seconds: float) -> None:

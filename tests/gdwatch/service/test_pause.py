@@ -1,3 +1,6 @@
+import contextlib
+import itertools
+import socket
 import time
 from pathlib import Path
 
@@ -39,3 +42,23 @@ def test_a_pause_waits_twice_as_long_each_time_and_half_a_minute_at_most(
     began = clock[0]
     state.pause(Trouble("inbox_missing", "not mounted"))
     assert round(clock[0] - began, 3) == 1
+
+
+def test_systemd_is_asked_for_more_time_every_few_seconds_not_at_every_move(
+    state: PauseState, clock: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(str(tmp_path / "notify"))
+        channel.settimeout(0)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        heard = []
+        for _ in range(60 * 100):  # a minute of moves, each of 10 ms
+            state.say_alive()
+            clock[0] += 0.01
+            with contextlib.suppress(BlockingIOError):
+                heard.append((clock[0], channel.recv(100)))
+    assert {message for _, message in heard} == {b"EXTEND_TIMEOUT_USEC=60000000"}
+    times = [0.0, *(moment for moment, _ in heard), clock[0]]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert max(pauses) < 15
+    assert len(heard) <= 20
