@@ -4,12 +4,10 @@ What a verb needs is imported when it is called: help, `status` and `show` need 
 no time.
 """
 
-import contextlib
 import errno
 import functools
 import inspect
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -84,7 +82,6 @@ model = typer.Typer(no_args_is_help=True, help="Look at model files.")
 app.add_typer(db, name="db")
 app.add_typer(model, name="model")
 
-Which = Annotated[list[str], typer.Argument(metavar="ID|PATH", help="A row's id, or a path.")]
 One = Annotated[str, typer.Argument(metavar="ID|PATH", help="A row's id, or a path.")]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
@@ -297,7 +294,7 @@ def _settings(common: Common) -> "Settings":
 
 
 def main() -> NoReturn:
-    """Run one command and end with its exit status."""
+    """Run one command and end with its exit status; typer itself ends one with 130 at Ctrl-C."""
     debug = "--debug" in sys.argv
     try:
         app(prog_name="gdwatch", standalone_mode=True)
@@ -310,11 +307,6 @@ def main() -> NoReturn:
         # The reader of our answers has gone; that is its good right.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(_EPIPE_STATUS)
-    except KeyboardInterrupt:
-        with contextlib.suppress(ValueError):
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGINT)
-        sys.exit(130)
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS and not debug:
             where = f"{error.filename}: " if error.filename else ""

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -344,3 +345,33 @@ def test_doctor_says_what_to_do_about_a_bad_model(call, filed):
 )
 def test_wrong_usage_has_status_2(words, tmp_path):
     assert gdwatch(*words, cwd=tmp_path).returncode == 2
+
+
+def has_children(pid):
+    return bool(build.children(pid))
+
+
+def is_asleep(pid):
+    return "nanosleep" in Path(f"/proc/{pid}/wchan").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "is_at_work"),
+    [
+        (["classify", "-"], has_children),
+        (["reprocess", "root"], has_children),
+        (["doctor"], has_children),
+        (["status", "--watch"], is_asleep),
+    ],
+    ids=lambda given: given[0] if isinstance(given, list) else "",
+)
+def test_ctrl_c_ends_a_command_without_a_traceback(filed, model, tmp_path, words, is_at_work):
+    command = subprocess.Popen(
+        [sys.executable, "-m", "gdwatch", *words, *build.arguments(filed, {"model": model})],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        cwd=tmp_path, env=build.environment(),
+    )  # fmt: skip
+    build.wait_until(lambda: is_at_work(command.pid))
+    command.send_signal(signal.SIGINT)
+    _, said = command.communicate(timeout=build.DEADLINE_S)
+    assert (command.returncode, said) == (130, b"")
