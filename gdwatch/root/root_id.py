@@ -1,13 +1,13 @@
 """The root folder: made at the first start, recognised at every other."""
 
 import os
-import pwd
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 from gdwatch.errors import ActionNeeded
 from gdwatch.files.durability import make_durable
+from gdwatch.files.users import name_of
 from gdwatch.root.folders import Folders
 
 _MARKER = "root-id"
@@ -38,7 +38,7 @@ def prepare(folders: Folders, has_rows: Callable[[], bool]) -> str:
     except OSError as error:
         raise ActionNeeded(
             f"folder {error.filename}: {(error.strerror or str(error)).lower()}",
-            f"make it writable for {pwd.getpwuid(os.geteuid()).pw_name}, or set `root` elsewhere",
+            f"make it writable for {name_of(os.geteuid())}, or set `root` elsewhere",
         ) from error
     _require_writable(folders)
     return read_id(folders)
@@ -70,10 +70,7 @@ def require_own(folders: Folders) -> None:
             "run it as the user of the service",
         ) from error
     if owner != os.geteuid():
-        try:
-            name = pwd.getpwuid(owner).pw_name
-        except KeyError:
-            name = str(owner)
+        name = name_of(owner)
         raise ActionNeeded(
             f"{os.fsdecode(folders.root)}: belongs to {name}, you are another user",
             f"run it as that user: sudo -u {name} gdwatch …",
@@ -100,5 +97,5 @@ def _require_writable(folders: Folders) -> None:
         if Path(os.fsdecode(path)).is_dir() and not os.access(path, os.W_OK | os.X_OK):
             raise ActionNeeded(
                 f"folder {os.fsdecode(path)}: cannot be written",
-                f"make it writable for {pwd.getpwuid(os.geteuid()).pw_name}",
+                f"make it writable for {name_of(os.geteuid())}",
             )
