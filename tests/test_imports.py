@@ -98,7 +98,8 @@ CHANGES = {"rename", "renames", "unlink", "remove", "removedirs", "rmdir", "link
            "move", "rmtree", "replace", "hardlink_to", "symlink_to", "truncate"}  # fmt: skip
 MOVES_FILES = {"filing/move.py", "filing/renaming.py", "filing/copying.py"}
 # What these change is the program's own: its state, its ledger's snapshots, model files that the
-# trainer asks for, and the probes of `doctor`; and empty folders of the inbox.
+# trainer asks for, the probes of `doctor` and the answers of `classify`; and empty folders of the
+# inbox.
 CHANGE_THEIR_OWN = {
     "intake/listing.py": {"rmdir"},
     "root/root_id.py": {"replace"},
@@ -106,6 +107,7 @@ CHANGE_THEIR_OWN = {
     "root/status.py": {"replace", "truncate"},
     "inference/model.py": {"replace", "unlink"},
     "commands/doctor.py": {"rename", "unlink"},
+    "commands/output_file.py": {"replace", "unlink"},
 }
 
 

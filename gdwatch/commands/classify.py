@@ -3,10 +3,12 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
+from itertools import chain, islice
 from pathlib import Path
 
 from gdwatch.commands.output import FORMATS, Format, progress
-from gdwatch.errors import ActionNeeded, GdwatchError
+from gdwatch.commands.output_file import replaced
+from gdwatch.errors import ActionNeeded
 from gdwatch.files import escaping
 from gdwatch.jobs.classify import Answer, Draw, Given, answers, inputs
 from gdwatch.settings import Settings
@@ -25,15 +27,11 @@ def classify(
     """
     unopened = 0
     draw = None if explain is None else _explainer(settings, explain)
-    try:
-        target = nullcontext(sys.stdout) if output is None else output.open("w", encoding="utf-8")
-    except OSError as error:
-        raise GdwatchError(f"{output}: {error.strerror}", "name another file with -o") from error
-    with target as stream, progress(None) as seen:
-        write = FORMATS[format_]
-        judged = answers(settings, inputs(given, settings.ignore), _complain, draw)
-        for answer in write(stream, _counted(judged, seen)):
-            unopened += answer["reason"] == "unreadable"
+    with progress(None) as seen:
+        judged = _begun(answers(settings, inputs(given, settings.ignore), _complain, draw))
+        with nullcontext(sys.stdout) if output is None else replaced(output) as stream:
+            for answer in FORMATS[format_](stream, _counted(judged, seen)):
+                unopened += answer["reason"] == "unreadable"
     return 1 if unopened else 0
 
 
@@ -45,6 +43,12 @@ def _explainer(settings: Settings, folder: Path) -> Draw:
             f"--explain needs {error.name}", "install it with `pip install 'gdwatch[explain]'`"
         ) from error
     return Explainer(settings, folder).panel
+
+
+def _begun(answers: Iterator[Answer]) -> Iterator[Answer]:
+    """Wait for the first: what stops all of them is told before a file is opened for them."""
+    first = list(islice(answers, 1))
+    return chain(first, answers)
 
 
 def _complain(path: bytes, why: str) -> None:
