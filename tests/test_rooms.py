@@ -88,7 +88,6 @@ TESTED_IN: dict[str, str] = {
     "gdwatch.pipeline.engine": "gdwatch/pipeline/test_pipeline.py",
     "gdwatch.pipeline.task": "gdwatch/pipeline/test_pipeline.py",
     "gdwatch.pipeline.worker_pool": "gdwatch/pipeline/test_pipeline.py",
-    "gdwatch.processes.engine": "gdwatch/cuda/test_cuda_predictor.py",
     "gdwatch.processes.parent": "gdwatch/processes/test_child.py",
     "gdwatch.processes.slots": "gdwatch/processes/test_worker.py",
     "gdwatch.root.status": "test_commands.py",
