@@ -71,6 +71,7 @@ TESTED_IN: dict[str, str] = {
     "gdwatch.intake.listing": "gdwatch/intake/test_inbox.py",
     "gdwatch.intake.settling": "gdwatch/intake/test_inbox.py",
     "gdwatch.jobs.classify": "test_commands.py",
+    "gdwatch.jobs.contained": "gdwatch/jobs/test_explain.py",
     "gdwatch.jobs.rejudge": "test_commands.py",
     "gdwatch.ledger.connection": "gdwatch/ledger/test_ledger.py",
     "gdwatch.ledger.opening": "gdwatch/ledger/test_ledger.py",

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from itertools import chain, islice
 from pathlib import Path
 
@@ -26,8 +26,7 @@ def classify(
     explain: a folder for one panel of each picture.
     """
     unopened = 0
-    draw = None if explain is None else _explainer(settings, explain)
-    with progress(None) as seen:
+    with _drawing(settings, explain) as draw, progress(None) as seen:
         judged = _begun(answers(settings, inputs(given, settings.ignore), _complain, draw))
         with nullcontext(sys.stdout) if output is None else replaced(output) as stream:
             for answer in FORMATS[format_](stream, _counted(judged, seen)):
@@ -35,14 +34,20 @@ def classify(
     return 1 if unopened else 0
 
 
-def _explainer(settings: Settings, folder: Path) -> Draw:
+@contextmanager
+def _drawing(settings: Settings, folder: Path | None) -> Iterator[Draw | None]:
+    """What draws the panels, where there is a folder for them."""
+    if folder is None:
+        yield None
+        return
     try:
         from gdwatch.jobs.explain import Explainer
     except ImportError as error:
         raise ActionNeeded(
             f"--explain needs {error.name}", "install it with `pip install 'gdwatch[explain]'`"
         ) from error
-    return Explainer(settings, folder).panel
+    with closing(Explainer(settings, folder, _complain)) as explainer:
+        yield explainer.panel
 
 
 def _begun(answers: Iterator[Answer]) -> Iterator[Answer]:
