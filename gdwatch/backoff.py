@@ -1,13 +1,25 @@
-"""When to try again what did not work: after a second, then after twice as long each time."""
+"""When to try again what did not work: after a while, then after twice as long each time."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-_FIRST_S = 1.0
-_LONGEST_S = 300.0
-
 Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """How long to wait until the next try: doubled each time, up to the longest."""
+
+    first_s: float
+    longest_s: float
+
+    def after(self, last_s: float | None) -> float:
+        """The next wait. last_s: the wait before; None if there was none."""
+        return self.first_s if last_s is None else min(last_s * 2, self.longest_s)
+
+
+_DELAY = Delay(first_s=1.0, longest_s=300.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +39,7 @@ class Backoff(Generic[Key]):
     def failed(self, key: Key, now_s: float) -> None:
         """Let it rest, twice as long as the last time."""
         before = self._rests.get(key)
-        wait_s = _FIRST_S if before is None else min(before.wait_s * 2, _LONGEST_S)
+        wait_s = _DELAY.after(before.wait_s if before else None)
         self._rests[key] = _Rest(now_s + wait_s, wait_s)
 
     def rests(self, key: Key, now_s: float) -> bool:

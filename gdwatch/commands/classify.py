@@ -2,11 +2,13 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import closing, contextmanager, nullcontext
+from itertools import chain, islice
 from pathlib import Path
 
 from gdwatch.commands.output import FORMATS, Format, progress
-from gdwatch.errors import ActionNeeded, GdwatchError
+from gdwatch.commands.output_file import replaced
+from gdwatch.errors import ActionNeeded
 from gdwatch.files import escaping
 from gdwatch.jobs.classify import Answer, Draw, Given, answers, inputs
 from gdwatch.settings import Settings
@@ -24,27 +26,34 @@ def classify(
     explain: a folder for one panel of each picture.
     """
     unopened = 0
-    draw = None if explain is None else _explainer(settings, explain)
-    try:
-        target = nullcontext(sys.stdout) if output is None else output.open("w", encoding="utf-8")
-    except OSError as error:
-        raise GdwatchError(f"{output}: {error.strerror}", "name another file with -o") from error
-    with target as stream, progress(None) as seen:
-        write = FORMATS[format_]
-        judged = answers(settings, inputs(given, settings.ignore), _complain, draw)
-        for answer in write(stream, _counted(judged, seen)):
-            unopened += answer["reason"] == "unreadable"
+    with _drawing(settings, explain) as draw, progress(None) as seen:
+        judged = _begun(answers(settings, inputs(given, settings.ignore), _complain, draw))
+        with nullcontext(sys.stdout) if output is None else replaced(output) as stream:
+            for answer in FORMATS[format_](stream, _counted(judged, seen)):
+                unopened += answer["reason"] == "unreadable"
     return 1 if unopened else 0
 
 
-def _explainer(settings: Settings, folder: Path) -> Draw:
+@contextmanager
+def _drawing(settings: Settings, folder: Path | None) -> Iterator[Draw | None]:
+    """What draws the panels, where there is a folder for them."""
+    if folder is None:
+        yield None
+        return
     try:
         from gdwatch.jobs.explain import Explainer
     except ImportError as error:
         raise ActionNeeded(
             f"--explain needs {error.name}", "install it with `pip install 'gdwatch[explain]'`"
         ) from error
-    return Explainer(settings, folder).panel
+    with closing(Explainer(settings, folder, _complain)) as explainer:
+        yield explainer.panel
+
+
+def _begun(answers: Iterator[Answer]) -> Iterator[Answer]:
+    """Wait for the first: what stops all of them is told before a file is opened for them."""
+    first = list(islice(answers, 1))
+    return chain(first, answers)
 
 
 def _complain(path: bytes, why: str) -> None:

@@ -1,12 +1,12 @@
 """`gdwatch correct`: a person's word counts more than the model's."""
 
-import getpass
 import os
 import sys
 from contextlib import closing
 
 from gdwatch.errors import GdwatchError
 from gdwatch.files import content, escaping
+from gdwatch.files.users import own_name
 from gdwatch.filing import move_requests, placement
 from gdwatch.ledger import queries
 from gdwatch.ledger.ledger import Ledger
@@ -68,7 +68,7 @@ def _record(
 ) -> None:
     if label is None and queries.label_of(transaction.connection, row.id) is None:
         raise GdwatchError(f"id {row.id}: nobody has corrected it", "there is nothing to take back")
-    queries.correct(transaction, row.id, label, getpass.getuser())
+    queries.correct(transaction, row.id, label, own_name())
     decision = Decision(label, None) if label else _model_decision(transaction, row)
     if decision.outcome == row.outcome:
         transaction.update(row.id, reason=decision.reason)

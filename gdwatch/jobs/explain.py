@@ -1,6 +1,7 @@
 """A panel for each picture: the face that was found, its crop, and where the network looked."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +10,16 @@ from captum.attr import LayerAttribution, LayerGradCam
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from gdwatch.decode import reduce
-from gdwatch.decode.decoder import decode
-from gdwatch.decode.formats import Limits
-from gdwatch.decode.reduce import view
+from gdwatch.decode.reduce import Pixels, Reduction, view
 from gdwatch.errors import GdwatchError
 from gdwatch.files import escaping
-from gdwatch.files.content import read_whole
 from gdwatch.inference import crop, model, model_file
 from gdwatch.inference.model_file import layout
+from gdwatch.jobs.contained import ContainedDecoder
 from gdwatch.settings import Settings
-from gdwatch.values import Box, Decision, Judged, Refusal
+from gdwatch.values import Box, Decision, Header, Judged, Refusal
 
+_LEAST = 1024  # pixels that the longer side keeps, where a model sees the whole picture
 _SIDE = 288  # of each of the three pictures, in pixels
 _GAP = 8
 _TEXT = 36  # height of the line below
@@ -31,25 +30,36 @@ _SAFE = re.compile(r"[^\w.-]+", re.ASCII)
 class Explainer:
     """Draws panels into a folder.
 
+    complain: told of a picture that cannot be decoded again, and why; the others go on.
+
     Raises GdwatchError if the folder cannot be made, ActionNeeded if the model cannot be used.
     """
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
+    def __init__(
+        self, settings: Settings, folder: Path, complain: Callable[[bytes, str], None]
+    ) -> None:
         file = model_file.read(model_file.find(settings.model))
         self._classifier = model.load(file).classifier
         self._preprocessing = file.details.preprocessing
         self._layout = layout(file.details, settings.crop)
         self._side = file.details.classifier.input
-        self._limits = Limits(settings.max_pixels)
         self._gradients = LayerGradCam(self._classifier, self._classifier.evidence)
         self._folder = folder
+        self._complain = complain
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise GdwatchError(f"{folder}: {error.strerror}", "name another folder") from error
+        # The panel wants the picture's own shape, also where the model sees it squeezed.
+        shown = Reduction(_LEAST, whole=False) if self._layout.whole else self._layout
+        self._decoder = ContainedDecoder(settings, shown)
+
+    def close(self) -> None:
+        """End what decodes."""
+        self._decoder.close()
 
     def panel(self, number: int, judged: Judged) -> Path | None:
-        """Draw the panel of a picture; returns its path, or None if the picture was rejected.
+        """Draw the panel of a picture; returns its path, or None if there is none of this one.
 
         number: of the input, so that equal names do not meet.
 
@@ -57,12 +67,16 @@ class Explainer:
         """
         if isinstance(judged.decoded, Refusal):
             return None
-        content = read_whole(judged.opened.descriptor)
-        _, photo = decode(content, self._limits, reduce.image)
-        square = self._seen(photo, judged.decision.box)
+        photo = self._decoder.decode(judged.opened)
+        if isinstance(photo, Refusal):
+            why = photo.detail or photo.reason
+            self._complain(judged.opened.drop.path, f"not explained: {why}")
+            return None
+        box = _shown(judged.decision.box, judged.decoded.header, photo)
+        square = self._seen(photo, box)
         panel = _side_by_side(
             [
-                _outlined(photo, judged.decision.box),
+                _outlined(Image.fromarray(photo), box),
                 Image.fromarray(square),
                 _heated(square, self.evidence(square)),
             ],
@@ -76,7 +90,7 @@ class Explainer:
             raise GdwatchError(f"{path}: {error.strerror}", "make room") from error
         return path
 
-    def evidence(self, square: reduce.Pixels) -> NDArray[np.float32]:
+    def evidence(self, square: Pixels) -> NDArray[np.float32]:
         """Where the network saw what spoke for its answer (Grad-CAM, Selvaraju et al. 2017).
 
         square: uint8 (side, side, 3), RGB, as the classifier sees it.
@@ -91,16 +105,21 @@ class Explainer:
         found: NDArray[np.float32] = heat[0, 0].clamp(min=0).detach().numpy()
         return found / found.max() if found.max() > 0 else found
 
-    def _seen(self, photo: Image.Image, box: Box | None) -> reduce.Pixels:
-        """The classifier's square, made as in the service."""
-        pixels = view(photo, self._layout)
+    def _seen(self, photo: Pixels, box: Box | None) -> Pixels:
+        """The classifier's square, made as in the service. box: in pixels of `photo`."""
         if self._layout.whole:
-            return pixels
+            return view(photo, self._layout)
         if box is None:
-            return crop.around(pixels, self._side)
-        scale = max(pixels.shape[:2]) / max(photo.size)
-        seen = Box(box.x * scale, box.y * scale, box.width * scale, box.height * scale)
-        return crop.face(pixels, seen, self._preprocessing.margin or 1.0, self._side)
+            return crop.around(photo, self._side)
+        return crop.face(photo, box, self._preprocessing.margin or 1.0, self._side)
+
+
+def _shown(box: Box | None, header: Header, photo: Pixels) -> Box | None:
+    """A box of the photograph, in pixels of what was left of it."""
+    if box is None:
+        return None
+    x, y = photo.shape[1] / header.width, photo.shape[0] / header.height
+    return Box(box.x * x, box.y * y, box.width * x, box.height * y)
 
 
 def _outlined(photo: Image.Image, box: Box | None) -> Image.Image:
@@ -112,7 +131,7 @@ def _outlined(photo: Image.Image, box: Box | None) -> Image.Image:
     return shown
 
 
-def _heated(square: reduce.Pixels, heat: NDArray[np.float32]) -> Image.Image:
+def _heated(square: Pixels, heat: NDArray[np.float32]) -> Image.Image:
     """The crop in grey, and in red what spoke for the answer."""
     grey = np.asarray(Image.fromarray(square).convert("L"), np.float32)[:, :, None] * 0.6
     red = np.array([255.0, 48.0, 0.0], np.float32)

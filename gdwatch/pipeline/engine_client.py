@@ -56,6 +56,7 @@ class _Lane:
         self.channel = channel
         self.batches: deque[Asked] = deque()
         self.deadline = _NEVER
+        self._scores: list[Scores] = []  # of the batch that it judges, as far as they are here
 
     def judge(self, tasks: Sequence[Task]) -> None:
         """Give it a batch. Raises Died."""
@@ -66,11 +67,14 @@ class _Lane:
         numbers, sizes = [slot for slot, _ in seen], [size for _, size in seen]
         self.channel.send({"slots": numbers, "sizes": sizes})
 
-    def answered(self, packet: Packet) -> Answered:
-        """Read what it says of the batch that it has had longest."""
-        asked = self.batches.popleft()
+    def answered(self, packet: Packet) -> Answered | None:
+        """Read what it says of the batch that it has had longest; None while more is to come."""
+        self._scores += map(unpacked, packet["scores"])
+        if "infer_ms" not in packet:
+            return None
+        asked, scores = self.batches.popleft(), self._scores
+        self._scores = []
         self.deadline = time.monotonic() + _TIMEOUT_S if self.batches else _NEVER
-        scores = [unpacked(each) for each in packet["scores"]]
         return Answered(asked, scores, packet["infer_ms"], packet["splits"])
 
 
@@ -166,8 +170,8 @@ class Engine:
                     if "ready" in packet:
                         self.device = packet["device"]
                         self._ready_by = _NEVER
-                    else:
-                        answers.append(lane.answered(packet))
+                    elif (answered := lane.answered(packet)) is not None:
+                        answers.append(answered)
             except Died:
                 died = True
         if died and not answers:  # else it is dead the next time too: what it has answered counts

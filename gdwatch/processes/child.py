@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from gdwatch.processes.messages import PACKET_BYTES, Died, Packet
+from gdwatch.processes.messages import PACKET_BYTES, Died, Packet, encoded
 
 ENVIRONMENT = {
     # One thread a process: more would wait for cores that the other processes use.
@@ -38,15 +38,16 @@ class Channel:
 
     def send(self, packet: Packet, descriptors: Sequence[int] = ()) -> None:
         """Hand over a packet without ever waiting. Raises Died."""
+        content = encoded(packet)
         try:
-            socket.send_fds(self._end, [json.dumps(packet).encode()], descriptors)
+            socket.send_fds(self._end, [content], descriptors)
         except OSError as error:
             raise Died from error
 
     def receive(self) -> Packet | None:
         """Take the next packet; None if there is none now. Raises Died."""
         try:
-            content = self._end.recv(PACKET_BYTES)
+            content, _, flags, _ = self._end.recvmsg(PACKET_BYTES)
         except BlockingIOError:
             return None
         except ConnectionResetError:
@@ -54,7 +55,7 @@ class Channel:
             return self.receive()
         except OSError as error:
             raise Died from error
-        if not content:
+        if not content or flags & socket.MSG_TRUNC:  # the rest of a packet too long is lost
             raise Died
         try:
             packet = json.loads(content)
@@ -78,7 +79,7 @@ class Child(Channel):
     def __init__(
         self, module: str, start: Packet, descriptors: Sequence[int], forks: int = 0
     ) -> None:
-        pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(1 + forks)]
+        pairs = [_pair() for _ in range(1 + forks)]
         (ours, theirs), *others = pairs
         super().__init__(ours)
         self.forks = [Channel(end) for end, _ in others]
@@ -113,3 +114,11 @@ class Child(Channel):
         with contextlib.suppress(ChildProcessError):
             while True:  # forks are only ours where we are the first process of a container
                 os.waitpid(-self.process.pid, 0)
+
+
+def _pair() -> tuple[socket.socket, socket.socket]:
+    """Both ends of a channel, each of which holds the longest packet."""
+    pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for end in pair:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PACKET_BYTES)  # Linux doubles it
+    return pair

@@ -90,8 +90,8 @@ def serve(channel: socket.socket, slots: Slots, predictor: Predictor) -> None:
         began_at = max(began_at, answered_at)  # of the time that two share, the first has all
         answered_at = time.perf_counter()
         infer_ms = (answered_at - began_at) * 1000
-        answer = [messages.packed(each) for each in scores]
-        parent.send(channel, {"scores": answer, "infer_ms": infer_ms, "splits": splits})
+        for packet in messages.answers_of(scores, infer_ms, splits):
+            parent.send(channel, packet)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,18 @@ Packets are JSON, small, and may carry file descriptors; nothing from a child is
 What a worker says is checked field by field: a picture may have taken it over.
 """
 
+import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple
 from typing import Any, get_args
 
+from gdwatch.inference.faces import MOST_FACES
 from gdwatch.values import Box, Face, Header, Photo, Refusal, RejectedReason, Scores
 
+# No packet is longer: the kernel bounds what a socket holds (net.core.wmem_max). An answer that may
+# be longer goes in several packets, see `answers_of`.
 PACKET_BYTES = 128 * 1024
 MOST_DESCRIPTORS = 16  # in one packet
 Packet = Mapping[str, Any]
@@ -19,10 +23,24 @@ Packet = Mapping[str, Any]
 _SHA256 = re.compile("[0-9a-f]{64}")
 _UNREAD = "unreadable"  # the reason without a hash
 _MOST_PIXELS = 1 << 32  # of a side, as formats can say it
+# Scores in one packet, if every number is as long as one can be: -1.2345678901234567e-300, and what
+# parts it from the next. A face is seven of them in brackets; a photograph is two, and its faces.
+_NUMBER_BYTES = 24 + 2
+_FACE_BYTES = 7 * _NUMBER_BYTES + 4
+_SCORES_BYTES = MOST_FACES * _FACE_BYTES + 2 * _NUMBER_BYTES + 8
+_MOST_SCORES = PACKET_BYTES // _SCORES_BYTES - 1  # the last has the place of all that is no score
 
 
 class Died(Exception):  # noqa: N818 - what happened to the child, not a failure of ours
     """The child is no more, does not listen, or talks nonsense."""
+
+
+def encoded(packet: Packet) -> bytes:
+    """As it is sent. Raises ValueError for what the other end would get only a part of."""
+    content = json.dumps(packet).encode()
+    if len(content) > PACKET_BYTES:
+        raise ValueError(f"{len(content)} bytes are longer than a packet may be")
+    return content
 
 
 def answer_of(slot: int, decoded: Photo | Refusal) -> Packet:
@@ -106,8 +124,17 @@ def _ms(given: Any) -> float:
     return took
 
 
-def packed(scores: Scores) -> list[Any]:
-    """Scores as a packet carries them: short, since thousands of faces must fit."""
+def answers_of(scores: Sequence[Scores], infer_ms: float, splits: int) -> Iterator[Packet]:
+    """What an engine says of a batch, in as many packets as it takes; `infer_ms` is in the last."""
+    whole = [_packed(each) for each in scores]
+    while len(whole) > _MOST_SCORES:
+        yield {"scores": whole[:_MOST_SCORES]}
+        whole = whole[_MOST_SCORES:]
+    yield {"scores": whole, "infer_ms": infer_ms, "splits": splits}
+
+
+def _packed(scores: Scores) -> list[Any]:
+    """Scores as a packet carries them: short, since thousands of faces are on their way."""
     faces = []
     for face in scores.faces:
         box = [round(number, 1) for number in astuple(face.box)]

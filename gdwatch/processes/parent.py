@@ -10,7 +10,7 @@ import signal
 import socket
 from collections.abc import Sequence
 
-from gdwatch.processes.messages import MOST_DESCRIPTORS, PACKET_BYTES, Packet
+from gdwatch.processes.messages import MOST_DESCRIPTORS, PACKET_BYTES, Packet, encoded
 
 _PR_SET_PDEATHSIG = 1
 
@@ -59,7 +59,9 @@ def _die_with(parent: int) -> None:
 def receive(channel: socket.socket) -> tuple[Packet | None, list[int]]:
     """In a child: wait for the next packet and what came with it; None when the parent has gone."""
     with contextlib.suppress(ConnectionError):
-        content, received, _, _ = socket.recv_fds(channel, PACKET_BYTES, MOST_DESCRIPTORS)
+        content, received, flags, _ = socket.recv_fds(channel, PACKET_BYTES, MOST_DESCRIPTORS)
+        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+            raise ValueError("what the parent has sent is longer than a packet may be")
         if content:
             return json.loads(content), received
     return None, []
@@ -74,6 +76,6 @@ def has_packet(channel: socket.socket) -> bool:
 def send(channel: socket.socket, packet: Packet) -> None:
     """In a child: answer; end quietly when the parent has gone."""
     try:
-        channel.send(json.dumps(packet).encode())
+        channel.send(encoded(packet))
     except ConnectionError:
         raise SystemExit from None

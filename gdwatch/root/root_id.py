@@ -1,47 +1,66 @@
 """The root folder: made at the first start, recognised at every other."""
 
+import contextlib
 import os
-import pwd
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gdwatch.errors import ActionNeeded
 from gdwatch.files.durability import make_durable
+from gdwatch.files.users import name_of
 from gdwatch.root.folders import Folders
 
 _MARKER = "root-id"
 
 
-def prepare(folders: Folders, has_rows: Callable[[], bool]) -> str:
-    """Make what a first start needs, and return the root's id.
+def make_state(folders: Folders, has_rows: Callable[[], bool]) -> None:
+    """Make the folder in which the lock is, and nothing else: others may be starting, too.
 
     has_rows: whether there is a ledger with files in it; asked where the root has no id.
 
-    Raises ActionNeeded if a folder cannot be written, or the ledger belongs to another root.
+    Raises ActionNeeded if the folder cannot be written, or the ledger belongs to another root.
     """
     marker = folders.state / _MARKER
-    if not marker.is_file() and has_rows():
+    # Looked for again: a first start that goes on meanwhile makes the mark before any row.
+    if not marker.is_file() and has_rows() and not marker.is_file():
         raise ActionNeeded(
             f"{marker}: missing, but the ledger has rows",
             "is the right disk mounted? put root-id back, or move the ledger away",
         )
-    is_new = not marker.is_file()
-    try:
+    with _named():
         folders.state.mkdir(parents=True, exist_ok=True)
-        if is_new:
+    _require_writable(os.fsencode(folders.state))
+
+
+def prepare(folders: Folders) -> str:
+    """Make what a first start needs, and return the root's id; for who holds the lock.
+
+    Raises ActionNeeded if a folder cannot be written.
+    """
+    marker = folders.state / _MARKER
+    with _named():
+        if not marker.is_file():
             # A missing inbox pauses later starts: it may be a disk that is not mounted.
             Path(os.fsdecode(folders.inbox)).mkdir(parents=True, exist_ok=True)
             _write_marker(marker)
         for path in folders.answers.values():
             Path(os.fsdecode(path)).mkdir(parents=True, exist_ok=True)
+    for path in (folders.inbox, *folders.answers.values()):
+        _require_writable(path)
+    return read_id(folders)
+
+
+@contextlib.contextmanager
+def _named() -> Iterator[None]:
+    """Name the folder that could not be made."""
+    try:
+        yield
     except OSError as error:
         raise ActionNeeded(
             f"folder {error.filename}: {(error.strerror or str(error)).lower()}",
-            f"make it writable for {pwd.getpwuid(os.geteuid()).pw_name}, or set `root` elsewhere",
+            f"make it writable for {name_of(os.geteuid())}, or set `root` elsewhere",
         ) from error
-    _require_writable(folders)
-    return read_id(folders)
 
 
 def read_id(folders: Folders) -> str:
@@ -70,10 +89,7 @@ def require_own(folders: Folders) -> None:
             "run it as the user of the service",
         ) from error
     if owner != os.geteuid():
-        try:
-            name = pwd.getpwuid(owner).pw_name
-        except KeyError:
-            name = str(owner)
+        name = name_of(owner)
         raise ActionNeeded(
             f"{os.fsdecode(folders.root)}: belongs to {name}, you are another user",
             f"run it as that user: sudo -u {name} gdwatch …",
@@ -95,10 +111,9 @@ def _write_marker(marker: Path) -> None:
         os.close(folder)
 
 
-def _require_writable(folders: Folders) -> None:
-    for path in (os.fsencode(folders.state), folders.inbox, *folders.answers.values()):
-        if Path(os.fsdecode(path)).is_dir() and not os.access(path, os.W_OK | os.X_OK):
-            raise ActionNeeded(
-                f"folder {os.fsdecode(path)}: cannot be written",
-                f"make it writable for {pwd.getpwuid(os.geteuid()).pw_name}",
-            )
+def _require_writable(path: bytes) -> None:
+    if Path(os.fsdecode(path)).is_dir() and not os.access(path, os.W_OK | os.X_OK):
+        raise ActionNeeded(
+            f"folder {os.fsdecode(path)}: cannot be written",
+            f"make it writable for {name_of(os.geteuid())}",
+        )

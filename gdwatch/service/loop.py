@@ -54,12 +54,13 @@ def run(settings: Settings, *, once: bool = False) -> int:
     """
     folders = Folders.of(settings)
     root_id.require_own(folders)
-    uuid = root_id.prepare(folders, lambda: opening.has_rows(settings))
+    root_id.make_state(folders, lambda: opening.has_rows(settings))
     with (
         lock.hold(folders.state),
         contextlib.closing(Watch(folders.inbox, settings.watch)) as watch,
         handling_signals(watch.bell()) as signals,
     ):
+        uuid = root_id.prepare(folders)
         pause_state = PauseState(folders.state, signals, once=once)
         ledger = pause_state.patiently(lambda: opening.open_ledger(settings, uuid, serve=True))
         if ledger is None:

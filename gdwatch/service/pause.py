@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import structlog
 
+from gdwatch.backoff import Delay
 from gdwatch.errors import Trouble
 from gdwatch.root import status_file
 from gdwatch.root.status_file import Status
@@ -21,8 +22,9 @@ from gdwatch.service.signals import Signals
 
 log = structlog.get_logger()
 
-_LONGEST_PAUSE_S = 30.0
+_DELAY = Delay(first_s=1.0, longest_s=30.0)
 _LOG_S = 60.0
+_EXTEND_EVERY_S = 5.0  # each time by a minute
 _ONCE_PATIENCE_S = 30.0
 _EVENTS = {"disk_low": "disk.low", "database_busy": "db.busy", "database_full": "db.full"}
 Result = TypeVar("Result")
@@ -30,11 +32,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class _Pause:
-    """A pause that lasts. Monotonic times; wait_s: until the next try."""
+    """A pause that lasts. Monotonic times; waited_s: before the last try, None before the first."""
 
     began: float
     logged_at: float = float("-inf")
-    wait_s: float = 1.0
+    waited_s: float | None = None
 
 
 class PauseState:
@@ -51,6 +53,7 @@ class PauseState:
         self.once = once
         self._paused: _Pause | None = None
         self._pinged_at = float("-inf")
+        self._extended_at = float("-inf")
         self.told = Status("stopped")
         self.ready = False
 
@@ -83,8 +86,9 @@ class PauseState:
                         hint=trouble.hint, since=self.told.since)  # fmt: skip
         if self.once and now - pause.began >= _ONCE_PATIENCE_S:
             raise trouble
-        self._sleep(pause.wait_s)
-        self._paused = replace(pause, wait_s=min(pause.wait_s * 2, _LONGEST_PAUSE_S))
+        wait_s = _DELAY.after(pause.waited_s)
+        self._sleep(wait_s)
+        self._paused = replace(pause, waited_s=wait_s)
 
     def resume(self) -> bool:
         """Say that it goes on; False if it did not pause."""
@@ -113,7 +117,9 @@ class PauseState:
         if period_s and now - self._pinged_at >= period_s / 4:
             self._pinged_at = now
             systemd.tell("WATCHDOG=1")
-        if not self.ready:  # recovery, or a pause right at the start, may take its time
+        # Recovery, or a pause right at the start, may take its time.
+        if not self.ready and now - self._extended_at >= _EXTEND_EVERY_S:
+            self._extended_at = now
             systemd.tell("EXTEND_TIMEOUT_USEC=60000000")
 
     def _sleep(self, seconds: float) -> None:

@@ -66,7 +66,8 @@ def make(folder: Path, photographs: Path) -> World:
     os.sync()
     settings = Settings(root=folder, min_free_mb=0)
     folders = Folders.of(settings)
-    book = opening.open_ledger(settings, root_id.prepare(settings, folders), serve=True)
+    root_id.make_state(folders, lambda: False)
+    book = opening.open_ledger(settings, root_id.prepare(folders), serve=True)
     inbox = Inbox(folders, settings, once=True)
     with Handles(folders) as handles:
         inbox.ready(0, 0.0)

@@ -12,6 +12,7 @@ A plan is JSON, see `launch.Plan`. The product knows nothing of any of this.
 
 import ast
 import ctypes
+import dataclasses
 import errno
 import functools
 import gc
@@ -78,7 +79,6 @@ WAITS = (
     "gdwatch.service.filer:_WISHES_S",
     "gdwatch.service.loop:_LONGEST_TURN_S",
     "gdwatch.service.conditions:_LOOK_S",
-    "gdwatch.backoff:_FIRST_S",
 )
 MODULES = (
     "gdwatch.cli", "gdwatch.service.loop", "gdwatch.jobs.rejudge", "gdwatch.filing.move_requests",
@@ -226,11 +226,15 @@ def wait_less() -> None:
     """Try again ten times as often what did not work."""
 
     def wrapped(original: Callable[[Any, float], None]) -> Callable[[Any, float], None]:
-        return lambda standing, seconds: original(standing, seconds / 10)
+        return lambda pause_state, seconds: original(pause_state, seconds / 10)
 
     replace("gdwatch.service.pause:PauseState._sleep", wrapped)
     for name in WAITS:
         replace(name, lambda seconds: seconds / 10)
+    replace(
+        "gdwatch.backoff:_DELAY",
+        lambda delay: dataclasses.replace(delay, first_s=delay.first_s / 10),
+    )
 
 
 def run(plan: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-from gdwatch.backoff import Backoff
+from gdwatch.backoff import Backoff, Delay
 
 
 def test_what_fails_rests_twice_as_long_each_time_and_five_minutes_at_most() -> None:
@@ -33,3 +33,10 @@ def test_one_that_rests_keeps_no_other_waiting() -> None:
     tries.failed("a", 0.0)
     assert tries.rests("a", 0.5)
     assert not tries.rests("b", 0.5)
+
+
+def test_a_delay_doubles_up_to_the_longest() -> None:
+    delay, waits = Delay(first_s=1.0, longest_s=30.0), []
+    for _ in range(7):
+        waits.append(delay.after(waits[-1] if waits else None))
+    assert waits == [1, 2, 4, 8, 16, 30, 30]

@@ -1,4 +1,7 @@
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,8 @@ from tests.gdwatch.conftest import World
 
 
 def prepare(settings: Settings, folders: Folders) -> str:
-    return root_id.prepare(folders, lambda: opening.has_rows(settings))
+    root_id.make_state(folders, lambda: opening.has_rows(settings))
+    return root_id.prepare(folders)
 
 
 def at(path: Path, **others: object) -> tuple[Settings, Folders]:
@@ -64,9 +68,12 @@ def test_a_later_start_makes_an_answer_folder_but_no_inbox(tmp_path: Path) -> No
 
 def test_an_id_that_is_missing_stops_the_start_where_the_ledger_has_rows(world: World) -> None:
     world.record_file("a.jpg")
+    world.folders.state.rmdir()
+    (world.root / "unsure").rmdir()
     with pytest.raises(ActionNeeded, match="root-id: missing, but the ledger has rows"):
         prepare(world.settings, world.folders)
-    assert not (world.folders.state / "root-id").exists()
+    assert not world.folders.state.exists()
+    assert not (world.root / "unsure").exists()
 
 
 def test_an_id_that_is_missing_is_made_where_the_ledger_is_empty(world: World) -> None:
@@ -100,3 +107,57 @@ def test_a_root_of_another_user_is_refused(tmp_path: Path) -> None:
     os.chown(folders.state, 54321, 54321)  # a user without a name
     with pytest.raises(ActionNeeded, match="belongs to 54321"):
         root_id.require_own(folders)
+
+
+# Imports once, and then starts two services on each root, forked and let go at the same moment;
+# ends the one that serves once the other has ended.
+TWO_STARTS = """
+import os, pathlib, signal, sys, time
+from gdwatch import cli
+from gdwatch.service import loop
+
+def start(root, log, barrier):
+    os.read(barrier, 1)
+    os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT), 2)
+    sys.argv = ["gdwatch", "run", f"--root={root}", *sys.argv[2:]]
+    cli.main()
+
+for root in sys.argv[1].split(":"):
+    barrier, gate = os.pipe()
+    logs = {}
+    for number in range(2):
+        log = pathlib.Path(f"{root}-{number}.log")
+        if (pid := os.fork()) == 0:
+            os.close(gate)
+            start(root, log, barrier)
+        logs[pid] = log
+    os.close(barrier)
+    os.close(gate)
+    ended, status = os.wait()
+    loser = logs.pop(ended)
+    ((winner, log),) = logs.items()
+    while "service.started" not in log.read_text() and not os.waitpid(winner, os.WNOHANG)[0]:
+        time.sleep(0.01)
+    os.kill(winner, signal.SIGTERM)
+    _, other = os.wait()
+    statuses = map(os.waitstatus_to_exitcode, (status, other))
+    print(*statuses, loser.read_text().strip())
+"""
+
+
+def test_of_two_first_starts_at_once_one_serves_and_the_other_says_so(
+    tmp_path: Path, model: Path
+) -> None:
+    roots = [tmp_path / f"root-{number}" for number in range(10)]
+    given = [f"--set=model={model}", "--set=workers=1", "--set=min_free_mb=1"]
+    names = ":".join(map(str, roots))
+    told = subprocess.run(
+        [sys.executable, "-c", TWO_STARTS, names, *given], capture_output=True, check=True,
+        text=True, env=build.environment(),
+    ).stdout.splitlines()  # fmt: skip
+    for root, line in zip(roots, told, strict=True):
+        assert re.fullmatch(
+            rf"75 0 gdwatch: {root}: another gdwatch holds this root \(process (\d+|\?)\); "
+            "use the one that runs, or stop it first",
+            line,
+        )
