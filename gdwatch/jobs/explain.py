@@ -14,10 +14,11 @@ from gdwatch.decode.reduce import Pixels, Reduction, view
 from gdwatch.errors import GdwatchError
 from gdwatch.files import escaping
 from gdwatch.inference import crop, model, model_file
+from gdwatch.inference.coordinates import photograph_to_slot
 from gdwatch.inference.model_file import layout
 from gdwatch.jobs.contained import ContainedDecoder
 from gdwatch.settings import Settings
-from gdwatch.values import Box, Decision, Header, Judged, Refusal
+from gdwatch.values import Box, Decision, Judged, Refusal
 
 _LEAST = 1024  # pixels that the longer side keeps, where a model sees the whole picture
 _SIDE = 288  # of each of the three pictures, in pixels
@@ -72,7 +73,11 @@ class Explainer:
             why = photo.detail or photo.reason
             self._complain(judged.opened.drop.path, f"not explained: {why}")
             return None
-        box = _shown(judged.decision.box, judged.decoded.header, photo)
+        box, header = judged.decision.box, judged.decoded.header
+        if box is not None:
+            box = photograph_to_slot(
+                box, (header.width, header.height), (photo.shape[1], photo.shape[0])
+            )
         square = self._seen(photo, box)
         panel = _side_by_side(
             [
@@ -112,14 +117,6 @@ class Explainer:
         if box is None:
             return crop.around(photo, self._side)
         return crop.face(photo, box, self._preprocessing.margin or 1.0, self._side)
-
-
-def _shown(box: Box | None, header: Header, photo: Pixels) -> Box | None:
-    """A box of the photograph, in pixels of what was left of it."""
-    if box is None:
-        return None
-    x, y = photo.shape[1] / header.width, photo.shape[0] / header.height
-    return Box(box.x * x, box.y * y, box.width * x, box.height * y)
 
 
 def _outlined(photo: Image.Image, box: Box | None) -> Image.Image:
