@@ -98,8 +98,8 @@ CHANGES = {"rename", "renames", "unlink", "remove", "removedirs", "rmdir", "link
            "move", "rmtree", "replace", "hardlink_to", "symlink_to", "truncate"}  # fmt: skip
 MOVES_FILES = {"filing/move.py", "filing/renaming.py", "filing/copying.py"}
 # What these change is the program's own: its state, its ledger's snapshots and model files that the
-# trainer asks for, all written aside first, the probes of `doctor`, the answers of `classify`; and
-# empty folders of the inbox.
+# trainer asks for and the answers of `classify`, all written aside first, and the probes of
+# `doctor`; and empty folders of the inbox.
 CHANGE_THEIR_OWN = {
     "intake/inbox_listing.py": {"rmdir"},
     "root/root_id.py": {"replace"},
@@ -107,7 +107,6 @@ CHANGE_THEIR_OWN = {
     "ledger/migration.py": {"unlink"},
     "root/status_file.py": {"truncate"},
     "commands/doctor.py": {"rename", "unlink"},
-    "commands/output_file.py": {"replace", "unlink"},
 }
 
 

@@ -1,7 +1,6 @@
 """The file that a command writes its answers to: all of them, or what was there before."""
 
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +8,8 @@ from pathlib import Path
 from typing import TextIO
 
 from gdwatch.errors import GdwatchError
+from gdwatch.files.atomic_write import replacing
+from gdwatch.files.mounts import mount_of
 
 
 @contextmanager
@@ -19,54 +20,43 @@ def replaced(path: Path) -> Iterator[TextIO]:
 
     Raises GdwatchError if it cannot be opened.
     """
-    status = _status(path)
+    try:
+        status = path.lstat()
+    except OSError:  # to open it will say why, if it is more than that nothing is there
+        status = None
     if not _may_be_replaced(path, status):
-        with _opened(path) as stream:
+        with _opened(path, path) as stream:
             yield stream
         return
-    aside = path.with_name(f".gdwatch-answers-{os.getpid()}.part")  # by default no input
-    try:
-        with _opened(aside, path) as stream:
-            if status is not None:
-                aside.chmod(stat.S_IMODE(status.st_mode))
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-    _take_place(aside, path)
-
-
-def _status(path: Path) -> os.stat_result | None:
-    try:
-        return path.lstat()
-    except OSError:  # opening it will say why, if that is more than that nothing is there
-        return None
+    with replacing(path) as aside, _opened(aside, path) as stream:
+        if status is not None:
+            aside.chmod(stat.S_IMODE(status.st_mode))
+        yield stream
 
 
 def _may_be_replaced(path: Path, status: os.stat_result | None) -> bool:
-    """Whether it is all the same to others that the name becomes that of another file."""
+    """Whether nobody minds that the name becomes that of another file."""
     if not os.access(path.parent, os.W_OK | os.X_OK):
         return False
     return status is None or (
-        stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == os.geteuid()
+        stat.S_ISREG(status.st_mode)
+        and status.st_nlink == 1
+        and status.st_uid == os.geteuid()
+        and _mount_at(path) == _mount_at(path.parent)  # else it is a mount of its own
     )
 
 
-def _opened(path: Path, named: Path | None = None) -> TextIO:
-    """Open for writing. named: what the error names, if not this path."""
+def _mount_at(path: Path) -> int:
+    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        return mount_of(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _opened(path: Path, named: Path) -> TextIO:
+    """Open for writing. named: what the error names."""
     try:
         return path.open("w", encoding="utf-8")
     except OSError as error:
-        raise GdwatchError(
-            f"{named or path}: {error.strerror}", "name another file with -o"
-        ) from error
-
-
-def _take_place(aside: Path, path: Path) -> None:
-    try:
-        aside.replace(path)
-    except OSError:  # a mount of its own, as one file in a container may be
-        shutil.copyfile(aside, path)
-        aside.unlink()
+        raise GdwatchError(f"{named}: {error.strerror}", "name another file with -o") from error
