@@ -8,14 +8,11 @@ from hypothesis import settings
 
 from tests import build
 
+pytest_plugins = ["tests.faults.counting"]
+
 # How long an example takes says something of the machine alone.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="the fault scenarios as often as wanted")
-    parser.addoption("--faults-file", default="faults.json", help="where the long form counts")
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def call(filed, model, tmp_path):
     """Run one command on that root."""
 
     def run(*words, preexec_fn=None, **settings):
-        given = build.arguments(filed, {"model": model, "settle_ms": 50, **settings})
+        given = build.arguments(filed, {"model": model, "settle_ms": 50, "workers": 1, **settings})
         return gdwatch(*words, *given, cwd=tmp_path, preexec_fn=preexec_fn)
 
     return run
@@ -127,7 +127,7 @@ def test_classify_reads_names_from_standard_input(filed, model, tmp_path, words,
         (tmp_path / f"{number}.png").write_bytes(photograph(number, BRIGHT))
     done = subprocess.run(
         [sys.executable, "-m", "gdwatch", "classify", *words, "--format", "jsonl",
-         *build.arguments(filed, {"model": model})],
+         *build.arguments(filed, {"model": model, "workers": 1})],
         input=end.join([b"2.png", b"1.png"]), capture_output=True, cwd=tmp_path, check=True,
     )  # fmt: skip
     assert [json.loads(line)["path"] for line in done.stdout.splitlines()] == ["2.png", "1.png"]

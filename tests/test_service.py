@@ -203,13 +203,13 @@ def test_a_name_used_again_and_again_is_filed_each_time(service: Service) -> Non
 
 
 def test_a_name_like_one_with_an_id_stops_nothing(many: Services, root: Path) -> None:
-    build.put(root, "a~3.png", photograph(1))
-    assert many.once(root).process.returncode == 0
-    build.put(root, "a.png", photograph(2))
-    assert many.once(root).process.returncode == 0
-    build.put(root, "a.png", photograph(3))
-    last = many.once(root)
-    assert last.process.returncode == 0, last.log.read_text()
+    service = many.start(root)
+    for number, name in enumerate(("a~3.png", "a.png", "a.png"), start=1):
+        build.put(root, name, photograph(number))
+        service.wait_until(
+            lambda number=number: [row["state"] for row in build.rows(root)] == ["filed"] * number
+        )
+    assert service.stop() == 0, service.log.read_text()
     assert len({path for path in build.contents(root) if path.startswith("male/")}) == 3
 
 
@@ -438,14 +438,28 @@ def test_a_root_that_cannot_be_written_stops_the_start(tmp_path: Path, model: Pa
     assert str(parent) in ended.stderr
 
 
-def test_a_newer_database_stops_the_start(many: Services, root: Path, model: Path) -> None:
+@pytest.fixture(scope="module")
+def pattern(many: Services, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root whose ledger has one row, its service ended; to be copied."""
+    root = build.make_root(tmp_path_factory.mktemp("filed") / "root")
+    build.put(root, "first.png", photograph(2))
     assert many.once(root).process.returncode == 0
-    with sqlite3.connect(root / "results.db") as connection:
+    return root
+
+
+@pytest.fixture
+def filed(pattern: Path, tmp_path: Path) -> Path:
+    """A copy of that root: its paths are relative, so it works wherever it lies."""
+    return Path(shutil.copytree(pattern, tmp_path / "filed"))
+
+
+def test_a_newer_database_stops_the_start(filed: Path, model: Path) -> None:
+    with sqlite3.connect(filed / "results.db") as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
-    before = sha256((root / "results.db").read_bytes())
-    assert "version 9999 is newer than this gdwatch" in refused(root, model)
-    assert sha256((root / "results.db").read_bytes()) == before
+    before = sha256((filed / "results.db").read_bytes())
+    assert "version 9999 is newer than this gdwatch" in refused(filed, model)
+    assert sha256((filed / "results.db").read_bytes()) == before
 
 
 def test_another_programs_database_stops_the_start(root: Path, model: Path) -> None:
@@ -465,13 +479,11 @@ def test_a_file_that_is_no_database_stops_the_start(root: Path, model: Path) -> 
 
 @pytest.mark.parametrize("marker", [None, "00000000-0000-4000-8000-000000000000\n"])
 def test_a_missing_or_other_root_id_stops_the_start_where_the_ledger_has_rows(
-    many: Services, root: Path, model: Path, marker: str | None
+    filed: Path, model: Path, marker: str | None
 ) -> None:
-    build.put(root, "first.png", photograph(2))
-    assert many.once(root).process.returncode == 0
-    path = root / ".gdwatch" / "root-id"
+    path = filed / ".gdwatch" / "root-id"
     path.unlink() if marker is None else path.write_text(marker)
-    assert "root-id" in refused(root, model)
+    assert "root-id" in refused(filed, model)
 
 
 def test_a_database_replaced_while_in_use_ends_the_service(many: Services, root: Path) -> None:

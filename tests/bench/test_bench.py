@@ -13,6 +13,8 @@ from tests.bench.photographs import CROP, PORTRAIT, Pool, numbered, pool
 from tests.bench.report import verdicts
 from tests.bench.service_run import Run, run_once, shared_out
 
+pytestmark = pytest.mark.alone  # the benchmark has the machine for itself
+
 
 @pytest.mark.parametrize(
     ("bar", "verdict"),

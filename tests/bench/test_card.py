@@ -24,6 +24,8 @@ from tests.bench.card import (
 from tests.bench.photographs import CROP, PORTRAIT
 from tests.bench.service_run import Run, run_once
 
+pytestmark = pytest.mark.alone  # the benchmark has the machine for itself
+
 TOLD = """2026/11/26 10:00:00.100, 90
 2026/11/26 10:00:01.100, 40
 2026/11/26 10:00:01.900, 60

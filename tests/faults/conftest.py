@@ -1,4 +1,4 @@
-"""The scenarios of tests/faults: how often each runs, what is counted, and the table at the end."""
+"""The scenarios of tests/faults: how often each runs, and what each run is made from."""
 
 import contextlib
 import functools
@@ -13,21 +13,9 @@ import pytest
 
 from tests import build
 from tests.faults.case import Case
+from tests.faults.counting import TALLY
 from tests.faults.launch import Launcher
 from tests.faults.tally import SCENARIOS, Tally
-
-_TALLY = pytest.StashKey[Tally]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers",
-        "scenario(T, quick, long): one of the fault scenarios, and this test's runs of it; "
-        "on_disk: on a disk that is none in memory",
-    )
-    long = config.getoption("--long")
-    file = Path(config.getoption("--faults-file")) if long else None
-    config.stash[_TALLY] = Tally(file)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -37,16 +25,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.timeout(0 if config.getoption("--long") else 900))
         elif "launcher" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.timeout(300))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    config = terminalreporter.config
-    tally = config.stash[_TALLY]
-    if tally.counts:
-        long = config.getoption("--long")
-        terminalreporter.section("fault scenarios, " + ("long form" if long else "quick form"))
-        for line in tally.table(long=long):
-            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +62,7 @@ def rounds(
     assert scenario in SCENARIOS
     long: bool = request.config.getoption("--long")
     wanted: int = marker.kwargs["long" if long else "quick"]
-    tally = request.config.stash[_TALLY]
+    tally = request.config.stash[TALLY]
     test = request.node.nodeid.rpartition("/")[2]
     make = functools.partial(Case, launcher=launcher, model=toy_model, long=long)
     with _folder(tmp_path, on_disk=marker.kwargs.get("on_disk", False)) as folder:

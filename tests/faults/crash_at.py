@@ -46,7 +46,11 @@ POINTS: Mapping[str, str | tuple[str, ...]] = {
     "C4.sync": "gdwatch.files.durability:sync_contents",
     "C5.judge": "gdwatch.pipeline.engine_client:Engine.judge",
     "C5.decide": "gdwatch.pipeline.decide:decide",
-    "C5.choose": "gdwatch.filing.placement:choose",
+    "C5.choose": (
+        "gdwatch.filing.placement:choose",
+        "gdwatch.filing.record_decisions:choose",
+        "gdwatch.filing.pending_moves:choose",
+    ),
     "C6.record": "gdwatch.service.filer:record",
     "C6.insert": "gdwatch.ledger.transaction:Transaction.insert_files",
     "C6.results": "gdwatch.ledger.transaction:Transaction.insert_results",

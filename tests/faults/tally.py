@@ -8,6 +8,8 @@ import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+Plain = dict[str, dict[str, dict[str, int]]]  # scenario, test, what is counted
+
 # Of the page on faults: T, what happens, how many runs the quick and the long form want.
 SCENARIOS: dict[str, tuple[str, int, int]] = {
     "T1": ("kill -9 at each crash point", 27, 2000),
@@ -69,10 +71,20 @@ class Tally:
         self._file = file
         self.counts: dict[str, dict[str, Count]] = {}
         if file is not None and file.exists():
-            self.counts = {
-                scenario: {test: Count(**count) for test, count in tests.items()}
-                for scenario, tests in json.loads(file.read_text()).items()
-            }
+            self.take_in(json.loads(file.read_text()))
+
+    def plain(self) -> Plain:
+        """All counts, for a file or another process."""
+        return {
+            scenario: {test: asdict(count) for test, count in tests.items()}
+            for scenario, tests in self.counts.items()
+        }
+
+    def take_in(self, plain: Plain) -> None:
+        """Add the counts of an earlier session, or of another process."""
+        for scenario, tests in plain.items():
+            for test, count in tests.items():
+                self.of(scenario, test).add(Count(**count))
 
     def of(self, scenario: str, test: str) -> Count:
         """One test's share of a scenario, so far."""
@@ -90,11 +102,7 @@ class Tally:
         if self._file is None:
             return
         aside = self._file.with_suffix(".part")
-        plain = {
-            name: {test: asdict(count) for test, count in tests.items()}
-            for name, tests in self.counts.items()
-        }
-        aside.write_text(json.dumps(plain, indent=1))
+        aside.write_text(json.dumps(self.plain(), indent=1))
         os.replace(aside, self._file)
 
     def table(self, *, long: bool) -> list[str]:

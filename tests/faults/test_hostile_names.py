@@ -486,6 +486,8 @@ def test_a_folder_swapped_for_a_link_leads_nowhere(rounds: list[Case]) -> None:
                     (place / "a.png").write_bytes(case.picture(0.97))
                     watcher.look_at(place, place / "a.png")
             (case.root / "male" / "wedding").mkdir()
+            # In one batch, however busy the machine: what is met later would be another swap.
+            case.settings |= {"batch_size": 3, "batch_wait_ms": 2000}
             case.drop("wedding/a.png", case.picture(0.97))
             case.drop("wedding/b.png", case.picture(0.97))
             case.drop("a.png", case.picture(0.97))
@@ -520,5 +522,6 @@ def has_met_it(case: Case, service: Run, what: str) -> bool:
         return False
     if service.events("service.paused") or service.status is not None:
         return True
-    filed = [row for row in case.rows() if row["state"] == "filed"]
-    return len(filed) >= (1 if what == "folder in the inbox" else 3)
+    states = [row["state"] for row in case.rows()]
+    at_least = 1 if what == "folder in the inbox" else 3
+    return states.count("filed") >= at_least and "recorded" not in states

@@ -161,7 +161,7 @@ def test_a_batch_that_does_not_fit_on_the_card_is_halved(rounds: list[Case]) -> 
 
 _NO_MEMORY = """
 import sys
-if "gdwatch.engine" in sys.orig_argv:
+if "gdwatch.processes.engine" in sys.orig_argv:
     import torch
     from gdwatch.networks.residual import ResidualClassifier
     whole = ResidualClassifier.forward

@@ -88,13 +88,17 @@ def test_a_linked_folder_on_the_way_is_never_entered(root: Path, tmp_path: Path)
 AS_NOBODY = """
 import os, sys, pathlib
 root = pathlib.Path(sys.argv[1])
+from gdwatch.intake.inbox import Inbox
 from gdwatch.intake.opening import open_drop, Skipped
 from gdwatch.root.folder_handles import Handles
-from tests import build
-inbox = build.inbox_of(root, once=True)  # imported and listed as another user
+from gdwatch.root.folders import Folders
+from gdwatch.settings import Settings
+settings = Settings(root=root, settle_ms=50)
+folders = Folders.of(settings)
+inbox = Inbox(folders, settings, once=True)  # imported and made as root, listed as another user
 os.setgid(65534); os.setuid(65534)
 drops = [drop for moment in (0.0, 1.0) for drop in inbox.ready(99, moment)]
-with Handles(build.folders_of(root)[0]) as handles:
+with Handles(folders) as handles:
     for drop in sorted(drops, key=lambda drop: drop.path):
         found = open_drop(drop, handles)
         shown = found.hint if isinstance(found, Skipped) else "opened"

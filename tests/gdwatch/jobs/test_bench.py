@@ -29,6 +29,7 @@ def test_the_pictures_are_jpegs_of_that_size_and_all_distinct(side: int) -> None
         assert (image.format, image.size) == ("JPEG", (side * 3 // 4, side))
 
 
+@pytest.mark.alone  # a worker that gets no turn within that tenth of a second has not decoded
 def test_doctor_measures_with_the_settings_in_force(
     model: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -31,7 +31,16 @@ def test_a_panel_for_each_picture_that_was_judged(tmp_path: Path) -> None:
     (folder / "c.png").write_bytes(b"no picture")
     (folder / "d.jpg").write_bytes(build.grace_hopper())
     done = subprocess.run(
-        [sys.executable, "-m", "gdwatch", "classify", folder, "--explain", tmp_path / "panels"],
+        [
+            sys.executable,
+            "-m",
+            "gdwatch",
+            "classify",
+            folder,
+            "--explain",
+            tmp_path / "panels",
+            "--set=workers=1",
+        ],
         capture_output=True,
         text=True,
         check=False,
