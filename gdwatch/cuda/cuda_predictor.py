@@ -25,7 +25,7 @@ from gdwatch.inference.crop_geometry import Square, square_around, square_of
 from gdwatch.inference.detection import find
 from gdwatch.inference.device import fetched, moved
 from gdwatch.inference.faces import most_prominent, to_scores
-from gdwatch.inference.predictor import Finish, PlainPredictor, say_plain
+from gdwatch.inference.predictor import Finish, PlainPredictor, warn_fallback
 from gdwatch.inference.sharpness import sharpness
 from gdwatch.values import Scores
 
@@ -113,7 +113,7 @@ class CudaPredictor:
             pass
         except RuntimeError as error:
             self._has_failed = True
-            say_plain(self._predictor.device, repr(error))
+            warn_fallback(self._predictor.device, repr(error))
         # Only here: as long as it is handled, an error keeps tensors alive.
         self.stream.wait()
         torch.cuda.empty_cache()

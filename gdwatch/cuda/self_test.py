@@ -15,7 +15,7 @@ from gdwatch.inference import crop
 from gdwatch.inference.crop_geometry import Square, square_of
 from gdwatch.inference.detection import scores_and_boxes, thumbnails
 from gdwatch.inference.device import fetched, moved
-from gdwatch.inference.predictor import PlainPredictor, Predictor, say_plain
+from gdwatch.inference.predictor import PlainPredictor, Predictor, warn_fallback
 from gdwatch.values import Box
 
 _APART = 1.0  # pixels of the thumbnail by which a box may differ from the plain one
@@ -38,7 +38,7 @@ def on_card(predictor: PlainPredictor, slots: Pixels, doubt: float) -> Predictor
         card = CudaPredictor(predictor, doubt)
         _try(card, predictor, doubt)
     except (RuntimeError, Differs) as error:
-        say_plain(predictor.device, repr(error))
+        warn_fallback(predictor.device, repr(error))
         require_alive(predictor.device)
         return predictor
     return card

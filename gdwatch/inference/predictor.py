@@ -29,7 +29,7 @@ DOUBT = 0.02
 _LOCATED, _LOCATED_ON_CARD = 32, 64  # thumbnails at once, see `PlainPredictor._locate`
 
 
-def say_plain(device: torch.device, why: str) -> None:
+def warn_fallback(device: torch.device, why: str) -> None:
     """Tell who reads the log that this device is not used as well as it could be."""
     sys.stderr.write(f"gdwatch: {device}: judged the plain way, which is slower: {why}\n")
 
