@@ -66,9 +66,9 @@ def takes_pixels(first: nn.Module) -> bool:
     return isinstance(first, Convolution) and first.takes_pixels
 
 
-def pixels(photos: Tensor, beside: int) -> Bytes:
-    """For such a layer. photos: uint8 (B, 3, H, W), RGB; beside: as in `Normalisation`."""
-    return Bytes(photos.contiguous(memory_format=torch.channels_last), 1.0, beside)
+def pixels(photos: Tensor, padding_value: int) -> Bytes:
+    """For such a layer. photos: uint8 (B, 3, H, W), RGB; padding_value: as in `Normalisation`."""
+    return Bytes(photos.contiguous(memory_format=torch.channels_last), 1.0, padding_value)
 
 
 def padded(x: Activations, widths: Sequence[int]) -> Activations:
@@ -110,12 +110,12 @@ def averaged(x: Activations) -> Tensor:
 class Normalisation:
     """What a network makes of pixels: `scale * pixel + shift`.
 
-    scale, shift: float (3,). beside: the pixel that padding stands for, where it becomes 0.
+    scale, shift: float (3,). padding_value: the pixel that padding stands for, where it becomes 0.
     """
 
     scale: Tensor
     shift: Tensor
-    beside: int = 0
+    padding_value: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,7 @@ def _numbers(convolution: nn.Conv2d, normalisation: Normalisation | None) -> tup
     bias = convolution.bias.detach().float()
     if normalisation is None:
         return weight, bias
-    at_rest = normalisation.shift + normalisation.scale * normalisation.beside
+    at_rest = normalisation.shift + normalisation.scale * normalisation.padding_value
     return (
         weight * normalisation.scale.view(3, 1, 1),
         bias + (weight * at_rest.view(3, 1, 1)).sum((1, 2, 3)),

@@ -92,21 +92,21 @@ def test_a_short_cut_is_added_whatever_its_steps(
     assert_same_steps(found, wanted)
 
 
-@pytest.mark.parametrize("beside", [0, 128])
-def test_the_first_layer_sees_pixels_as_if_they_were_normalised(beside: int) -> None:
+@pytest.mark.parametrize("padding_value", [0, 128])
+def test_the_first_layer_sees_pixels_as_if_they_were_normalised(padding_value: int) -> None:
     scale = torch.tensor([0.02, 0.015, 0.017])
-    shift = -beside * scale if beside else torch.tensor([-2.0, -1.8, -1.6])
-    plain = nn.Conv2d(3, 16, 5, 4, padding=2 if beside else 0)
+    shift = -padding_value * scale if padding_value else torch.tensor([-2.0, -1.8, -1.6])
+    plain = nn.Conv2d(3, 16, 5, 4, padding=2 if padding_value else 0)
     photos = values(2, 3, 32, 32)
     wanted = torch.relu(plain(photos * scale.view(3, 1, 1) + shift.view(3, 1, 1)))
     layer = Quantised(
         plain,
         relu=True,
         largest=float(wanted.max()),
-        normalisation=Normalisation(scale, shift, beside),
+        normalisation=Normalisation(scale, shift, padding_value),
     )
     assert layer.takes_pixels
-    found = layer(Bytes(photos, 1.0, beside))
+    found = layer(Bytes(photos, 1.0, padding_value))
     assert isinstance(found, Bytes)
     assert (floats(found) - wanted).abs().max() < 0.03 * wanted.max()  # weights of 7 bits
 
