@@ -69,7 +69,7 @@ class PlainPredictor:
     ) -> None:
         self.device = device
         self.precision = precision or fastest(device, is_ranged=model.is_ranged)
-        if not model.classifier.may_be_halved:
+        if not model.classifier.allows_reduced_precision:
             self.precision = torch.float32
         of_classifier, of_locator = model.ranges
         self.classifier = ready(model.classifier, of_classifier, self.precision, device)

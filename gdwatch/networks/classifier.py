@@ -19,7 +19,7 @@ class Classifier(nn.Module):
     """
 
     precision = torch.float32  # of what it computes in, see `in_precision`
-    may_be_halved = True
+    allows_reduced_precision = True
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()

@@ -16,7 +16,7 @@ class SeedClassifier(Classifier):
     grey: sees the luma (ITU-R BT.601) alone.
     """
 
-    may_be_halved = False  # it is there to answer as that program did
+    allows_reduced_precision = False  # it is there to answer as that program did
 
     def __init__(
         self,
