@@ -56,7 +56,7 @@ def _try(card: CudaPredictor, predictor: PlainPredictor, doubt: float) -> None:
     """
     sizes = _SIZES if predictor.locator else [(predictor.side,) * 2]
     batches = [
-        card.ask([pinned(_picture(turn, *size), predictor.device) for size in sizes])
+        card.enqueue([pinned(_picture(turn, *size), predictor.device) for size in sizes])
         for turn in range(card.depth)
     ]
     for begun in batches:
@@ -88,7 +88,7 @@ def _compare_classifier(
         squares.append(square_of(box, predictor.margin, predictor.side, width, height))
         cut.append(crop.face(photo, box, predictor.margin, predictor.side))
     plain = np.stack(cut)
-    with card.stream.asked():
+    with card.stream.active():
         cut_there = resized_together(begun.uploaded, squares, predictor.side)
         pixels = fetched(cut_there.permute(0, 2, 3, 1).contiguous())
         exact = fetched(card.p_male(predictor.exact, cut_there))
