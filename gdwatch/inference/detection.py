@@ -26,12 +26,12 @@ def thumbnails(photos: Sequence[Pixels], side: int, count: int | None = None) ->
     squares = torch.full((count or len(photos), side, side, 3), PADDING, dtype=torch.uint8)
     for square, photo in zip(squares, photos, strict=False):
         height, width = photo.shape[:2]
-        shape = shown(height, width, side)
+        shape = thumbnail_size(height, width, side)
         square[: shape[0], : shape[1]] = resized(photo, *shape)
     return squares
 
 
-def shown(height: int, width: int, side: int) -> tuple[int, int]:
+def thumbnail_size(height: int, width: int, side: int) -> tuple[int, int]:
     """The height and width, in pixels, that a photograph of this height and width has there."""
     scale = side / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
