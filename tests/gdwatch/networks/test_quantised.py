@@ -44,7 +44,7 @@ def floats(x: Bytes) -> Tensor:
 
 
 def rounded(plain: nn.Conv2d) -> nn.Conv2d:
-    """The convolution whose weights are those that bytes stand for."""
+    """Round a convolution's weights, in place, to those that 8-bit integers stand for."""
     step = plain.weight.abs().amax((1, 2, 3), keepdim=True) / 64
     plain.weight.copy_((plain.weight / step).round() * step)
     return plain
@@ -55,7 +55,7 @@ def in_steps(wanted: Tensor, scale: float) -> Tensor:
 
 
 def assert_same_steps(found: Bytes, wanted: Tensor) -> None:
-    """To the last step, but where the float lies between two of them."""
+    """Equal, but for less than 1 % that are 1 apart: there, the float lies between two steps."""
     apart = (found.values.float() - in_steps(wanted, found.scale)).abs()
     assert apart.max() <= 1
     assert (apart > 0).float().mean() < 0.01
@@ -139,7 +139,7 @@ def test_with_the_largest_numbers_an_older_processor_computes_the_same() -> None
 
 
 class Operations:
-    """oneDNN's, of which one fails or overflows."""
+    """The operations of oneDNN, one of which fails or overflows."""
 
     def __init__(self, change: str) -> None:
         self._change = change
