@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gdwatch.inference.crop_geometry import Axis, Square
-from gdwatch.inference.detection import shown
+from gdwatch.inference.detection import thumbnail_size
 from gdwatch.inference.device import moved
 from gdwatch.networks.locator import PADDING
 
@@ -84,5 +84,5 @@ def thumbnails_together(photos: Sequence[Tensor], side: int) -> Tensor:
 
 def _shown(height: int, width: int, side: int) -> Square:
     """The square of a thumbnail, what is beside the photograph as its edge repeated."""
-    rows, columns = shown(height, width, side)
+    rows, columns = thumbnail_size(height, width, side)
     return Square(Axis(slice(0, rows), slice(0, height)), Axis(slice(0, columns), slice(0, width)))

@@ -25,7 +25,7 @@ from gdwatch.inference.crop_geometry import Square, square_around, square_of
 from gdwatch.inference.detection import find
 from gdwatch.inference.device import fetched, moved
 from gdwatch.inference.faces import most_prominent, to_scores
-from gdwatch.inference.predictor import Finish, PlainPredictor, say_plain
+from gdwatch.inference.predictor import Finish, PlainPredictor, warn_fallback
 from gdwatch.inference.sharpness import sharpness
 from gdwatch.values import Scores
 
@@ -83,12 +83,12 @@ class CudaPredictor:
         """
         size = self._at_once
         first, *others = (photos[start : start + size] for start in range(0, len(photos), size))
-        begun = self._tried(partial(self.ask, first))
+        begun = self._tried(partial(self.enqueue, first))
 
         def finish() -> tuple[list[Scores], int]:
             scores, splits = self._finished(first, begun)
             for part in others:
-                more, more_splits = self._finished(part, self._tried(partial(self.ask, part)))
+                more, more_splits = self._finished(part, self._tried(partial(self.enqueue, part)))
                 scores, splits = scores + more, splits + more_splits
             return scores, splits
 
@@ -113,17 +113,17 @@ class CudaPredictor:
             pass
         except RuntimeError as error:
             self._has_failed = True
-            say_plain(self._predictor.device, repr(error))
+            warn_fallback(self._predictor.device, repr(error))
         # Only here: as long as it is handled, an error keeps tensors alive.
         self.stream.wait()
         torch.cuda.empty_cache()
         return None
 
     @torch.inference_mode()
-    def ask(self, photos: Sequence[Pixels]) -> Begun:
+    def enqueue(self, photos: Sequence[Pixels]) -> Begun:
         """Ask for the first half of a batch that the networks can see together."""
         answer = None
-        with self.stream.asked():
+        with self.stream.active():
             uploaded = [
                 torch.from_numpy(photo).to(self._predictor.device, non_blocking=True)
                 for photo in photos
@@ -169,14 +169,14 @@ class CudaPredictor:
         judged: list[tuple[float, float]] = []
         for start in range(0, len(squares), self._at_once):
             some = slice(start, start + self._at_once)
-            with self.stream.asked():
+            with self.stream.active():
                 cut = resized_together(photos[some], squares[some], self._predictor.side)
                 answer = fetched(self._classify(cut))
             self.stream.wait()
             p_male, sharp = answer.unbind(1)
             near = (p_male[:, None] - self._predictor.borders).abs().amin(1) < self._doubt
             if self._predictor.exact is not self._predictor.classifier and bool(near.any()):
-                with self.stream.asked():
+                with self.stream.active():
                     again = cut[moved(near.nonzero()[:, 0], cut.device)]
                     exact = fetched(self.p_male(self._predictor.exact, again))
                 self.stream.wait()
@@ -196,6 +196,6 @@ class CudaPredictor:
 
     def _graph(self, network: Callable[[Tensor], Tensor], side: int) -> Graph:
         shape = self._at_once, side, side, 3  # seen as channels_last: what networks like best
-        with self.stream.asked():
+        with self.stream.active():
             given = torch.zeros(shape, dtype=torch.uint8, device=self._predictor.device)
         return Graph(network, given.permute(0, 3, 1, 2), self.stream)

@@ -15,7 +15,7 @@ from gdwatch.inference import crop
 from gdwatch.inference.crop_geometry import Square, square_of
 from gdwatch.inference.detection import scores_and_boxes, thumbnails
 from gdwatch.inference.device import fetched, moved
-from gdwatch.inference.predictor import PlainPredictor, Predictor, say_plain
+from gdwatch.inference.predictor import PlainPredictor, Predictor, warn_fallback
 from gdwatch.values import Box
 
 _APART = 1.0  # pixels of the thumbnail by which a box may differ from the plain one
@@ -38,7 +38,7 @@ def on_card(predictor: PlainPredictor, slots: Pixels, doubt: float) -> Predictor
         card = CudaPredictor(predictor, doubt)
         _try(card, predictor, doubt)
     except (RuntimeError, Differs) as error:
-        say_plain(predictor.device, repr(error))
+        warn_fallback(predictor.device, repr(error))
         require_alive(predictor.device)
         return predictor
     return card
@@ -56,7 +56,7 @@ def _try(card: CudaPredictor, predictor: PlainPredictor, doubt: float) -> None:
     """
     sizes = _SIZES if predictor.locator else [(predictor.side,) * 2]
     batches = [
-        card.ask([pinned(_picture(turn, *size), predictor.device) for size in sizes])
+        card.enqueue([pinned(_picture(turn, *size), predictor.device) for size in sizes])
         for turn in range(card.depth)
     ]
     for begun in batches:
@@ -88,7 +88,7 @@ def _compare_classifier(
         squares.append(square_of(box, predictor.margin, predictor.side, width, height))
         cut.append(crop.face(photo, box, predictor.margin, predictor.side))
     plain = np.stack(cut)
-    with card.stream.asked():
+    with card.stream.active():
         cut_there = resized_together(begun.uploaded, squares, predictor.side)
         pixels = fetched(cut_there.permute(0, 2, 3, 1).contiguous())
         exact = fetched(card.p_male(predictor.exact, cut_there))

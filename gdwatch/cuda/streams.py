@@ -47,7 +47,7 @@ class Stream:
         if device.type == "cuda":
             self.cuda = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch: untyped
 
-    def asked(self) -> contextlib.AbstractContextManager[None]:
+    def active(self) -> contextlib.AbstractContextManager[None]:
         """Within this, the device is asked to do everything in this stream."""
         return torch.cuda.stream(self.cuda)
 

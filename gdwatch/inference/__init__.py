@@ -1,1 +1,1 @@
-"""From pixels to scores: the model, its device, detection, crops, and the predictor."""
+"""From decoded photographs to scores: model file, model, device, detection, crops, predictor."""

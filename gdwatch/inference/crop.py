@@ -1,7 +1,7 @@
-"""What of a photograph the classifier sees: the one place for it, in training and in service.
+"""Cuts out the squares that the classifier sees, for training and service alike.
 
-What the locator sees stands in `detection`. Resampling is torch's, whose bytewise vectors beat
-Pillow's.
+`detection` makes what the locator sees. Resampling is torch's, whose vectorised kernels for uint8
+are faster than Pillow's.
 """
 
 import numpy as np
@@ -15,11 +15,12 @@ from gdwatch.values import Box
 
 
 def face(photo: Pixels, box: Box, margin: float, side: int) -> Pixels:
-    """Cut out a square round a face; where it leaves the picture, the edge is repeated.
+    """Cut out a square around a face; outside of the photograph, its edge pixels are repeated.
 
     photo: uint8 (H, W, 3), RGB.
     box: of the face, in pixels of `photo`.
     margin: side of the square, as a multiple of the longer side of the box.
+    side: of the result, in pixels.
 
     Returns uint8 (side, side, 3), RGB.
     """
@@ -28,10 +29,12 @@ def face(photo: Pixels, box: Box, margin: float, side: int) -> Pixels:
 
 
 def around(photo: Pixels, side: int, margin: float = 1.0) -> Pixels:
-    """The whole picture in the smallest square round it, the edge repeated: where no face is.
+    """Cut out a square around the whole photograph, edge pixels repeated: if it has no face.
 
     photo, side: as in `face`.
-    margin: side of the square, as a multiple of the picture's longer side.
+    margin: side of the square, as a multiple of the longer side of the photograph.
+
+    Returns uint8 (side, side, 3), RGB.
     """
     height, width = photo.shape[:2]
     return _cut(photo, square_around(side, width, height, margin), side)
@@ -53,16 +56,17 @@ def _cut(photo: Pixels, square: "Square", side: int) -> Pixels:
 
 
 def resized(pixels: Pixels, height: int, width: int) -> Tensor:
-    """Resize by the bilinear filter, which widens when it shrinks, as Pillow's does.
+    """Resize by bilinear interpolation with antialiasing, as Pillow does.
 
-    pixels: uint8 (H, W, 3), RGB; a part of a photograph need not be copied.
+    pixels: uint8 (H, W, 3), RGB; may be a view into a larger photograph.
 
     Returns uint8 (height, width, 3).
     """
     photo = torch.from_numpy(np.require(pixels, requirements="W"))
-    # With these strides it is channels_last to torch, and so is what comes out: pixel by pixel.
+    # To torch, these strides are channels_last, and so is its result: RGB stays interleaved.
     planes = photo[None].permute(0, 3, 1, 2)
-    # Down first: across costs more, and then there are fewer rows. torch would begin with it.
+    # Vertically first: the horizontal pass costs more, and then has fewer rows. torch alone
+    # would begin with the horizontal one.
     for shape in ((height, planes.shape[3]), (height, width)):
         planes = F.interpolate(planes, shape, mode="bilinear", antialias=True)
     return planes[0].permute(1, 2, 0)

@@ -1,4 +1,4 @@
-"""From photographs to thumbnails, and from a locator's answer to faces."""
+"""Makes thumbnails for the locator, and reads faces from its output."""
 
 from collections.abc import Sequence
 
@@ -11,34 +11,39 @@ from gdwatch.inference.faces import Detection
 from gdwatch.networks.locator import PADDING, STRIDE, UNIT
 from gdwatch.values import Box
 
-_CANDIDATES = 64  # cells looked at in one picture, the best ones
-_OVERLAP = 0.4  # of two boxes, as intersection over union, that show one face
+_CANDIDATES = 64  # cells of one photograph that are considered, those of the highest scores
+_OVERLAP = 0.4  # intersection over union above which two boxes show the same face
 
 
 def thumbnails(photos: Sequence[Pixels], side: int, count: int | None = None) -> Tensor:
-    """Show whole photographs to the locator, each in its own shape, in the upper left corner.
+    """Return thumbnails of whole photographs: aspect ratio kept, in the upper left corner.
 
     photos: each uint8 (H, W, 3), RGB.
-    count: how many squares to make, the last of them empty; by default one for each photograph.
+    side: of a thumbnail, in pixels.
+    count: how many thumbnails to make; those beyond the photographs are empty. By default, one for
+    each photograph.
 
-    Returns uint8 (count, side, side, 3), RGB; grey beside the pictures.
+    Returns uint8 (count, side, side, 3), RGB, padded with grey.
     """
     squares = torch.full((count or len(photos), side, side, 3), PADDING, dtype=torch.uint8)
     for square, photo in zip(squares, photos, strict=False):
         height, width = photo.shape[:2]
-        shape = shown(height, width, side)
+        shape = thumbnail_size(height, width, side)
         square[: shape[0], : shape[1]] = resized(photo, *shape)
     return squares
 
 
-def shown(height: int, width: int, side: int) -> tuple[int, int]:
-    """The height and width, in pixels, that a photograph of this height and width has there."""
+def thumbnail_size(height: int, width: int, side: int) -> tuple[int, int]:
+    """Return the height and width of a photograph on its thumbnail, in pixels.
+
+    height, width: of the photograph, in pixels.
+    """
     scale = side / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def scores_and_boxes(answer: Tensor) -> tuple[Tensor, Tensor]:
-    """Read a locator's answer.
+    """Return the scores and boxes of all cells in a locator's output.
 
     answer: float (B, 5, h, w), as from `Locator`.
 
@@ -54,36 +59,43 @@ def scores_and_boxes(answer: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _boxes(numbers: Sequence[Tensor], rows: Tensor, columns: Tensor) -> Tensor:
-    """Corners (..., 4) of what cells say. numbers: x, y, width and height, as in the answer."""
+    """Return the corners (..., 4) of the boxes of cells.
+
+    numbers: x, y, width and height of each box, as in the locator's output.
+    rows, columns: of each cell.
+    """
     x, y = (columns + 0.5 + numbers[0]) * STRIDE, (rows + 0.5 + numbers[1]) * STRIDE
     half = [UNIT / 2 * torch.exp(each.clamp(-3, 3)) for each in numbers[2:]]
     return torch.stack((x - half[0], y - half[1], x + half[0], y + half[1]), -1)
 
 
 def find(answer: Tensor, threshold: float) -> list[list[Detection]]:
-    """The faces of each picture, the surest first, each once.
+    """Return the faces of each photograph, each face once, highest score first.
 
     answer: as for `scores_and_boxes`.
-    threshold: the least score.
+    threshold: the least score of a face, 0 to 1.
     """
     answer = answer.float().cpu()
     scores = torch.sigmoid(answer[:, 0])
-    # Few cells are sure of a face: only these are looked at.
+    # Few cells reach the threshold: only their boxes are computed.
     pictures, rows, columns = (scores >= threshold).nonzero(as_tuple=True)
     numbers = answer[pictures, 1:, rows, columns].unbind(1)
     corners = _boxes(numbers, rows, columns).tolist()
-    sure = scores[pictures, rows, columns].tolist()
-    seen: list[list[tuple[float, list[float]]]] = [[] for _ in range(len(answer))]
-    for picture, score, box in zip(pictures.tolist(), sure, corners, strict=True):
-        seen[picture].append((score, box))
-    for candidates in seen:
+    kept_scores = scores[pictures, rows, columns].tolist()
+    candidates_of: list[list[tuple[float, list[float]]]] = [[] for _ in range(len(answer))]
+    for picture, score, box in zip(pictures.tolist(), kept_scores, corners, strict=True):
+        candidates_of[picture].append((score, box))
+    for candidates in candidates_of:
         candidates.sort(key=lambda each: -each[0])
-    return [_distinct(candidates[:_CANDIDATES]) for candidates in seen]
+    return [_distinct(candidates[:_CANDIDATES]) for candidates in candidates_of]
 
 
 def _distinct(candidates: Sequence[tuple[float, Sequence[float]]]) -> list[Detection]:
-    """Each face once, of one picture's scores and corners, the surest first."""
-    # Non-maximum suppression; to import torchvision's takes a second and 90 MB.
+    """Return the faces of one photograph, each once.
+
+    candidates: scores and corners, highest score first.
+    """
+    # Non-maximum suppression; importing torchvision's would take a second and 90 MB.
     kept: list[Box] = []
     faces: list[Detection] = []
     for score, (left, top, right, bottom) in candidates:
@@ -91,14 +103,14 @@ def _distinct(candidates: Sequence[tuple[float, Sequence[float]]]) -> list[Detec
         if any(overlap(other, box) > _OVERLAP for other in kept):
             continue
         kept.append(box)
-        # A part of a face looks like a smaller face in the midst of it.
+        # A part of a face may look like a smaller face, centred within the larger one.
         if not any(_holds(face.box, (left + right) / 2, (top + bottom) / 2) for face in faces):
             faces.append(Detection(box, score))
     return faces
 
 
 def overlap(one: Box, other: Box) -> float:
-    """Intersection over union, 0 to 1."""
+    """Return the intersection over union of two boxes, 0 to 1."""
     width = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
     height = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
     if width <= 0 or height <= 0:

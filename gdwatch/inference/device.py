@@ -1,4 +1,4 @@
-"""Where networks compute, and in what numbers: the fastest that are good enough."""
+"""Chooses the device and the precision of networks: the fastest that is accurate enough."""
 
 import copy
 from collections.abc import Mapping
@@ -15,27 +15,30 @@ from gdwatch.networks.fused import computes_in, fuse
 
 Network = TypeVar("Network", bound=nn.Module)
 
-# What a processor must know to multiply bfloat16; without, it takes ten times as long as float32.
-# It moves a probability by 0.02 at most (of a thousand photographs): good enough.
+# Processor flags for bfloat16 products; without them, bfloat16 takes ten times as long as float32.
+# It changes a probability by 0.02 at most (of a thousand photographs): accurate enough.
 _BFLOAT16 = {"avx512_bf16", "amx_bf16"}
 _CPUINFO = Path("/proc/cpuinfo")
 
 
 def moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """The same on a device, without waiting for it. tensor: on the CPU."""
+    """Return a CPU tensor on `device`; the copy to a GPU is asynchronous."""
     if device.type == "cuda":
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
 
 
 def fetched(answer: Tensor) -> Tensor:
-    """A copy on the CPU, which is there once the stream is past this point."""
+    """Return a copy on the CPU; one from a GPU is valid once the stream has passed this point."""
     copy = torch.empty(answer.shape, dtype=answer.dtype, pin_memory=answer.is_cuda)
     return copy.copy_(answer, non_blocking=True)
 
 
 def fastest(device: torch.device, *, is_ranged: bool = False) -> torch.dtype:
-    """The precision in which a device is fastest; uint8: `quantised`. is_ranged: as in Model."""
+    """Return the precision in which a device is fastest; uint8 stands for `quantised`.
+
+    is_ranged: as in `Model`.
+    """
     if device.type == "cuda":
         return torch.float16
     if is_ranged and quantised.is_fast():
@@ -52,9 +55,9 @@ def ready(
     precision: torch.dtype,
     device: torch.device,
 ) -> Network:
-    """A copy for service: it cannot learn any more.
+    """Return a copy of a network for service on a device; it cannot be trained any more.
 
-    ranges: for uint8, as in the model file.
+    ranges: as in the model file; only uint8 needs them.
     """
     if precision is torch.uint8:
         assert ranges is not None
@@ -70,7 +73,10 @@ def ready(
 
 
 def choose_device(wanted: str) -> torch.device:
-    """`auto` is a GPU where there is one. Raises ActionNeeded where the wanted one is not there."""
+    """Return the device that the setting `device` names; `auto` is a GPU where there is one.
+
+    Raises ActionNeeded if the device is not there.
+    """
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(wanted)

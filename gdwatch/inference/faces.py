@@ -1,6 +1,6 @@
-"""Faces between the two networks: which of those that were found are judged, and what comes of it.
+"""Chooses the faces to classify among those located, and puts the scores of both networks together.
 
-Nothing here needs torch: what decides uses it as well.
+Nothing here needs torch: `decide`, in the service process, uses it as well.
 """
 
 import math
@@ -10,35 +10,36 @@ from dataclasses import dataclass, replace
 from gdwatch.inference.coordinates import thumbnail_to_slot
 from gdwatch.values import Box, Face, Scores
 
-MOST_FACES = 5  # of one photograph are judged, the most prominent ones
-_CENTRE = 0.8  # how much of its size a face in the corner keeps, less: see `prominence`
+MOST_FACES = 5  # that are classified in one photograph, the most prominent ones
+_CENTRE_WEIGHT = 0.8  # how steeply prominence falls with the distance, see `prominence`
 
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """A face on a thumbnail. box: in its pixels; score: 0 to 1."""
+    """A face that the locator found. box: in pixels of the thumbnail; score: 0 to 1."""
 
     box: Box
     score: float
 
 
 def prominence(box: Box, width: float, height: float) -> float:
-    """The longer side of a face, less the farther it is from the middle of the photograph.
+    """Return the longer side of a face, reduced with its distance from the photograph's centre.
 
-    box: in pixels of the photograph; width, height: of the photograph, in pixels.
+    box: in pixels of the photograph.
+    width, height: of the photograph, in pixels.
     """
     x = (box.x + box.width / 2) / width - 0.5
     y = (box.y + box.height / 2) / height - 0.5
-    return max(box.width, box.height) * max(0.0, 1 - _CENTRE * math.hypot(x, y))
+    return max(box.width, box.height) * max(0.0, 1 - _CENTRE_WEIGHT * math.hypot(x, y))
 
 
 def most_prominent(
     found: Sequence[Detection], thumbnail: int, width: int, height: int
 ) -> list[Detection]:
-    """The most prominent faces of a photograph, most prominent first, boxes in its pixels.
+    """Return at most `MOST_FACES` faces, most prominent first, boxes in pixels of the photograph.
 
     found: on its thumbnail, whose longer side has `thumbnail` pixels.
-    width, height: of the photograph, pixels.
+    width, height: of the photograph, in pixels.
     """
     size = (width, height)
     faces = [replace(each, box=thumbnail_to_slot(each.box, thumbnail, size)) for each in found]
@@ -51,11 +52,12 @@ def to_scores(
     faces: Iterable[Sequence[Detection]],
     judged: Iterable[tuple[float, float]],
 ) -> list[Scores]:
-    """What there is to say of each photograph.
+    """Return the scores of each photograph.
 
-    counts: how many faces were found on each. faces: those of `most_prominent`.
-    judged: the probability and the sharpness of each of these in turn; where a photograph has
-    none, of the whole of it.
+    counts: how many faces were found on each photograph.
+    faces: what `most_prominent` gave for each photograph.
+    judged: the probability and the sharpness of each of these faces in turn; those of the whole
+    photograph if it has no face.
     """
     rest = iter(judged)
     scores = []

@@ -1,4 +1,4 @@
-"""The networks of a model file, ready to run; and how the trainer writes such a file."""
+"""Builds the networks of a model file, and writes model files, for the trainer."""
 
 import json
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ Built = TypeVar("Built", bound=nn.Module)
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The networks of a file, in evaluation mode on the CPU, and what the file says of them."""
+    """The networks of a model file, in evaluation mode on the CPU, with its metadata."""
 
     locator: Locator | None
     classifier: Classifier
@@ -34,13 +34,13 @@ class Model:
 
     @property
     def ranges(self) -> tuple[Mapping[str, float] | None, Mapping[str, float] | None]:
-        """What the results of the classifier's and of the locator's layers reach."""
+        """The activation ranges of classifier and locator; None where the file has none."""
         locator = self.details.locator
         return self.details.classifier.ranges, None if locator is None else locator.ranges
 
     @property
     def is_ranged(self) -> bool:
-        """Whether all its networks can compute in bytes."""
+        """Whether ranges are known for all networks, so that they can compute in 8-bit integers."""
         of_classifier, of_locator = self.ranges
         return of_classifier is not None and (self.locator is None or of_locator is not None)
 
@@ -80,9 +80,10 @@ def _build(
 def load(file: ModelFile) -> Model:
     """Build the networks and give them the file's weights.
 
-    Raises ActionNeeded if names, shapes or ranges differ from what the architectures have.
+    Raises ActionNeeded if an architecture is unknown or cannot be built, if names, shapes or ranges
+    differ from what it has, or if a weight is not finite.
     """
-    with torch.device("meta"):  # costs nothing, however large the file says that it is
+    with torch.device("meta"):  # allocates nothing, whatever sizes the file claims
         _require_same_shapes(file, _networks(file.details))
     tensors = safetensors.torch.load(file.content)
     for name, tensor in tensors.items():
@@ -104,7 +105,7 @@ def load(file: ModelFile) -> Model:
 
 
 def _networks(details: Details) -> dict[str, nn.Module]:
-    """The untrained networks of a file, by the beginning of their tensors' names."""
+    """Return the untrained networks of a file, by the prefix of their tensors' names."""
     networks: dict[str, nn.Module] = {CLASSIFIER: build_classifier(details.classifier, details)}
     if details.locator is not None:
         networks[LOCATOR] = build_locator(details.locator, details)
@@ -129,11 +130,11 @@ def _require_same_shapes(file: ModelFile, networks: Mapping[str, nn.Module]) -> 
 def _require_same_ranges(file: ModelFile, networks: Mapping[str, nn.Module]) -> None:
     described = {CLASSIFIER: file.details.classifier, LOCATOR: file.details.locator}
     for prefix, network in networks.items():
-        of = described[prefix]
-        if of is None or of.ranges is None:
+        description = described[prefix]
+        if description is None or description.ranges is None:
             continue
         expected = set(ranged(network))
-        for name in sorted(expected ^ of.ranges.keys()):
+        for name in sorted(expected ^ description.ranges.keys()):
             what = "is missing" if name in expected else "does not belong there"
             raise _differs(file, f"range {prefix}{name} {what}")
 
@@ -145,9 +146,9 @@ def save(
     locator: nn.Module | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Write a model file, whole or not at all. Raises GdwatchError.
+    """Write a model file atomically. Raises GdwatchError if it cannot be written.
 
-    dtype: of the tensors; float16 takes half the room, and is float32 again when loaded.
+    dtype: of the tensors in the file; float16 takes half the room. `load` makes them float32.
     """
     networks = {CLASSIFIER: classifier} | ({LOCATOR: locator} if locator is not None else {})
     tensors: dict[str, Tensor] = {

@@ -1,6 +1,6 @@
-"""The model file: one `.safetensors`, everything in it checked before a tensor is used.
+"""Reads a model file, one `.safetensors`, and checks all of it before a tensor is used.
 
-Nothing here needs torch, and nothing is ever unpickled. `model` builds the networks from it.
+Nothing here needs torch, and nothing is ever unpickled. `model` builds the networks.
 """
 
 import hashlib
@@ -21,18 +21,18 @@ FORMAT = 1
 METADATA_KEY = "gdwatch"
 MAX_BYTES = 256 * 1024 * 1024
 PACKAGED = Path(__file__).parents[1] / "models"
-# How much a face at the very limit of what the locator finds may be enlarged to the classifier's
-# input: no measure shows it, and a photograph of 1280 pixels is decoded at half its size.
-_ENLARGED = 1.2
+# How much the smallest face that the locator finds may be enlarged to the classifier's input. No
+# measure of accuracy shows it, and a photograph of 1280 pixels is decoded at half its size.
+_ENLARGEMENT = 1.2
 
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 
 
 class Network(BaseModel):
-    """One network of the file: which architecture, built with what, fed with which size.
+    """One network of the file: its architecture, constructor arguments and input size.
 
-    ranges: what the results of its layers reach on photographs, for bytes to hold; by the layers'
-    names. Without, it computes in floats.
+    ranges: the largest result of each layer on photographs, by the layer's name, for computing in
+    8-bit integers. Without ranges, the network computes in floats.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,10 +44,11 @@ class Network(BaseModel):
 
 
 class Preprocessing(BaseModel):
-    """How the classifier's picture is made; `crop` says what the words mean.
+    """How the classifier's input is cut out, see `crop`, and normalised.
 
     margin: side of the crop, as a multiple of the face's longer side; null without a locator.
-    smallest_face: that the locator can find, in pixels of its own input.
+    smallest_face: size of the smallest face that the locator can find, in pixels of its input.
+    mean, std: as in `Classifier`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -63,7 +64,7 @@ class Preprocessing(BaseModel):
 
 
 class Details(BaseModel):
-    """The JSON object in the file's metadata; it goes into the ledger's table `models` as it is."""
+    """The JSON object in the file's metadata; the ledger's table `models` stores it unchanged."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -84,8 +85,9 @@ class Details(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A model file's bytes with what they say of themselves.
+    """The checked bytes of a model file, with its metadata.
 
+    sha256: of the bytes, in hexadecimal.
     shapes: of each tensor, by name; every tensor is float32, or float16 to take half the room.
     """
 
@@ -97,7 +99,7 @@ class ModelFile:
 
 
 def find(model: str) -> Path:
-    """Where the setting `model` points: a name from the package, or a file.
+    """Return the path that the setting `model` names: a model of the package, or a file.
 
     Raises ActionNeeded if there is no such model.
     """
@@ -114,9 +116,9 @@ def find(model: str) -> Path:
 
 
 def read(path: Path) -> ModelFile:
-    """Read the whole file at once, so that what is checked is what is used.
+    """Read and check a model file, the whole at once: what is checked is what is used.
 
-    Raises ActionNeeded if it is missing, damaged or not a model of gdwatch.
+    Raises ActionNeeded if it is missing, too large, damaged or not a model of gdwatch.
     """
     try:
         size = path.stat().st_size
@@ -129,9 +131,11 @@ def read(path: Path) -> ModelFile:
 
 
 def parse(path: Path, content: bytes) -> ModelFile:
-    """Check the bytes of a model file; `path` only names it in errors.
+    """Check the bytes of a model file and return them with its metadata.
 
-    Raises ActionNeeded if they are damaged or not a model of gdwatch.
+    path: names the file in errors; it is not read.
+
+    Raises ActionNeeded if the bytes are damaged or not a model of gdwatch.
     """
     try:
         tensors = dict(safetensors.deserialize(content))  # type: ignore[no-untyped-call]
@@ -150,26 +154,26 @@ def parse(path: Path, content: bytes) -> ModelFile:
 
 
 def layout(details: Details, crop: Crop) -> Reduction:
-    """Work out what the networks of a model need."""
+    """Return how workers reduce a photograph for the networks of a model."""
     size = details.classifier.input
     if details.locator is None or details.preprocessing.margin is None or crop == "whole":
         return Reduction(size, whole=True)
     # With this length, the smallest face that the locator can find still nearly fills the
     # classifier's input, as far as the file has the pixels.
     smallest = details.preprocessing.smallest_face / details.locator.input
-    length = size / (details.preprocessing.margin * smallest * _ENLARGED)
+    length = size / (details.preprocessing.margin * smallest * _ENLARGEMENT)
     return Reduction(math.ceil(length), whole=False)
 
 
 def _details(path: Path, content: bytes) -> Details:
-    # The header is a length in 8 bytes, little-endian, and that much JSON; `deserialize` has
-    # checked both, but does not hand out the metadata.
+    # The header is a length in 8 bytes, little-endian, and that many bytes of JSON; `deserialize`
+    # has checked both, but does not return the metadata.
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     text = header.get("__metadata__", {}).get(METADATA_KEY)
     if text is None:
         raise _refused(path, f"no metadata `{METADATA_KEY}`, so not a model of gdwatch")
     try:
-        # Python writes NaN as a measure that has no value; no database takes that for JSON.
+        # Python writes a measure without a value as NaN, which no database accepts as JSON.
         found = json.loads(text, parse_constant=lambda _: None)
     except (ValueError, RecursionError) as error:
         raise _refused(path, f"metadata `{METADATA_KEY}` is no JSON ({error})") from error

@@ -1,1 +1,1 @@
-"""Networks alone: layers, classifiers, the locator, and how they compute in service."""
+"""The neural networks: classifiers, the locator, their layers, and faster forms for service."""

@@ -1,4 +1,4 @@
-"""Working batch norms into convolutions, once a network has learnt."""
+"""Folds batch norms into convolutions, after training."""
 
 from itertools import pairwise
 
@@ -7,14 +7,16 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def fold(network: nn.Module) -> None:
-    """Work each batch norm into the convolution before it: the same answers, in less time.
+    """Fold each batch norm into the convolution before it, in place: same outputs, less time.
 
-    The one before it is the one that its module has just before it. The network is in evaluation
-    mode from then on: it cannot learn any more.
+    A batch norm is folded where its parent module holds it directly after the convolution. The
+    network is then in evaluation mode and cannot be trained any more.
     """
     network.eval()
     for module in network.modules():
-        for (place, convolution), (after, norm) in pairwise(list(module.named_children())):
+        for (convolution_name, convolution), (norm_name, norm) in pairwise(
+            list(module.named_children())
+        ):
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(module, place, fuse_conv_bn_eval(convolution, norm))
-                setattr(module, after, nn.Identity())
+                setattr(module, convolution_name, fuse_conv_bn_eval(convolution, norm))
+                setattr(module, norm_name, nn.Identity())

@@ -1,7 +1,7 @@
-"""What the networks are made of, in whatever numbers they compute.
+"""The operations of the networks, on floats and on 8-bit integers.
 
-A network says what is done; what stands in a convolution's place says how: torch's own while it
-learns, `fused` or `quantised` in service. Floats flow between these layers, or bytes.
+A network defines which operations run; the module in a convolution's place defines how: torch's own
+in training, `fused` or `quantised` in service. Activations are float tensors or `Bytes`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, slots=True)
 class Bytes:
-    """Numbers of 256 steps: each is `scale * (value - zero)`.
+    """An 8-bit quantised tensor: each value stands for `scale * (value - zero)`.
 
     values: uint8 (B, C, H, W), channels last in memory.
     """
@@ -25,7 +25,7 @@ class Bytes:
 
     @property
     def shape(self) -> torch.Size:
-        """As of a tensor."""
+        """The shape of the values, as a tensor has it."""
         return self.values.shape
 
 
@@ -33,24 +33,24 @@ Activations = Tensor | Bytes  # a tensor: float (B, C, H, W)
 
 
 class Convolution(nn.Module):
-    """What stands in a convolution's place, or in that of one with its ReLU.
+    """The base class of what replaces a convolution, with or without its ReLU, in service.
 
-    takes_pixels: whether it sees photographs as they are: it has learnt to normalise them.
+    takes_pixels: whether its input is raw pixels; its weights then include the normalisation.
     """
 
     takes_pixels = False
 
     def rectified(self, x: Activations, plus: Activations | None) -> Activations:
-        """As `rectified` below."""
+        """See the function `rectified`."""
         raise NotImplementedError
 
 
 def rectified(
     convolution: nn.Module, x: Activations, plus: Activations | None = None
 ) -> Activations:
-    """The ReLU of a convolution's result, and of what a short cut adds to it.
+    """Return `relu(convolution(x) + plus)`.
 
-    plus: of the result's shape; it may be overwritten.
+    plus: the shortcut of a residual block, of the result's shape; it may be overwritten.
     """
     if isinstance(convolution, Convolution):
         return convolution.rectified(x, plus)
@@ -62,24 +62,28 @@ def rectified(
 
 
 def takes_pixels(first: nn.Module) -> bool:
-    """Whether a network's first layer sees photographs as they are."""
+    """Return whether a network's first layer takes raw pixels, not normalised ones."""
     return isinstance(first, Convolution) and first.takes_pixels
 
 
-def pixels(photos: Tensor, beside: int) -> Bytes:
-    """For such a layer. photos: uint8 (B, 3, H, W), RGB; beside: as in `Normalisation`."""
-    return Bytes(photos.contiguous(memory_format=torch.channels_last), 1.0, beside)
+def pixels(photos: Tensor, padding_value: int) -> Bytes:
+    """Return photographs as the input of a first layer that takes raw pixels.
+
+    photos: uint8 (B, 3, H, W), RGB.
+    padding_value: as in `Normalisation`.
+    """
+    return Bytes(photos.contiguous(memory_format=torch.channels_last), 1.0, padding_value)
 
 
 def padded(x: Activations, widths: Sequence[int]) -> Activations:
-    """Put zeros beside it. widths: as in `torch.nn.functional.pad`."""
+    """Pad with zeros. widths: as in `torch.nn.functional.pad`."""
     if isinstance(x, Tensor):
         return F.pad(x, list(widths))
     return Bytes(F.pad(x.values, list(widths), value=x.zero), x.scale, x.zero)
 
 
 def halved(x: Activations) -> Activations:
-    """The mean of every 2 x 2."""
+    """Halve height and width: average pooling over 2 x 2."""
     if isinstance(x, Tensor):
         return F.avg_pool2d(x, 2)
     means = F.avg_pool2d(x.values.float(), 2)
@@ -87,20 +91,20 @@ def halved(x: Activations) -> Activations:
 
 
 def pooled(x: Activations) -> Activations:
-    """The largest of 3 x 3, at every other place."""
+    """Max pooling over 3 x 3 with a stride of 2."""
     if isinstance(x, Tensor):
         return F.max_pool2d(x, 3, stride=2)
-    # torch numbers what it pools in the type of the values, and bytes end at 255.
-    return Bytes(_largest(_largest(x.values, 2), 3), x.scale, x.zero)
+    # torch's own max pooling counts positions in the dtype of the values, and uint8 ends at 255.
+    return Bytes(_max_pooled(_max_pooled(x.values, 2), 3), x.scale, x.zero)
 
 
-def _largest(values: Tensor, dimension: int) -> Tensor:
+def _max_pooled(values: Tensor, dimension: int) -> Tensor:
     first, second, third = values.unfold(dimension, 3, 2).unbind(-1)
     return torch.maximum(torch.maximum(first, second), third)
 
 
 def averaged(x: Activations) -> Tensor:
-    """The mean of each channel, float (B, C)."""
+    """Return the mean of each channel (global average pooling): float (B, C)."""
     if isinstance(x, Tensor):
         return x.mean((2, 3))
     return x.values.mean((2, 3), dtype=torch.float32).sub_(x.zero).mul_(x.scale)
@@ -108,21 +112,24 @@ def averaged(x: Activations) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Normalisation:
-    """What a network makes of pixels: `scale * pixel + shift`.
+    """How a network normalises pixels: `scale * pixel + shift`.
 
-    scale, shift: float (3,). beside: the pixel that padding stands for, where it becomes 0.
+    scale, shift: float (3,).
+    padding_value: the pixel value that becomes 0, which is what a convolution pads with; 0 where
+    the first layer pads nothing.
     """
 
     scale: Tensor
     shift: Tensor
-    beside: int = 0
+    padding_value: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A convolution, a ReLU, or one after the other, as a network holds them.
+    """A convolution, a ReLU, or a convolution followed by a ReLU in a network.
 
-    name: with those of what it is in, as in `named_modules`.
+    name: the qualified name, as in `named_modules`.
+    convolution: None for a ReLU alone.
     """
 
     name: str
@@ -130,18 +137,21 @@ class Layer:
     relu: bool
 
 
-def layers(network: nn.Module, within: str = "") -> Iterator[Layer]:
-    """Every layer, none of them inside another."""
+def layers(network: nn.Module, prefix: str = "") -> Iterator[Layer]:
+    """Yield every layer of a network, but for those inside a `Convolution`.
+
+    prefix: of the names.
+    """
     for name, module in network.named_children():
-        layer = _layer(within + name, module)
+        layer = _layer(prefix + name, module)
         if layer is not None:
             yield layer
         elif not isinstance(module, Convolution):
-            yield from layers(module, f"{within}{name}.")
+            yield from layers(module, f"{prefix}{name}.")
 
 
 def replace(network: nn.Module, make: Callable[[Layer], nn.Module | None]) -> None:
-    """Put something else in the place of each layer. make: returns None where it is to stay."""
+    """Replace layers of a network in place. make: returns a replacement, or None to keep it."""
     for layer in list(layers(network)):
         made = make(layer)
         if made is not None:

@@ -1,8 +1,7 @@
-"""Convolutions in bytes instead of floats: for networks in service on a CPU (Jacob et al. 2018).
+"""Convolutions in 8-bit integers, for service on a CPU (Jacob et al. 2018, arXiv:1712.05877).
 
-Twice as fast as in floats; and since whole numbers are added, the sums are the same whatever the
-processor, the batch and the order. How large results get must have been seen on photographs before:
-`ranges` in the model file. arXiv:1712.05877
+Twice as fast as in floats. Sums of integers do not depend on the processor, the batch or the order
+of addition. Activation ranges must have been measured on photographs: `ranges` in the model file.
 """
 
 import copy
@@ -25,25 +24,27 @@ from gdwatch.networks.layers import (
 
 Network = TypeVar("Network", bound=nn.Module)
 
-# Made for networks that torchao has quantised.
+# Operations made for networks that torchao has quantised.
 _ONEDNN: Any = torch.ops.onednn
-_STEPS = 255
-# Of a weight, to each side. Where a processor has no VNNI, two products are added in 16 bits, and
-# 2 * 255 * 64 just fits: so all get the same weights, and the same sums.
-_WEIGHT_STEPS = 64
-_LEAST = 1e-12  # a step, so that one can divide by it
-_FAST = {"AVX2", "AVX512"}
+_MAX_ACTIVATION = 255
+# Weights are -64 to 64. A processor without VNNI adds two products in 16 bits, where 2 * 255 * 64
+# just fits: with these weights, every processor gets the same sums.
+_MAX_WEIGHT = 64
+_MIN_SCALE = 1e-12  # more than 0, because values are divided by their scale
+_FAST_CAPABILITIES = {"AVX2", "AVX512"}
 
 
 @runtime_checkable
 class Quantisable(Protocol):
-    """A network that can be quantised: its norms are folded.
+    """A network that can be quantised once its batch norms are folded.
 
-    normalisation: of the pixels; first: the layer that sees them; floats: those that leave floats.
+    first_layer: the name of the layer that takes the pixels.
+    float_layers: how the names of the layers begin whose results stay floats.
+    normalisation: of the pixels that the first layer takes.
     """
 
-    first: str
-    floats: tuple[str, ...]
+    first_layer: str
+    float_layers: tuple[str, ...]
 
     @property
     def normalisation(self) -> Normalisation:  # noqa: D102 - said above
@@ -51,10 +52,11 @@ class Quantisable(Protocol):
 
 
 class Quantised(Convolution):
-    """A convolution in bytes.
+    """A convolution in 8-bit integers.
 
-    largest: what its results reach, sum and ReLU included; None: they stay floats.
-    normalisation: of the pixels, for the layer that sees them.
+    relu: whether a ReLU follows the convolution.
+    largest: the largest result, after shortcut and ReLU; None: results stay floats.
+    normalisation: of the pixels, for the layer that takes them.
     """
 
     def __init__(
@@ -66,90 +68,93 @@ class Quantised(Convolution):
         normalisation: Normalisation | None = None,
     ) -> None:
         super().__init__()
-        weight, bias = _numbers(convolution, normalisation)
+        weight, bias = _weight_and_bias(convolution, normalisation)
         self.takes_pixels = normalisation is not None
         self.relu = relu
         self.bias = bias
-        self.steps = (weight.abs().amax((1, 2, 3)) / _WEIGHT_STEPS).clamp_min(_LEAST)
-        self.zeros = torch.zeros(len(weight), dtype=torch.int32)
-        self.place = convolution.stride, convolution.padding, convolution.dilation, 1
-        self.scale = None if largest is None else max(largest / _STEPS, _LEAST)
-        # Laid out as oneDNN wants it when the first batch comes.
-        self._weight = (weight / self.steps.view(-1, 1, 1, 1)).round().to(torch.int8)
-        self._is_laid_out = False
+        self.weight_scales = (weight.abs().amax((1, 2, 3)) / _MAX_WEIGHT).clamp_min(_MIN_SCALE)
+        self.weight_zeros = torch.zeros(len(weight), dtype=torch.int32)
+        self.geometry = convolution.stride, convolution.padding, convolution.dilation, 1
+        self.scale = None if largest is None else max(largest / _MAX_ACTIVATION, _MIN_SCALE)
+        # `_operands` reorders it for oneDNN, once the first batch tells shape, scale and zero.
+        self._weight = (weight / self.weight_scales.view(-1, 1, 1, 1)).round().to(torch.int8)
+        self._is_reordered = False
 
     def forward(self, x: Bytes) -> Activations:
-        """x: see `Bytes`. Returns as much, or float (B, C', H', W') where results stay floats."""
+        """Convolve. Returns `Bytes`, or float (B, C', H', W') where results stay floats."""
         return self._run(x, "relu" if self.relu else "none")
 
     def rectified(self, x: Activations, plus: Activations | None) -> Activations:
-        """As in Convolution."""
+        """As in `Convolution`; results that stay floats take no `plus`."""
         assert isinstance(x, Bytes)
         if plus is None:
             return self._run(x, "relu")
         assert isinstance(plus, Bytes)
         assert self.scale is not None
         sum_: Tensor = _ONEDNN.qconv2d_pointwise.binary(
-            *self._what(x), plus.values, self.bias, *self.place, self.scale, 0, torch.uint8,
+            *self._operands(x), plus.values, self.bias, *self.geometry, self.scale, 0, torch.uint8,
             plus.scale, plus.zero, "sum", 1.0, "relu", [], "",
         )  # fmt: skip
         return Bytes(sum_, self.scale)
 
-    def _run(self, x: Bytes, then: str) -> Activations:
+    def _run(self, x: Bytes, activation: str) -> Activations:
         dtype = torch.float32 if self.scale is None else torch.uint8
         result: Tensor = _ONEDNN.qconv2d_pointwise(
-            *self._what(x), self.bias, *self.place, self.scale or 1.0, 0, dtype, then, [], ""
-        )
+            *self._operands(x), self.bias, *self.geometry, self.scale or 1.0, 0, dtype,
+            activation, [], "",
+        )  # fmt: skip
         return result if self.scale is None else Bytes(result, self.scale)
 
-    def _what(self, x: Bytes) -> tuple[Any, ...]:
-        if not self._is_laid_out:
+    def _operands(self, x: Bytes) -> tuple[Any, ...]:
+        if not self._is_reordered:
             self._weight = _ONEDNN.qconv_prepack(
-                self._weight, self.steps, x.scale, x.zero, *self.place, x.values.shape
+                self._weight, self.weight_scales, x.scale, x.zero, *self.geometry, x.values.shape
             )
-            self._is_laid_out = True
-        return x.values, x.scale, x.zero, self._weight, self.steps, self.zeros
+            self._is_reordered = True
+        return x.values, x.scale, x.zero, self._weight, self.weight_scales, self.weight_zeros
 
 
 class Rounded(nn.Module):
-    """A ReLU from floats to bytes. largest: what its results reach."""
+    """A ReLU that quantises floats. largest: the largest result."""
 
     def __init__(self, largest: float) -> None:
         super().__init__()
-        self.scale = max(largest / _STEPS, _LEAST)
+        self.scale = max(largest / _MAX_ACTIVATION, _MIN_SCALE)
 
     def forward(self, x: Tensor) -> Bytes:
         """x: float (B, C, H, W), channels last in memory."""
-        values = x.div(self.scale).round_().clamp_(0, _STEPS).to(torch.uint8)
+        values = x.div(self.scale).round_().clamp_(0, _MAX_ACTIVATION).to(torch.uint8)
         return Bytes(values, self.scale)
 
 
-def _numbers(convolution: nn.Conv2d, normalisation: Normalisation | None) -> tuple[Tensor, Tensor]:
-    """Weights and biases; with a normalisation, those that do as much to the pixels themselves."""
+def _weight_and_bias(
+    convolution: nn.Conv2d, normalisation: Normalisation | None
+) -> tuple[Tensor, Tensor]:
+    """Return weight and bias, float32; a normalisation is worked in, so that they take pixels."""
     weight = convolution.weight.detach().float()
     assert convolution.bias is not None
     bias = convolution.bias.detach().float()
     if normalisation is None:
         return weight, bias
-    at_rest = normalisation.shift + normalisation.scale * normalisation.beside
+    offset = normalisation.shift + normalisation.scale * normalisation.padding_value
     return (
         weight * normalisation.scale.view(3, 1, 1),
-        bias + (weight * at_rest.view(3, 1, 1)).sum((1, 2, 3)),
+        bias + (weight * offset.view(3, 1, 1)).sum((1, 2, 3)),
     )
 
 
 def ranged(network: nn.Module) -> list[str]:
-    """The names of the layers whose ranges must be known; none where it cannot be quantised."""
+    """Return the names of the layers that need ranges; none if it cannot be quantised."""
     is_folded = not any(isinstance(each, nn.BatchNorm2d) for each in network.modules())
     if not isinstance(network, Quantisable) or not is_folded:
         return []
-    return [each.name for each in layers(network) if not each.name.startswith(network.floats)]
+    return [each.name for each in layers(network) if not each.name.startswith(network.float_layers)]
 
 
 def quantise(network: Network, ranges: Mapping[str, float]) -> Network:
-    """A copy that computes in bytes; it cannot learn any more.
+    """Return a copy that computes in 8-bit integers; it cannot be trained any more.
 
-    ranges: what the results of each of its `ranged` layers reach.
+    ranges: the largest result of each layer in `ranged`, by name.
     """
     assert isinstance(network, Quantisable)
     normalisation = network.normalisation
@@ -161,7 +166,7 @@ def quantise(network: Network, ranges: Mapping[str, float]) -> Network:
             layer.convolution,
             relu=layer.relu,
             largest=ranges.get(layer.name),
-            normalisation=normalisation if layer.name == network.first else None,
+            normalisation=normalisation if layer.name == network.first_layer else None,
         )
 
     network = copy.deepcopy(network)
@@ -171,15 +176,15 @@ def quantise(network: Network, ranges: Mapping[str, float]) -> Network:
 
 @cache
 def is_fast() -> bool:
-    """Whether this build of torch and this processor have what it takes, and compute rightly."""
-    if torch.backends.cpu.get_cpu_capability() not in _FAST:
+    """Return whether torch and the processor compute in 8-bit integers, fast and rightly."""
+    if torch.backends.cpu.get_cpu_capability() not in _FAST_CAPABILITIES:
         return False
     convolution = nn.Conv2d(32, 16, 3, padding=1)
-    for numbers, value in zip(convolution.parameters(), (1.0, 0.0), strict=True):
-        nn.init.constant_(numbers, value)
-    largest = 32.0 * 9 * _STEPS
-    most, plus = (
-        torch.full((1, channels, 3, 3), _STEPS, dtype=torch.uint8).contiguous(
+    for parameter, value in zip(convolution.parameters(), (1.0, 0.0), strict=True):
+        nn.init.constant_(parameter, value)
+    largest = 32.0 * 9 * _MAX_ACTIVATION
+    inputs, plus = (
+        torch.full((1, channels, 3, 3), _MAX_ACTIVATION, dtype=torch.uint8).contiguous(
             memory_format=torch.channels_last
         )
         for channels in (32, 16)
@@ -187,15 +192,15 @@ def is_fast() -> bool:
     layer = Quantised(convolution, relu=True, largest=2 * largest)
     exact = Quantised(convolution, relu=False, largest=None)
     try:
-        sum_ = layer.rectified(Bytes(most, 1.0), Bytes(plus, largest / _STEPS))
-        floats = exact.forward(Bytes(most, 1.0, zero=128))
+        sum_ = layer.rectified(Bytes(inputs, 1.0), Bytes(plus, largest / _MAX_ACTIVATION))
+        floats = exact.forward(Bytes(inputs, 1.0, zero=128))
     except (AttributeError, RuntimeError, TypeError):  # another torch, with other operations
         return False
     assert isinstance(sum_, Bytes)
     assert isinstance(floats, Tensor)
-    middle = 1, 1  # which sees no padding
-    corner = 0, 0  # four ninths of it
+    middle = 1, 1  # no padding among its 9 pixels
+    corner = 0, 0  # 5 of its 9 pixels are padding
     sums = [int(sum_.values[0, 0, *at]) for at in (middle, corner)]
     products = [float(floats[0, 0, *at]) for at in (middle, corner)]
-    wanted = [_STEPS, round(_STEPS * (1 + 4 / 9) / 2)]
+    wanted = [_MAX_ACTIVATION, round(_MAX_ACTIVATION * (1 + 4 / 9) / 2)]
     return sums == wanted and products == [32 * 9 * 127.0, 32 * 4 * 127.0]

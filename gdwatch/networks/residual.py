@@ -9,7 +9,7 @@ from gdwatch.networks.classifier import Classifier
 
 
 class Residual(nn.Module):
-    """Two dense 3x3 convolutions and a short cut (He et al. 2016, arXiv:1512.03385)."""
+    """A residual block of two dense 3x3 convolutions (He et al. 2016, arXiv:1512.03385)."""
 
     def __init__(self, channels: int, *, folded: bool) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class Residual(nn.Module):
         return torch.relu_(self.norm2(self.conv2(y)).add_(x))
 
 
-def _halving(inputs: int, outputs: int, *, folded: bool) -> nn.Sequential:
+def _downsampling(inputs: int, outputs: int, *, folded: bool) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=folded),
         nn.Identity() if folded else nn.BatchNorm2d(outputs),
@@ -35,11 +35,11 @@ def _halving(inputs: int, outputs: int, *, folded: bool) -> nn.Sequential:
 class ResidualClassifier(Classifier):
     """A small residual network of dense 3x3 convolutions, the fastest kind on a CPU core.
 
-    stem: channels after the first halving of the picture.
-    widths: channels of each later stage; each begins with a halving.
+    stem: channels of the first convolution, which halves the resolution.
+    widths: channels of each later stage, which begins by halving the resolution.
     blocks: residual blocks of each stage.
-    dropout: of what the last layer sees, while it learns.
-    folded: without batch norms, see `folding`.
+    dropout: the dropout rate of the embedding, in training.
+    folded: whether to build it without batch norms, see `folding`.
     """
 
     def __init__(
@@ -54,10 +54,10 @@ class ResidualClassifier(Classifier):
         folded: bool = False,
     ) -> None:
         super().__init__(mean, std)
-        stages: list[nn.Module] = [_halving(3, stem, folded=folded)]
+        stages: list[nn.Module] = [_downsampling(3, stem, folded=folded)]
         inputs = stem
         for width, count in zip(widths, blocks, strict=True):
-            stages.append(_halving(inputs, width, folded=folded))
+            stages.append(_downsampling(inputs, width, folded=folded))
             stages.extend(Residual(width, folded=folded) for _ in range(count))
             inputs = width
         self.features = nn.Sequential(*stages)
@@ -78,9 +78,9 @@ class ResidualClassifier(Classifier):
 
 
 class EnsembleClassifier(Classifier):
-    """Several residual networks, each with its own opinion; the answer is their mean logit.
+    """An ensemble of residual networks; its logit is the mean of theirs.
 
-    members: how many; the other arguments are those of `ResidualClassifier`.
+    members: how many networks; the other arguments are those of `ResidualClassifier`.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class EnsembleClassifier(Classifier):
 
     @property
     def evidence(self) -> nn.Module:
-        """The first member's: that of one must stand for all."""
+        """The layer of the first member, which stands for all."""
         return self._members()[0].evidence
 
     def logits(self, photos: Tensor) -> Tensor:  # noqa: D102 - as in Classifier

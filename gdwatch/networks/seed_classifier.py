@@ -1,4 +1,4 @@
-"""The network of the program that gdwatch replaces."""
+"""The classifier of the program that gdwatch replaces."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,15 @@ from gdwatch.networks.classifier import Classifier
 
 
 class SeedClassifier(Classifier):
-    """The network of the program that gdwatch replaces: 3x3 convolutions, without padding.
+    """The classifier of the program that gdwatch replaces: 3x3 convolutions, without padding.
 
-    input: side of the square, pixels; it is fixed by the first linear layer.
-    stages: channels of each convolution; each stage ends with a pooling.
-    grey: sees the luma (ITU-R BT.601) alone.
+    input: side of the square, pixels; the first linear layer fixes it.
+    stages: channels of each convolution; each stage ends with max pooling.
+    grey: whether it sees only the luma (ITU-R BT.601).
+    dropout: the dropout rate before and after the hidden layer, in training.
     """
 
-    may_be_halved = False  # it is there to answer as that program did
+    allows_reduced_precision = False  # its answers must be those of that program
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from gdwatch.decode.reduce import Pixels, Reduction
 from gdwatch.errors import ActionNeeded
 from gdwatch.inference import model, model_file
 from gdwatch.inference.device import choose_device
-from gdwatch.inference.predictor import DOUBT, Finish, PlainPredictor, Predictor, say_plain
+from gdwatch.inference.predictor import DOUBT, Finish, PlainPredictor, Predictor, warn_fallback
 from gdwatch.processes import messages, parent
 from gdwatch.processes.slots import Slots
 
@@ -63,7 +63,7 @@ def _best(plain: PlainPredictor, slots: Pixels, *, only_plain: bool) -> Predicto
     if plain.device.type != _CARD:
         return plain
     if only_plain:
-        say_plain(plain.device, "an engine before this one has ended")
+        warn_fallback(plain.device, "an engine before this one has ended")
         return plain
     return on_card(plain, slots, DOUBT)
 

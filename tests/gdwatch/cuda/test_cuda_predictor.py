@@ -454,8 +454,8 @@ def test_the_pictures_of_the_trial_lie_where_the_card_reads_by_itself(
     exact: PlainPredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     locked: list[Pixels] = []
-    asked: list[Pixels] = []
-    ask = CudaPredictor.ask
+    enqueued: list[Pixels] = []
+    enqueue = CudaPredictor.enqueue
 
     def noted(pixels: Pixels, device: torch.device) -> Pixels:
         assert device == CPU
@@ -464,11 +464,13 @@ def test_the_pictures_of_the_trial_lie_where_the_card_reads_by_itself(
 
     monkeypatch.setattr(self_test, "pinned", noted)
     monkeypatch.setattr(
-        CudaPredictor, "ask", lambda card, photos: asked.extend(photos) or ask(card, photos)
+        CudaPredictor,
+        "enqueue",
+        lambda card, photos: enqueued.extend(photos) or enqueue(card, photos),
     )
     assert isinstance(on_card(exact, MEMORY, DOUBT), CudaPredictor)
-    assert list(map(id, asked)) == list(map(id, locked))
-    assert asked
+    assert list(map(id, enqueued)) == list(map(id, locked))
+    assert enqueued
 
 
 def test_only_for_a_card_is_memory_locked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -536,7 +538,7 @@ def test_a_batch_without_room_is_judged_in_halves_and_the_next_one_again_on_the_
     assert sizes == [8]
 
 
-@pytest.mark.parametrize("step", ["ask", "_judged"])
+@pytest.mark.parametrize("step", ["enqueue", "_judged"])
 def test_once_the_card_has_failed_everything_is_judged_the_plain_way(
     exact: PlainPredictor,
     monkeypatch: pytest.MonkeyPatch,

@@ -21,7 +21,7 @@ def test_a_box_on_the_thumbnail_is_as_much_larger_in_the_slot_as_the_picture_is(
 
 
 def test_each_side_of_a_photograph_has_its_own_scale() -> None:
-    """A reduced picture has whole pixels: its sides need not have been divided alike."""
+    """A reduced picture has whole pixels: its two sides may have been divided unequally."""
     box = slot_to_photograph(Box(10, 10, 20, 20), (100, 51), (200, 101))
     assert box == Box(20, 10 * 101 / 51, 40, 20 * 101 / 51)
 

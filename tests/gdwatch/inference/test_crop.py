@@ -18,7 +18,7 @@ BOX = st.builds(
 
 
 def ramp(width: int, height: int) -> reduce.Pixels:
-    """Red tells the column, green the row."""
+    """A picture whose red is the column and whose green is the row."""
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[:, :, 0] = np.arange(width)[None]
     pixels[:, :, 1] = np.arange(height)[:, None]

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Thumbnails, the reading of a locator's output, and the locator in the package."""
 
 import io
 from dataclasses import astuple
@@ -23,7 +23,7 @@ CELLS = SIDE // STRIDE
 
 
 def answer(*faces: tuple[Box, float]) -> torch.Tensor:
-    """What a locator would say that saw these and nothing else."""
+    """The output of a locator that sees exactly these faces."""
     said = torch.zeros(1, 5, CELLS, CELLS)
     said[:, 0] = -10
     for box, score in faces:
@@ -85,7 +85,7 @@ PHOTOGRAPHS = {
 
 
 def located(photo: Image.Image) -> list[Detection]:
-    """Faces in pixels of the photograph, by the shipped model."""
+    """The faces that the shipped model finds, in pixels of the photograph."""
     loaded = model.load(model_file.read(model_file.find("fast")))
     assert loaded.locator is not None
     assert loaded.details.locator is not None

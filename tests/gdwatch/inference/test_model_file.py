@@ -23,7 +23,7 @@ def load(path: Path) -> model.Model:
 
 
 def refusal(path: Path) -> str:
-    """The one line that an operator sees of a model that is refused."""
+    """The line that an operator sees when a model is refused."""
     with pytest.raises(ActionNeeded) as caught:
         load(path)
     assert str(path) in caught.value.message or "model brightness" in caught.value.message
@@ -180,7 +180,7 @@ def test_an_architecture_of_absurd_size_is_refused_without_memory(path: Path) ->
 
 
 def shipped_with(tmp_path: Path, change: Callable[[dict[str, float]], None]) -> Path:
-    """The model in the package with other ranges of the classifier."""
+    """The model in the package, with other ranges for the classifier."""
     content = model_file.find("fast").read_bytes()
     details = model_file.read(model_file.find("fast")).details.model_dump(mode="json")
     change(details["classifier"]["ranges"])

@@ -129,8 +129,8 @@ def test_an_answer_does_not_depend_on_its_company(size: int) -> None:
     order = np.random.default_rng(1).permutation(len(batch))
     found = [0.0] * len(batch)
     for at in range(0, len(batch), size):
-        most_prominent = order[at : at + size]
-        for number, p_male in zip(most_prominent, classify(batch[most_prominent])[0], strict=True):
+        numbers = order[at : at + size]
+        for number, p_male in zip(numbers, classify(batch[numbers])[0], strict=True):
             found[number] = p_male
     assert found == pytest.approx(whole, abs=1e-4)
     assert labels(found) == labels(whole)
@@ -246,7 +246,7 @@ def shipped_in(precision: torch.dtype | None) -> PlainPredictor:
 
 
 def real_photographs() -> list[Image.Image]:
-    """Portraits, one twice with something beside it, and a picture without anybody."""
+    """Portraits: alone, side by side, small and cropped; and a picture without a person."""
     opened = [Image.open(io.BytesIO(make())) for make in (build.astronaut, build.grace_hopper)]
     astronaut, hopper = (each.convert("RGB") for each in opened)
     both = Image.new("RGB", (astronaut.width + hopper.width, 600), "navy")

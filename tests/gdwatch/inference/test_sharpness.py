@@ -1,4 +1,4 @@
-"""What a crop's sharpness is, by its definition and to the eye."""
+"""A crop's sharpness, by its definition and to the eye."""
 
 import numpy as np
 import pytest

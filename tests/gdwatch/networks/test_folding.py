@@ -22,7 +22,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 
 
 def learnt(kind: str) -> nn.Module:
-    """A network whose norms have statistics and weights that are not those of the beginning."""
+    """A network whose batch norms no longer have their initial statistics and weights."""
     torch.manual_seed(0)
     network = NETWORKS[kind]()
     for _ in range(3):
@@ -39,7 +39,7 @@ def photographs() -> Tensor:
 
 
 def by_hand(network: nn.Module) -> dict[str, Tensor]:
-    """The weights of a folded network: each pair put together, what stands alone as it is."""
+    """The weights of a folded network: each pair fused, all others unchanged."""
     modules = dict(network.named_modules())
     weights = dict(network.state_dict())
     for name, convolution in modules.items():

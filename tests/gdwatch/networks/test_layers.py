@@ -1,4 +1,4 @@
-"""What is done between convolutions does the same to bytes as to floats."""
+"""The operations between convolutions give the same on 8-bit integers as on floats."""
 
 import torch
 from hypothesis import given, settings

@@ -44,7 +44,7 @@ def floats(x: Bytes) -> Tensor:
 
 
 def rounded(plain: nn.Conv2d) -> nn.Conv2d:
-    """The convolution whose weights are those that bytes stand for."""
+    """Round a convolution's weights, in place, to those that 8-bit integers stand for."""
     step = plain.weight.abs().amax((1, 2, 3), keepdim=True) / 64
     plain.weight.copy_((plain.weight / step).round() * step)
     return plain
@@ -55,7 +55,7 @@ def in_steps(wanted: Tensor, scale: float) -> Tensor:
 
 
 def assert_same_steps(found: Bytes, wanted: Tensor) -> None:
-    """To the last step, but where the float lies between two of them."""
+    """Equal, but for less than 1 % that are 1 apart: there, the float lies between two steps."""
     apart = (found.values.float() - in_steps(wanted, found.scale)).abs()
     assert apart.max() <= 1
     assert (apart > 0).float().mean() < 0.01
@@ -92,21 +92,21 @@ def test_a_short_cut_is_added_whatever_its_steps(
     assert_same_steps(found, wanted)
 
 
-@pytest.mark.parametrize("beside", [0, 128])
-def test_the_first_layer_sees_pixels_as_if_they_were_normalised(beside: int) -> None:
+@pytest.mark.parametrize("padding_value", [0, 128])
+def test_the_first_layer_sees_pixels_as_if_they_were_normalised(padding_value: int) -> None:
     scale = torch.tensor([0.02, 0.015, 0.017])
-    shift = -beside * scale if beside else torch.tensor([-2.0, -1.8, -1.6])
-    plain = nn.Conv2d(3, 16, 5, 4, padding=2 if beside else 0)
+    shift = -padding_value * scale if padding_value else torch.tensor([-2.0, -1.8, -1.6])
+    plain = nn.Conv2d(3, 16, 5, 4, padding=2 if padding_value else 0)
     photos = values(2, 3, 32, 32)
     wanted = torch.relu(plain(photos * scale.view(3, 1, 1) + shift.view(3, 1, 1)))
     layer = Quantised(
         plain,
         relu=True,
         largest=float(wanted.max()),
-        normalisation=Normalisation(scale, shift, beside),
+        normalisation=Normalisation(scale, shift, padding_value),
     )
     assert layer.takes_pixels
-    found = layer(Bytes(photos, 1.0, beside))
+    found = layer(Bytes(photos, 1.0, padding_value))
     assert isinstance(found, Bytes)
     assert (floats(found) - wanted).abs().max() < 0.03 * wanted.max()  # weights of 7 bits
 
@@ -139,7 +139,7 @@ def test_with_the_largest_numbers_an_older_processor_computes_the_same() -> None
 
 
 class Operations:
-    """oneDNN's, of which one fails or overflows."""
+    """The operations of oneDNN, one of which fails or overflows."""
 
     def __init__(self, change: str) -> None:
         self._change = change
