@@ -26,11 +26,11 @@ _SHOWN = 20
 
 
 def upgrade(settings: Settings) -> None:
-    """Bring the ledger to this program's version."""
+    """Upgrade the ledger to this program's schema version, and print it. Raises GdwatchError."""
     folders = Folders.of(settings)
     root_id.require_own(folders)
     engine = connect(url_of(settings), writable=True)
-    # A service of the old version must not write meanwhile, nor after it.
+    # A service of the old version must not write during the upgrade, nor after it.
     is_root = folders.state.is_dir()
     with lock.hold(folders.state, briefly=True) if is_root else nullcontext(), translated(engine):
         snapshot = migration.upgrade_with_snapshot(engine)
@@ -40,7 +40,7 @@ def upgrade(settings: Settings) -> None:
 
 
 def current(settings: Settings) -> None:
-    """Print the ledger's version and this program's."""
+    """Print the ledger's schema version and this program's. Raises GdwatchError."""
     engine = connect(url_of(settings), writable=False)
     with translated(engine), engine.connect() as connection:
         found = migration.current(connection)
@@ -48,16 +48,18 @@ def current(settings: Settings) -> None:
 
 
 def check(settings: Settings, *, json_: bool) -> int:
-    """Compare rows with files; returns 1 if something is there that should not be.
+    """Compare rows with files; return 1 if the database is damaged or a file has no row, else 0.
 
-    Photographs that people have taken away are marked `missing`, and are no fault.
+    Rows whose files people have taken away are marked `missing`; that is no fault.
+
+    Raises GdwatchError.
     """
     folders = Folders.of(settings)
     root_id.require_own(folders)
     with closing(open_ledger(settings, root_id.read_id(folders))) as ledger:
-        damage = _damage(ledger)
+        damage = _find_damage(ledger)
         missing = _mark_missing(ledger, folders)
-        found = _without_row(ledger, folders, settings.ignore)
+        found = _find_rowless(ledger, folders, settings.ignore)
         without_row = [escaping.relative_text(path, ledger.root) for path in found]
     answer: dict[str, Any] = {
         "damage": damage,
@@ -77,7 +79,7 @@ def check(settings: Settings, *, json_: bool) -> int:
     return 1 if damage or without_row else 0
 
 
-def _damage(ledger: Ledger) -> list[str]:
+def _find_damage(ledger: Ledger) -> list[str]:
     if ledger.engine.dialect.name != "sqlite":
         return []
     with ledger.reading() as connection:
@@ -100,8 +102,8 @@ def _mark_missing(ledger: Ledger, folders: Folders) -> list[str]:
     return [escaping.relative_text(row.path, ledger.root) for row in found]
 
 
-def _without_row(ledger: Ledger, folders: Folders, ignored: tuple[str, ...]) -> Iterator[bytes]:
-    """Files of the answer folders that no row claims; not what file managers leave there."""
+def _find_rowless(ledger: Ledger, folders: Folders, ignored: tuple[str, ...]) -> Iterator[bytes]:
+    """Yield the files of the answer folders without a row. ignored: patterns of names left out."""
     for base in folders.answers.values():
         for folder, _, files in os.walk(base):
             paths = {
