@@ -1,7 +1,7 @@
-"""The command line: the words of each verb and its options; `exit_status` ends it.
+"""The command line: verbs, arguments and options; `exit_status` turns errors into exit statuses.
 
-What a verb needs is imported when it is called: help, `status` and `show` need no torch, and take
-no time.
+Each verb imports what it needs when it is called: help, `status` and `show` start fast, without
+torch.
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ One = Annotated[str, typer.Argument(metavar="ID|PATH", help="A row's id, or a pa
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
-def _version(value: bool) -> None:  # noqa: FBT001 - typer's form of a callback
+def _version(value: bool) -> None:  # noqa: FBT001 - typer's callback signature
     if value:
         print(f"gdwatch {__version__}")  # noqa: T201
         raise typer.Exit
@@ -212,5 +212,5 @@ def model_verify(
 
 
 def main() -> NoReturn:
-    """Run one command and end with its exit status; typer itself ends one with 130 at Ctrl-C."""
+    """Run one command and exit with its status; typer itself exits with 130 on Ctrl-C."""
     exit_status.ended(lambda: app(prog_name="gdwatch", standalone_mode=True))

@@ -1,13 +1,13 @@
-"""What an operator is told when something could not be done, and with which exit status.
+"""The errors that an operator sees, each with its exit status.
 
-A bad photograph is no error but a value (`values.Refusal`): it never stops the others.
+A bad photograph is not an error but a value (`values.Refusal`): it never stops the others.
 """
 
 
 class GdwatchError(Exception):
     """Something could not be done: exit status 1.
 
-    message: what was wrong, with the name of the thing, in lower case, without a full stop.
+    message: what is wrong, and with which file, setting or row; lower case, no full stop.
     hint: what to do about it; may be empty.
     """
 
@@ -34,14 +34,14 @@ class HeldError(GdwatchError):
     status = 75
 
 
-class ActionNeeded(GdwatchError):  # noqa: N818 - it names what follows, not what broke
+class ActionNeeded(GdwatchError):  # noqa: N818 - named for what the operator must do
     """A person must act before this can work (a setting, the model, a folder): exit status 78."""
 
     status = 78
 
 
-class Trouble(GdwatchError):  # noqa: N818 - a state that passes, not a failure
-    """The surroundings do not allow work at present; a service waits, a command gives up.
+class Trouble(GdwatchError):  # noqa: N818 - a state that may pass, not a failure
+    """A disk, folder, device or database does not allow work now: a service pauses, a command ends.
 
     reason: one word for logs and `gdwatch status`: `disk_low`, `inbox_missing`, `database_busy`, …
     """

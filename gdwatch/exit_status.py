@@ -1,6 +1,6 @@
-"""How a program ends: the one place where an error becomes a line and an exit status.
+"""How a program ends: the one place where an error becomes a message and an exit status.
 
-The statuses themselves stand with the errors.
+The statuses are defined with the errors, in `errors`.
 """
 
 import errno
@@ -17,7 +17,7 @@ _DISK_ERRORS = (errno.EIO, errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 
 
 def ended(run: Callable[[], object]) -> NoReturn:
-    """Run a command, and end this process with its exit status; `--debug` shows the traceback."""
+    """Run a command, and exit with its status; with `--debug` errors also print a traceback."""
     debug = "--debug" in sys.argv
     try:
         run()
@@ -27,7 +27,7 @@ def ended(run: Callable[[], object]) -> NoReturn:
         print(f"gdwatch: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(error.status)
     except BrokenPipeError:
-        # The reader of our answers has gone; that is its good right.
+        # The reader of our output, such as `head`, has closed it: that is no error to report.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(_EPIPE_STATUS)
     except Exception as error:
@@ -36,7 +36,7 @@ def ended(run: Callable[[], object]) -> NoReturn:
             print(f"gdwatch: {where}{(error.strerror or '').lower()}; look after the disk, and "  # noqa: T201
                   "start again: work goes on where it was", file=sys.stderr)  # fmt: skip
         else:
-            # A bug, or a fault that nobody foresaw: the traceback is for the report.
+            # A bug, or an unforeseen fault: the traceback is for the bug report.
             traceback.print_exc()
         sys.exit(1)
     sys.exit(0)

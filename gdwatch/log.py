@@ -1,4 +1,4 @@
-"""Logging, set up once. Event names are dotted and stable; a file name is always a value.
+"""The log's set-up. Event names are dotted and stable; a file name is always a value.
 
 Events: service.started|ready|paused|resumed|stopped|reloaded, lock.held,
 watch.started|overflow|lost|polling, inbox.skipped,
@@ -17,8 +17,12 @@ from structlog.types import Processor
 
 
 def set_up(level: str, format_: Literal["auto", "human", "json"]) -> None:
-    """Log to standard error: for a person on a terminal, one JSON object a line elsewhere."""
-    if not sys.warnoptions:  # libraries' warnings are for developers, and no lines of this log
+    """Log to standard error.
+
+    level: the lowest that is logged. format_: `auto` is `human` on a terminal, else `json`, one
+        object a line.
+    """
+    if not sys.warnoptions:  # libraries' warnings are for developers, not for this log
         warnings.simplefilter("ignore")
     human = format_ == "human" or (format_ == "auto" and sys.stderr.isatty())
     last: list[Processor] = (

@@ -1,4 +1,4 @@
-"""The values that the stages hand each other, in the order in which they are made.
+"""The values that pass between the stages, in the order in which they are made.
 
 inbox ─Drop─▶ read ─Opened─▶ decode ─Photo|Refusal─▶ engine ─Scores─▶ decide ─Decision─▶
 ledger ─Entry─▶ filing
@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 Label = Literal["female", "male"]
-Crop = Literal["face", "whole"]  # what of a photograph the classifier sees
+Crop = Literal["face", "whole"]  # what the classifier sees of a photograph
 Outcome = Literal["female", "male", "unsure", "rejected"]
 OUTCOMES: tuple[Outcome, ...] = ("female", "male", "unsure", "rejected")
 UnsureReason = Literal[
@@ -34,9 +34,11 @@ Reason = UnsureReason | RejectedReason
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What tells one state of a file from another, without reading it.
+    """What distinguishes one state of a file from another, without reading the file.
 
     The device is left out on purpose: its number may change when a disk is mounted again.
+
+    modified_ns, changed_ns: modification and status change time, in nanoseconds since the epoch.
     """
 
     inode: int
@@ -47,9 +49,9 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """A file that is complete and wants a decision.
+    """A complete file in the inbox that needs a decision.
 
-    path: bytes, absolute, as the kernel knows it.
+    path: bytes, absolute.
     received_at: when it was first seen, UTC.
     """
 
@@ -60,7 +62,7 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A drop with its open descriptor; whoever holds this value last closes the descriptor."""
+    """A drop with its open descriptor, which the last owner of this value closes."""
 
     drop: Drop
     descriptor: int
@@ -68,7 +70,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the bytes say before any pixel is decoded. Sizes in pixels of the upright picture."""
+    """What an image file's header says. width, height: pixels of the upright picture."""
 
     width: int
     height: int
@@ -77,10 +79,10 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A decoded photograph; what the networks need of its pixels stands in a shared slot.
+    """A decoded photograph; the pixels that the networks need are in a slot of shared memory.
 
-    size: width and height of what stands there, in pixels.
-    decode_ms: what reading, hashing and decoding took in the worker.
+    size: width and height of the picture in the slot, in pixels.
+    decode_ms: the time that the worker took to read, hash and decode the file.
     """
 
     sha256: str
@@ -93,7 +95,7 @@ class Photo:
 class Refusal:
     """Why a file is not a photograph that gdwatch can read.
 
-    detail: one line for the log, in a decoder's own words.
+    detail: one line for the log, such as the decoder's message.
     sha256: None only for `too_many_bytes`, whose bytes are never read, and `unreadable`.
     """
 
@@ -106,7 +108,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A face, in pixels of the upright photograph."""
+    """The box of a face. x, y: its upper left corner; all in pixels of the upright photograph."""
 
     x: float
     y: float
@@ -116,7 +118,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A located face and what the classifier says of it.
+    """A detected face with the classifier's result for it.
 
     score: the locator's, 0 to 1.
     p_male: calibrated probability, 0 to 1.
@@ -131,11 +133,12 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What the networks say of one photograph.
+    """The networks' result for one photograph.
 
-    p_male: of the whole picture; None where faces are, each with its own.
-    count: how many faces were located; None where no locator looked.
-    faces: the most prominent of them, most prominent first.
+    p_male: calibrated probability for the whole picture, 0 to 1; None if there are faces, which
+        have their own.
+    count: how many faces were detected; None if no locator was run.
+    faces: the most prominent ones, most prominent first.
     """
 
     p_male: float | None
@@ -145,7 +148,12 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer for one photograph; `label` is the likelier class also where it is `unsure`."""
+    """The answer for one photograph.
+
+    label: the likelier class, also if the outcome is `unsure`.
+    p_male, confidence: probabilities of `male` and of the label, 0 to 1.
+    faces: how many were detected; None if no locator was run. box: the face that was judged.
+    """
 
     outcome: Outcome
     reason: Reason | None
@@ -158,9 +166,10 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """The model in service, by the bytes that were really loaded.
+    """The model in use, as rows name it.
 
-    details: the metadata of its file. rules: the settings that shape a decision, as one text.
+    sha256: of the bytes that were really loaded. details: the metadata of the model file.
+    rules: the settings that shape a decision, as one text.
     """
 
     sha256: str
@@ -172,7 +181,7 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A drop with its decision, ready for the ledger. Its descriptor is still open."""
+    """A drop with its decision, ready for the ledger; its descriptor is still open."""
 
     opened: Opened
     decoded: Photo | Refusal
@@ -181,10 +190,10 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What was decided together.
+    """Files that were decided together.
 
-    device: where the networks ran; None where no network saw any of it.
-    infer_ms: wall, the engine's.
+    device: where the networks ran; None if none of the files was a photograph.
+    infer_ms: wall time in the engine.
     """
 
     judged: tuple[Judged, ...]
@@ -197,9 +206,9 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A row of the ledger that says where a file must go.
+    """A recorded row of the ledger: the move of a file from `source` to `target`.
 
-    source, target: bytes, absolute.
+    source, target: absolute paths, bytes.
     """
 
     id: int

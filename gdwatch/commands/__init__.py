@@ -1,1 +1,1 @@
-"""One module for each verb; `cli` holds their words and options."""
+"""One module for each command; `cli` declares their arguments and options."""

@@ -1,4 +1,4 @@
-"""`gdwatch correct`: a person's word counts more than the model's."""
+"""`gdwatch correct`: a person's label, which overrides the model's."""
 
 import os
 import sys
@@ -21,7 +21,12 @@ from gdwatch.values import Decision, Label
 
 
 def correct(settings: Settings, which: str, label: Label | None) -> None:
-    """Record the word and move the file; None takes the last word back."""
+    """Record a person's label for a file, move the file, and print its id and path.
+
+    which: an id or a path. label: None takes the last correction back.
+
+    Raises GdwatchError if there is no such row, its file is gone, or its content has changed.
+    """
     folders = Folders.of(settings)
     root_id.require_own(folders)
     with closing(open_ledger(settings, root_id.read_id(folders))) as ledger:
@@ -55,7 +60,7 @@ def _taken_away(which: str) -> GdwatchError:
 
 
 def _require_same(row: Row, handles: Handles) -> None:
-    """Raise GdwatchError if the file has other bytes than its row says."""
+    """Raise GdwatchError if the file's content is not what its row says."""
     if row.sha256 is not None and content.digest_at(handles.parent(row.path)) != row.sha256:
         raise GdwatchError(
             f"{escaping.escape(row.path)}: its bytes are not those that were judged",

@@ -21,11 +21,11 @@ _SHOWN = 20
 
 
 def upgrade(settings: Settings) -> None:
-    """Bring the ledger to this program's version."""
+    """Upgrade the ledger to this program's schema version, and print it. Raises GdwatchError."""
     folders = Folders.of(settings)
     root_id.require_own(folders)
     engine = connect(url_of(settings), writable=True)
-    # A service of the old version must not write meanwhile, nor after it.
+    # A service of the old version must not write during the upgrade, nor after it.
     is_root = folders.state.is_dir()
     with lock.hold(folders.state, briefly=True) if is_root else nullcontext(), translated(engine):
         snapshot = migration.upgrade_with_snapshot(engine)
@@ -35,7 +35,7 @@ def upgrade(settings: Settings) -> None:
 
 
 def current(settings: Settings) -> None:
-    """Print the ledger's version and this program's."""
+    """Print the ledger's schema version and this program's. Raises GdwatchError."""
     engine = connect(url_of(settings), writable=False)
     with translated(engine), engine.connect() as connection:
         found = migration.current(connection)
@@ -43,9 +43,11 @@ def current(settings: Settings) -> None:
 
 
 def check(settings: Settings, *, json_: bool) -> int:
-    """Compare rows with files; returns 1 if something is there that should not be.
+    """Compare rows with files; return 1 if the database is damaged or a file has no row, else 0.
 
-    Photographs that people have taken away are marked `missing`, and are no fault.
+    Rows whose files people have taken away are marked `missing`; that is no fault.
+
+    Raises GdwatchError.
     """
     folders = Folders.of(settings)
     root_id.require_own(folders)

@@ -1,4 +1,4 @@
-"""`gdwatch doctor`: try every condition of a healthy installation, and say what to do."""
+"""`gdwatch doctor`: check every condition of a healthy installation, and say what to do."""
 
 import os
 import shutil
@@ -32,12 +32,12 @@ from gdwatch.settings import MIB, Loaded, Settings
 from gdwatch.values import OUTCOMES
 
 _PROBE = ".gdwatch-probe-"
-_PATIENCE_S = 120.0
+_START_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One condition. what: what was found; todo: empty if all is well."""
+    """The result of one check. what: what was found. todo: what to do; empty if all is well."""
 
     name: str
     what: str
@@ -45,12 +45,12 @@ class Finding:
 
 
 def doctor(loaded: Loaded, *, json_: bool, bench: bool = False) -> int:
-    """Print settings and findings; returns 78 if a person must act, else 0.
+    """Print the settings and the findings; return 78 if a person must act, else 0.
 
-    bench: measure also what this machine will do.
+    bench: also measure the throughput of this machine.
     """
     settings = loaded.settings
-    findings = [_tried(name, check, settings) for name, check in _CHECKS.items()]
+    findings = [_run_check(name, check, settings) for name, check in _CHECKS.items()]
     measured = None
     if bench:
         try:
@@ -76,7 +76,7 @@ def doctor(loaded: Loaded, *, json_: bool, bench: bool = False) -> int:
     return 78 if any(finding.todo for finding in findings) else 0
 
 
-def _tried(name: str, check: Callable[[Settings], str], settings: Settings) -> Finding:
+def _run_check(name: str, check: Callable[[Settings], str], settings: Settings) -> Finding:
     try:
         return Finding(name, check(settings))
     except GdwatchError as error:
@@ -116,7 +116,7 @@ def _print_bench(measured: Bench) -> None:
     )
 
 
-# ------------------------------------------------------------------------- the conditions
+# ------------------------------------------------------------------------- the checks
 
 
 def _versions(_: Settings) -> str:
@@ -136,7 +136,7 @@ def _root(settings: Settings) -> str:
 
 
 def _moves(settings: Settings) -> str:
-    """A real rename from the inbox to each answer folder, and a sync of both."""
+    """Rename a probe file from the inbox to each answer folder. Raises GdwatchError."""
     folders = Folders.of(settings)
     if not folders.state.is_dir():
         return "not there yet"
@@ -148,7 +148,7 @@ def _moves(settings: Settings) -> str:
         os.close(descriptor)
         moved = target / Path(probe).name
         try:
-            os.rename(probe, moved)  # noqa: PTH104 - exactly what is being tried
+            os.rename(probe, moved)  # noqa: PTH104 - rename(2) is what is checked
         except OSError:
             slow.append(outcome)
         finally:
@@ -195,10 +195,10 @@ def _model(settings: Settings) -> str:
 
 
 def _engine(settings: Settings) -> str:
-    """Start the workers and the engine, and wait for its self-test."""
+    """Start the workers and the engine, and wait for the engine's self-test."""
     began = time.monotonic()
     with closing(Pipeline(settings)) as pipeline:
-        while not pipeline.ready and time.monotonic() - began < _PATIENCE_S:
+        while not pipeline.ready and time.monotonic() - began < _START_S:
             pipeline.turn(timeout_s=1.0)
         if not pipeline.ready:
             raise GdwatchError("the engine does not start", "try `gdwatch model verify`")
@@ -209,7 +209,7 @@ def _engine(settings: Settings) -> str:
 
 
 def _batches(capacity: Capacity) -> str:
-    """How many photographs are really judged together."""
+    """Say how many photographs are really judged together."""
     if capacity.batch_size == capacity.wanted_batch_size:
         return f"it judges up to {capacity.batch_size} photographs together"
     return (
@@ -220,7 +220,7 @@ def _batches(capacity: Capacity) -> str:
 
 
 def _notifications(settings: Settings) -> str:
-    """A real file in the inbox, and the event that it makes."""
+    """Create a probe file in the inbox, and wait for its event. Raises GdwatchError."""
     inbox = Folders.of(settings).inbox
     if not Path(os.fsdecode(inbox)).is_dir():
         return "not there yet"

@@ -1,4 +1,4 @@
-"""`gdwatch model`: what a model file says of itself, and whether it holds."""
+"""`gdwatch model`: print a model file's metadata, or verify the file."""
 
 from typing import Any
 
@@ -7,7 +7,10 @@ from gdwatch.inference import model_file
 
 
 def show(model: str, *, json_: bool) -> None:
-    """Print name, version, SHA-256, measures and what it was trained on. Needs no torch."""
+    """Print a model file's name, version, SHA-256, measures and training data. Needs no torch.
+
+    model: a path, or the name of a built-in model. Raises ActionNeeded.
+    """
     file = model_file.read(model_file.find(model))
     answer: dict[str, Any] = {
         "file": str(file.path),
@@ -28,7 +31,10 @@ def show(model: str, *, json_: bool) -> None:
 
 
 def verify(model: str) -> None:
-    """Check a file against its architecture and run it on one grey picture."""
+    """Check a model file against its architecture, and run it on one grey picture.
+
+    Raises ActionNeeded.
+    """
     file = model_file.read(model_file.find(model))
     import numpy as np
     import torch

@@ -1,4 +1,4 @@
-"""What every command takes, and the settings that come of it."""
+"""The options of every command, and the settings that result from them."""
 
 import functools
 import inspect
@@ -19,7 +19,7 @@ Verb = Callable[..., None]
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """What every command takes."""
+    """The values of the options that every command takes. set: as given, NAME=VALUE."""
 
     config: Path | None
     root: Path | None
@@ -27,7 +27,7 @@ class Common:
 
 
 def command(group: typer.Typer, name: str | None = None) -> Callable[[Verb], Verb]:
-    """Register a verb, whose first parameter is `Common`, with the options that make it."""
+    """Register a verb, whose first parameter is `Common`, with the options of every command."""
 
     def register(verb: Verb) -> Verb:
         @functools.wraps(verb)
@@ -46,7 +46,7 @@ def command(group: typer.Typer, name: str | None = None) -> Callable[[Verb], Ver
 
 
 def _common(name: str, type_: Any, default: Any, flag: str, **words: Any) -> inspect.Parameter:
-    # Whether a path can be read is for whoever opens it to say, in words and with a status of ours.
+    # Typer does not check paths: the code that opens one reports it with our message and status.
     option = typer.Option(flag, rich_help_panel="Every command", readable=False, **words)
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[type_, option]
@@ -63,7 +63,10 @@ _COMMON = (
 
 
 def loaded(common: Common, *, serve: bool = False) -> "Loaded":
-    """The settings, each with where it came from. serve: log as the service."""
+    """Load the settings with their origins, and set up the log. serve: log as the service does.
+
+    Raises GdwatchError.
+    """
     from gdwatch import log, settings
 
     given: dict[str, str] = {}
@@ -75,12 +78,12 @@ def loaded(common: Common, *, serve: bool = False) -> "Loaded":
     if common.root is not None:
         given["root"] = str(common.root)
     found = settings.load(given, common.config)
-    # A command's answer is its log; only what went wrong is worth a line beside it.
+    # A command prints its answer; beside that only warnings and errors are worth a line.
     level = found.settings.log_level if serve else "warning"
     log.set_up(level, found.settings.log_format)
     return found
 
 
 def settings_of(common: Common) -> "Settings":
-    """The settings of a command that only answers."""
+    """Load the settings of a command, and set up its log. Raises GdwatchError."""
     return loaded(common).settings

@@ -25,7 +25,10 @@ from gdwatch.settings import Settings
 def reprocess(
     settings: Settings, given: list[Path], *, move: bool, dry_run: bool, json_: bool
 ) -> None:
-    """Judge what lies below these folders; print what changed."""
+    """Judge the files below these folders again, and print what changed.
+
+    given: ROOT, answer folders, or folders below one. Raises GdwatchError.
+    """
     folders = Folders.of(settings)
     root_id.require_own(folders)
     ledger = open_ledger(settings, root_id.read_id(folders))
@@ -35,8 +38,8 @@ def reprocess(
             held.enter_context(lock.hold_folder(Path(os.fsdecode(folder))))
         total = sum(isinstance(each, bytes) for each in _below(chosen, settings.ignore))
         with progress(total) as seen:
-            rules = RejudgeOptions(move, dry_run)
-            rejudging = Rejudging(ledger, folders, settings, rules, counted(seen))
+            options = RejudgeOptions(move, dry_run)
+            rejudging = Rejudging(ledger, folders, settings, options, counted(seen))
             paths = _files(_below(chosen, settings.ignore))
             waiting = follow(rejudging, paths, ledger, folders, settings)
     report(rejudging.tally, waiting, json_=json_)
@@ -49,14 +52,14 @@ def follow(
     folders: Folders,
     settings: Settings,
 ) -> int:
-    """Run it, filing batch by batch; returns how many moves still wait for the service."""
+    """Judge the files at `paths`, and move them batch by batch; return how many moves are left."""
     for tally in rejudging.over(paths):
         move_requests.file_or_wait(ledger, folders, settings, tally.wishes, patience_s=0)
     return move_requests.file_or_wait(ledger, folders, settings, rejudging.tally.wishes)
 
 
 def report(tally: Tally, waiting: int, *, json_: bool) -> None:
-    """Print the summary."""
+    """Print the summary of a run. waiting: how many moves are left to the service."""
     unchanged = sum(count for (old, new), count in tally.changes.items() if old == new)
     changed = Counter({pair: n for pair, n in tally.changes.items() if pair[0] != pair[1]})
     if json_:
@@ -86,7 +89,10 @@ def report(tally: Tally, waiting: int, *, json_: bool) -> None:
 
 
 def _answer_folders(path: Path, folders: Folders) -> list[bytes]:
-    """The answer folders that a given folder is, holds or lies below."""
+    """Return the folders to walk: all answer folders for ROOT, else the given folder itself.
+
+    Raises GdwatchError unless it is ROOT, an answer folder or a folder below one.
+    """
     wanted = os.fsencode(path.resolve())
     if not path.is_dir():
         raise GdwatchError(f"{path}: no such folder", "name ROOT, an answer folder or one below it")
@@ -101,7 +107,7 @@ def _answer_folders(path: Path, folders: Folders) -> list[bytes]:
 
 
 def _outermost(given: Iterable[bytes]) -> list[bytes]:
-    """Each folder once, and none that lies in another."""
+    """Return each folder once, without those that lie in another."""
     chosen: list[bytes] = []
     for folder in sorted(set(given)):
         if not any(folder.startswith(other + b"/") for other in chosen):
@@ -115,7 +121,7 @@ def _below(chosen: list[bytes], ignored: tuple[str, ...]) -> Iterator[bytes | Un
 
 
 def _files(found: Iterator[bytes | Unlisted]) -> Iterator[bytes]:
-    """The files alone; the folders that cannot be listed are named."""
+    """Yield the files; report the folders that cannot be listed."""
     for each in found:
         if isinstance(each, Unlisted):
             complain(each.path, each.why)

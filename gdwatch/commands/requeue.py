@@ -1,4 +1,4 @@
-"""`gdwatch requeue`: judge these again at once, and file what changed."""
+"""`gdwatch requeue`: judge the named files again at once, and file what changed."""
 
 from contextlib import closing
 
@@ -23,7 +23,10 @@ def requeue(
     *,
     json_: bool,
 ) -> None:
-    """Judge the named files, and those with an outcome or reason, again."""
+    """Judge the named files again, and those with an outcome or a reason; print what changed.
+
+    which: ids or paths. Raises GdwatchError.
+    """
     folders = Folders.of(settings)
     root_id.require_own(folders)
     with closing(open_ledger(settings, root_id.read_id(folders))) as ledger:
@@ -31,8 +34,8 @@ def requeue(
         if outcome is not None or reason is not None:
             paths += [row.path for row in queries.chosen(ledger, outcome, reason)]
         with progress(len(paths)) as seen:
-            rules = RejudgeOptions(move=True, again=True)
-            rejudging = Rejudging(ledger, folders, settings, rules, counted(seen))
+            options = RejudgeOptions(move=True, again=True)
+            rejudging = Rejudging(ledger, folders, settings, options, counted(seen))
             waiting = follow(rejudging, iter(paths), ledger, folders, settings)
     report(rejudging.tally, waiting, json_=json_)
 

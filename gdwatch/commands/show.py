@@ -1,4 +1,4 @@
-"""`gdwatch show`: where did it go, and why."""
+"""`gdwatch show`: where a file went, and why."""
 
 from collections.abc import Mapping
 from contextlib import closing
@@ -15,7 +15,7 @@ from gdwatch.settings import Settings
 
 
 def show(settings: Settings, which: str, *, json_: bool) -> None:
-    """Print one file's row, all its results and corrections."""
+    """Print a file's row, results and corrections. which: an id or a path. Raises GdwatchError."""
     with closing(open_to_read(settings)) as ledger, ledger.reading() as connection:
         row = queries.find(ledger, connection, which)
         results = [dict(result) for result in queries.all_results(connection, row.id)]
@@ -45,5 +45,5 @@ def _plain(ledger: Ledger, row: Row) -> dict[str, Any]:
 def _result(result: Mapping[str, Any]) -> str:
     p_male = "" if result["p_male"] is None else f", p(male) {result['p_male']:.4f}"
     reason = f" ({result['reason']})" if result["reason"] else ""
-    current = f"{result['model']} {result['version']}"
-    return f"{result['outcome']}{reason}{p_male}, by {current}, {result['rules']}"
+    model = f"{result['model']} {result['version']}"
+    return f"{result['outcome']}{reason}{p_male}, by {model}, {result['rules']}"

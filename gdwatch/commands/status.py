@@ -1,4 +1,4 @@
-"""`gdwatch status`: what the service is doing; works whether it runs or not."""
+"""`gdwatch status`: what the service is doing, and whether it runs."""
 
 import time
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from gdwatch.values import OUTCOMES
 
 
 def status(settings: Settings, *, watch: bool, json_: bool) -> None:
-    """Print it once, or again every second."""
+    """Print the status once, or every second. Raises GdwatchError."""
     if not watch:
         answer = look(settings)
         if json_:
@@ -42,7 +42,7 @@ def _every_second(settings: Settings) -> Iterator[dict[str, Any]]:
 
 
 def look(settings: Settings) -> dict[str, Any]:
-    """What is known now; what the ledger cannot say is null."""
+    """Return the status as the JSON answer; the counts are None if the ledger cannot be read."""
     folders = Folders.of(settings)
     told = read(folders.state) or Status("stopped")
     state = told.state if lock.is_held(folders.state) else "stopped"
@@ -69,7 +69,7 @@ def look(settings: Settings) -> dict[str, Any]:
 
 
 def _lines(answer: dict[str, Any]) -> Iterator[str]:
-    """One line a fact, however long a name is."""
+    """Yield the lines of the answer, one for each value that is known."""
     for name, value in answer.items():
         if name == "skipped":
             yield f"{name:<9} {len(value)}"

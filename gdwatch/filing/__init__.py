@@ -1,1 +1,1 @@
-"""Decisions become rows, and files move: record, place, move, mark. Only here do files move."""
+"""From decision to filed photograph: record, choose a path, move, mark. Only here files move."""

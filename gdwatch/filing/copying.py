@@ -1,4 +1,4 @@
-"""A move to another file system: a copy that is verified and durable before its source goes."""
+"""Moves to another file system: the copy is verified and durable before the source is removed."""
 
 import contextlib
 import errno
@@ -15,7 +15,12 @@ from gdwatch.values import Entry
 def move_by_copy(
     entry: Entry, handles: Handles, source: Place, target: Place, found: os.stat_result
 ) -> Moved:
-    """Move to another file system: copy, verify, sync, publish, remove."""
+    """Move a file to another file system: copy, verify, sync, publish, remove the source.
+
+    found: the source's status when the move began.
+
+    Returns DONE, TAKEN or CHANGED. Raises OSError, and as `make_durable`.
+    """
     original = opened_to_read(source)
     try:
         if not os.path.samestat(found, os.fstat(original)):
@@ -27,7 +32,7 @@ def move_by_copy(
                 return Moved.CHANGED if _differs(original, found) else Moved.TAKEN
         make_durable(target[0])
         if _differs(original, found):
-            # Of a copy from before a crash the row is right: what changed is another drop.
+            # A copy from before a crash is what the row says: the changed source is another drop.
             if copy is None:
                 return Moved.DONE
             remove_name(target, copy)
@@ -39,13 +44,13 @@ def move_by_copy(
 
 
 def _differs(descriptor: int, found: os.stat_result) -> bool:
-    """Whether a file was written to since it was found."""
+    """Whether a file was written to since `found`: its size or modification time differs."""
     now = os.fstat(descriptor)
     return (now.st_size, now.st_mtime_ns) != (found.st_size, found.st_mtime_ns)
 
 
 def _was_copied(entry: Entry, handles: Handles, original: int, found: os.stat_result) -> bool:
-    """Whether the target is a copy from before a crash: it has the original's time and bytes."""
+    """Whether the target is a copy from before a crash: it has the original's time and content."""
     there = handles.lstat(entry.target)
     return (
         there is not None
@@ -56,9 +61,9 @@ def _was_copied(entry: Entry, handles: Handles, original: int, found: os.stat_re
 
 
 def _publish_copy(original: int, entry: Entry, target: Place) -> os.stat_result | None:
-    """Copy into a file without a name, and give it one when it is whole.
+    """Copy into an unnamed file (O_TMPFILE), and link it to the target when it is complete.
 
-    Returns what lies there now; None where the name is taken, or the original is being changed.
+    Returns the status of the copy; None if the target is taken, or the original is being changed.
     """
     folder, name = target
     try:
@@ -75,7 +80,7 @@ def _publish_copy(original: int, entry: Entry, target: Place) -> os.stat_result 
     except FileExistsError:
         return None
     except OSError as error:
-        if error.errno not in (*UNSUPPORTED, errno.EPERM, errno.EXDEV):  # no links there
+        if error.errno not in (*UNSUPPORTED, errno.EPERM, errno.EXDEV):  # no hard links there
             raise
     finally:
         os.close(copy)
@@ -83,7 +88,7 @@ def _publish_copy(original: int, entry: Entry, target: Place) -> os.stat_result 
 
 
 def _publish_part(original: int, entry: Entry, target: Place) -> os.stat_result | None:
-    """The same where the file system knows no files without a name."""
+    """Do the same with a named part file, for a file system without O_TMPFILE."""
     folder = target[0]
     part = _part(entry.id)
     copy = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=folder)
@@ -103,18 +108,19 @@ def _part(file_id: int) -> bytes:
 
 
 def remove_part(entry: Entry, handles: Handles) -> None:
-    """Remove what a copy that a crash has ended may have left."""
+    """Remove the part file that may be left of a copy that a crash interrupted."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         folder = handles.parent(entry.target)[0]
-        # A read-only disk refuses to remove even what is not there.
+        # On a read-only file system unlink(2) fails even for a name that does not exist.
         os.stat(_part(entry.id), dir_fd=folder, follow_symlinks=False)
         os.unlink(_part(entry.id), dir_fd=folder)
 
 
 def _fill(copy: int, original: int, entry: Entry) -> bool:
-    """Give a copy the original's bytes, attributes, mode and times, durably.
+    """Write the original's content, extended attributes, mode and times to a copy, durably.
 
-    Returns False where the original was changed meanwhile. Raises OSError.
+    Returns False if the original was changed meanwhile. Raises OSError if the content differs from
+    the recorded hash, and as `make_durable`.
     """
     found = os.fstat(original)
     for chunk in chunks(original):
@@ -131,15 +137,15 @@ def _fill(copy: int, original: int, entry: Entry) -> bool:
 
 
 def _keep_attributes(original: int, copy: int) -> None:
-    """Copy extended attributes. Raises OSError where one of a user's cannot be kept."""
+    """Copy extended attributes. Raises OSError if one in the `user.` namespace cannot be set."""
     attributes = []
-    with contextlib.suppress(OSError):  # a file system that has none
+    with contextlib.suppress(OSError):  # no extended attributes on this file system
         attributes = os.listxattr(original)
     for attribute in attributes:
         try:
             os.setxattr(copy, attribute, os.getxattr(original, attribute))
         except OSError as error:
-            # The others are labels of the system, which gives every file its own.
+            # The system itself sets those of the other namespaces, for every file.
             if attribute.startswith("user."):
                 why = f"its attribute {attribute!r} cannot be kept there ({error.strerror})"
                 raise OSError(errno.EBADMSG, why) from error

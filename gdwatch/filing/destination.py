@@ -1,4 +1,4 @@
-"""Where a file goes: its path in an answer folder, and other names where that one is taken."""
+"""Where a file goes: its path in an answer folder, and alternatives if that path is taken."""
 
 import itertools
 from collections.abc import Iterator
@@ -21,7 +21,14 @@ def target(
     layout: FolderLayout,
     decided_at: datetime,
 ) -> bytes:
-    """Where a file belongs: `male/wedding/IMG_1.jpg` or `male/2026/11/23/IMG_1.jpg`."""
+    """Return a file's path in its answer folder, absolute, in bytes.
+
+    With the layout `tree`: `male/wedding/IMG_1.jpg`; with `date`: `male/2026/11/23/IMG_1.jpg`.
+
+    original: the absolute path where it was dropped. decided_at: UTC.
+
+    Raises ValueError for an original below none of the configured folders.
+    """
     _, steps = folders.split(original)
     if layout == "date":
         steps = [*decided_at.strftime("%Y/%m/%d").encode().split(b"/"), steps[-1]]
@@ -29,10 +36,10 @@ def target(
 
 
 def candidates(handles: Handles, wanted: bytes, file_id: int) -> Iterator[bytes]:
-    """Paths for a file, the wanted one first; then with its id: `IMG_1~48213.jpg`.
+    """Yield paths for a file without end: the wanted one, then with its id: `IMG_1~48213.jpg`.
 
-    Where a folder's name is a file's, or the folder is not ours to use, it becomes
-    `wedding~48213` in all of them.
+    If one of its folders is a file, or we may not write there, that folder becomes
+    `wedding~48213` in every path.
     """
     base, steps = handles.folders.split(wanted)
     path = base
@@ -43,14 +50,14 @@ def candidates(handles: Handles, wanted: bytes, file_id: int) -> Iterator[bytes]
             break
     yield b"/".join((base, *steps))
     name = steps.pop()
-    for attempt in itertools.count(1):  # the first is free unless people use such names
+    for attempt in itertools.count(1):  # the first is taken only if people use such names
         yield b"/".join((base, *steps, with_id(name, file_id, attempt)))
 
 
 def with_id(name: bytes, file_id: int, attempt: int = 1) -> bytes:
-    """Put an id before the suffix of a name, within the 255 bytes that a name may have.
+    """Put an id before a name's suffix, within the 255 bytes that a name may have.
 
-    attempt: from the second on, a number follows the id.
+    attempt: counted from 1; from the second on it follows the id.
     """
     stem, dot, suffix = name.rpartition(b".")
     if not stem or len(suffix) > 16:
@@ -59,7 +66,7 @@ def with_id(name: bytes, file_id: int, attempt: int = 1) -> bytes:
     end = mark + dot + suffix
     short = stem[: _NAME_BYTES - len(end)]
     while short and _is_text(stem) and not _is_text(short):
-        short = short[:-1]  # not in the middle of a character
+        short = short[:-1]  # never cut a UTF-8 character
     return short + end
 
 

@@ -1,7 +1,7 @@
-"""Getting a file where it goes without losing a byte. What changes files is here and beside it.
+"""Moving one file without losing or overwriting anything; `renaming` and `copying` do the steps.
 
-A move is a rename that never overwrites; where the file system cannot do that, a link and an
-unlink; across file systems a copy that is verified and durable before its source goes.
+A move is a rename that never overwrites; if the file system does not support that, a link and an
+unlink; across file systems a copy that is verified and durable before the source is removed.
 """
 
 import contextlib
@@ -18,12 +18,12 @@ from gdwatch.values import Entry
 
 
 def move(entry: Entry, handles: Handles, held: int | None) -> Moved:
-    """Bring a file from its source to its target; safe to repeat after a crash anywhere.
+    """Move a file from its source to its target; safe to repeat after a crash at any point.
 
-    held: the descriptor through which the file was judged, if this process has judged it;
-        else the source is read again and its hash compared.
+    held: the descriptor through which this process judged the file; None if it did not: then the
+        source is read again and its hash compared.
 
-    Raises OSError as the kernel gives it, and as `make_durable`.
+    Raises OSError as the kernel gives it, as `make_durable`, and Trouble for a folder at fault.
     """
     if held is None:
         remove_part(entry, handles)
@@ -33,7 +33,7 @@ def move(entry: Entry, handles: Handles, held: int | None) -> Moved:
     except (FileNotFoundError, NotADirectoryError):
         return _moved_before(entry, handles)
     if not _is_as_recorded(found, (source, name), entry, held, handles):
-        # Before a crash it may have been moved, and another drop may have its old name since.
+        # It may have been moved before a crash, and another drop have taken its old name since.
         return Moved.DONE if _moved_before(entry, handles) is Moved.DONE else Moved.CHANGED
     try:
         target = handles.parent(entry.target, make=True)
@@ -51,13 +51,16 @@ def move(entry: Entry, handles: Handles, held: int | None) -> Moved:
 
 
 def changed_since(entry: Entry, held: int) -> bool:
-    """Whether the file was written to after it was read."""
+    """Whether the file was written to after it was read. held: its descriptor."""
     now = os.fstat(held)
     return (now.st_size, modified_ns(now)) != (entry.size_bytes, entry.modified_ns)
 
 
 def _moved_before(entry: Entry, handles: Handles) -> Moved:
-    """The file is not at its source: did a move end before a crash, its folders not yet synced?"""
+    """Return DONE if the target has the file, from a move before a crash; else GONE.
+
+    The folders of such a move may not be synced yet, so `handles` is told to sync them.
+    """
     if not _has_content(entry.target, entry, handles):
         return Moved.GONE
     handles.touched_on_the_way(entry.target)
@@ -71,8 +74,8 @@ def _is_as_recorded(
 ) -> bool:
     if not stat.S_ISREG(found.st_mode) or found.st_size != entry.size_bytes:
         return False
-    # In the inbox another time means another drop. In an answer folder it means that someone
-    # has touched the file: its bytes decide.
+    # In the inbox another modification time means another drop. In an answer folder someone may
+    # have touched the file: its content decides.
     is_drop = handles.folders.outcome_of(entry.source) is None
     if is_drop and modified_ns(found) != entry.modified_ns:
         return False

@@ -1,4 +1,4 @@
-"""What a command wants filed: whoever holds the root's lock does it, we or the service."""
+"""Moves that a command requests: the holder of the root's lock does them, we or the service."""
 
 import time
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings
 
 PATIENCE_S = 10.0
-_LOOK_S = 0.05
+_POLL_S = 0.05
 
 
 def file_or_wait(
@@ -25,9 +25,11 @@ def file_or_wait(
     ids: Sequence[int],
     patience_s: float = PATIENCE_S,
 ) -> int:
-    """File what these rows wish, or wait until the service has done it.
+    """Move the files of these rows, or wait until the service has moved them.
 
-    Returns how many are still waiting after `patience_s`.
+    ids: of rows. Returns how many of them are still `recorded`, after `patience_s` at most.
+
+    Raises Trouble, as `file_pending`.
     """
     if not ids:
         return 0
@@ -41,22 +43,23 @@ def file_or_wait(
             waiting = _waiting(ledger, ids)
             if not waiting or time.monotonic() >= end:
                 return waiting
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
 
 
 def finish_move(ledger: Ledger, folders: Folders, settings: Settings, row: Row) -> None:
-    """See a move that is under way to its end, before anything else is wished of the file.
+    """Finish a move that is under way before a command requests another one for the same row.
 
-    Another target now would leave it lost to its row, were the mover killed between the two.
+    Were the target changed now and the mover killed between moving and marking, the row would no
+    longer say where the file is.
 
-    Raises GdwatchError if it does not end.
+    Raises GdwatchError if the move does not end.
     """
     if row.state == "recorded" and file_or_wait(ledger, folders, settings, [row.id]):
         raise under_way(row)
 
 
 def under_way(row: Row) -> GdwatchError:
-    """What to say of a file that cannot be sent elsewhere now."""
+    """Return the error for a file whose move is under way: it cannot be sent elsewhere now."""
     return GdwatchError(
         f"id {row.id}: is being moved", "try again when it is filed; `gdwatch status` says why not"
     )

@@ -1,6 +1,7 @@
-"""The second and third durable steps: recorded files are moved, and their rows marked.
+"""The second and third durable steps: move recorded files, and mark their rows.
 
-The same for what was judged just now, for what a crash has left, and for what commands wish.
+The same code serves files judged just now, rows that a crash has left, and moves that commands
+request.
 """
 
 import errno
@@ -29,12 +30,12 @@ _STORAGE = {
     errno.EDQUOT: "quota_full",
 }
 _PAGE = 256  # recorded rows at a time
-_ATTEMPTS = 5  # to find a free name, or a file that nobody writes to
+_ATTEMPTS = 5  # until the target is free and the file is not being written to
 
 
 @dataclass(frozen=True, slots=True)
 class StuckFile:
-    """A recorded file that cannot be moved now, in the system's words."""
+    """A recorded file that cannot be moved now. why: usually the system's error message."""
 
     source: bytes
     why: str
@@ -42,7 +43,7 @@ class StuckFile:
 
 @dataclass(slots=True)
 class MoveReport:
-    """How the moves of one round ended, by the ids of rows."""
+    """How the moves of one round ended, by row id."""
 
     filed: list[int] = field(default_factory=list)
     missing: list[int] = field(default_factory=list)
@@ -51,11 +52,11 @@ class MoveReport:
 
 @dataclass(frozen=True, slots=True)
 class MoveOptions:
-    """How to go about a round of moves.
+    """Options of one round of moves.
 
     held: by row id, the descriptors through which files were judged just now.
-    resting: the ids of rows that are not to be tried now.
-    may_go_on: asked before each move, of which each may take long; False ends the round early.
+    resting: ids of rows that are backing off and not tried now.
+    may_go_on: called before each move, since one may take long; False ends the round early.
     """
 
     held: Mapping[int, int] = field(default_factory=dict)
@@ -72,8 +73,8 @@ def file_entries(
 ) -> MoveReport:
     """Move these recorded files to their paths, make that durable, and mark their rows.
 
-    Raises Trouble where a configured folder or its disk is at fault; a single file that cannot be
-    moved stays recorded, and is tried again next time.
+    A single file that cannot be moved stays recorded, and is tried again next time. Raises Trouble
+    if a configured folder, its disk or the database is at fault, and as `make_durable`.
     """
     ended = MoveReport()
     with Handles(folders) as handles:
@@ -87,7 +88,7 @@ def file_pending(
     layout: destination.FolderLayout,
     options: MoveOptions | None = None,
 ) -> MoveReport:
-    """Do the same for every recorded file. Raises as `file_entries`."""
+    """Do the same for every recorded row of the root. Raises as `file_entries`."""
     options = options or MoveOptions()
     ended = MoveReport()
     after = 0
@@ -102,7 +103,7 @@ def file_pending(
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """Some recorded rows, with the folders open."""
+    """One round of moves, with the folders open."""
 
     ledger: Ledger
     handles: Handles
@@ -110,7 +111,7 @@ class _Round:
     options: MoveOptions
 
     def file(self, entries: Sequence[Entry], ended: MoveReport) -> bool:
-        """Move, sync, mark; returns whether to go on."""
+        """Move, sync, mark; add to `ended`, and return whether to go on."""
         filed: list[Entry] = []
         gone: list[Entry] = []
         goes_on = True
@@ -119,7 +120,7 @@ class _Round:
                 continue
             if not (goes_on := self.options.may_go_on()):
                 break
-            match self._tried(entry):
+            match self._try_move(entry):
                 case StuckFile() as stuck:
                     ended.stuck[entry.id] = stuck
                 case Moved.DONE, entry:
@@ -136,10 +137,10 @@ class _Round:
         ended.missing += [entry.id for entry in gone]
         return goes_on
 
-    def _tried(self, entry: Entry) -> tuple[Moved, Entry] | StuckFile:
+    def _try_move(self, entry: Entry) -> tuple[Moved, Entry] | StuckFile:
         try:
             moved, entry = self._move(entry)
-        except ValueError as error:  # below none of today's folders: other settings
+        except ValueError as error:  # below no configured folder: the settings have changed
             return StuckFile(entry.source, str(error))
         except content.Unreadable as error:
             return StuckFile(entry.source, f"cannot be read: {error.strerror}")
@@ -151,12 +152,15 @@ class _Round:
         return moved, entry
 
     def _move(self, entry: Entry) -> tuple[Moved, Entry]:
-        """Move one file, with another target where its target is taken; returns where to."""
+        """Move one file, with another target if its target is taken.
+
+        Returns how the move ended, and the entry with its last source and target.
+        """
         descriptor = self.options.held.get(entry.id)
         moved = Moved.TAKEN
         for _ in range(_ATTEMPTS):
             if descriptor is not None and move.changed_since(entry, descriptor):
-                entry = self._judge_changed(entry, descriptor)
+                entry = self._mark_changed(entry, descriptor)
             moved = move.move(entry, self.handles, descriptor)
             if moved is Moved.TAKEN:
                 entry = self._send_elsewhere(entry)
@@ -168,7 +172,7 @@ class _Round:
         return moved, entry
 
     def _send_elsewhere(self, entry: Entry) -> Entry:
-        """Something has taken the target since it was chosen."""
+        """Give a row another path: its target was taken after it was chosen."""
         folder = entry.target.rpartition(b"/")[0]
         with self.ledger.writing() as transaction:
             name = transaction.row(entry.id).original.rpartition(b"/")[2]
@@ -176,8 +180,8 @@ class _Round:
             transaction.update(entry.id, path=self.ledger.text(target))
         return replace(entry, target=target)
 
-    def _judge_changed(self, entry: Entry, descriptor: int) -> Entry:
-        """The file was written to after it was read: the decision is of bytes that are no more."""
+    def _mark_changed(self, entry: Entry, descriptor: int) -> Entry:
+        """Make a file `unsure` that was written to after it was read: other bytes were judged."""
         status, sha256 = content.stable_digest(descriptor)
         with self.ledger.writing() as transaction:
             row = transaction.row(entry.id)
@@ -197,7 +201,7 @@ class _Round:
 
 
 def _raise_if_storage(entry: Entry, error: OSError) -> None:
-    """A disk's trouble is every file's: the service waits for it."""
+    """Raise Trouble for a disk error: it concerns every file, so the service pauses."""
     reason = _STORAGE.get(error.errno or 0)
     if reason is not None:
         path = escaping.escape(entry.target)

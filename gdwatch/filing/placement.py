@@ -1,4 +1,4 @@
-"""A free path for each file, as near to the wanted one as can be, and rows sent there."""
+"""Choosing a free path for each file, and sending a filed row to another folder."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,9 +12,11 @@ from gdwatch.values import Decision
 def choose(
     transaction: Transaction, handles: Handles, ids: Sequence[int], wanted: Sequence[bytes]
 ) -> list[bytes]:
-    """Find a free path for each file, as near to the wanted one as can be.
+    """Return a free path for each file: the wanted one, or the first free one of `candidates`.
 
-    A row whose file has been taken away gives its path up, and is marked `missing`.
+    ids: of the files' rows. wanted: their absolute paths, in the same order.
+
+    A `filed` row whose file is gone loses its path, and is marked `missing`.
     """
     claimed = transaction.at(set(wanted))
     missing = [
@@ -37,7 +39,7 @@ def choose(
 def _first_free(
     transaction: Transaction, handles: Handles, candidates: Iterator[bytes], taken: set[bytes]
 ) -> bytes:
-    """The first path that no file lies at and no other row claims."""
+    """Return the first path at which no file lies and which no other row has."""
     wanted = next(candidates)
     if wanted not in taken and handles.lstat(wanted) is None:
         return wanted
@@ -55,7 +57,7 @@ def send(
     decision: Decision,
     layout: destination.FolderLayout,
 ) -> None:
-    """Wish that a filed row goes to another folder; whoever holds the root's lock moves it."""
+    """Request a move: set a filed row to `recorded`, with its path in another answer folder."""
     wanted = destination.target(
         handles.folders, decision.outcome, row.original, layout, row.recorded_at
     )

@@ -1,4 +1,4 @@
-"""The first durable step: decisions become rows, with the place where each file is to go."""
+"""The first durable step: insert decisions as rows, with the path where each file is to go."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,10 +22,12 @@ _NEWEST = 32  # rows with the same bytes, of which the files are looked for
 def record(
     ledger: Ledger, folders: Folders, batches: Sequence[Batch], settings: Settings
 ) -> list[list[tuple[Entry, Judged]]]:
-    """Insert batches in one transaction; no file is touched.
+    """Insert batches in one transaction; the content of their files is synced first, none is moved.
 
-    Returns for each batch its judged files, each with the entry that says where it must go, in
-    order. Raises Trouble.
+    Returns for each batch, in order, the files that got a row: the entry that says where to move
+    the file, and the file with its final decision.
+
+    Raises Trouble, and as `make_durable`.
     """
     descriptors = [each.opened.descriptor for batch in batches for each in batch.judged]
     if not descriptors:
@@ -38,7 +40,7 @@ def record(
                 _insert(transaction, handles, batch, settings, recorded_at) for batch in batches
             ]
     except OSError as error:
-        require_descriptors(error)
+        require_descriptors(error)  # deep sub-folders: each needs an open handle
         raise
 
 
@@ -49,13 +51,13 @@ def _insert(
     settings: Settings,
     recorded_at: datetime,
 ) -> list[tuple[Entry, Judged]]:
-    # A file whose move is stuck is listed again: it has its row already.
+    # The inbox lists a file whose move is stuck again: its row exists already.
     known = transaction.under_way([judged.opened.drop for judged in batch.judged])
-    news = tuple(judged for judged in batch.judged if judged.opened.drop.path not in known)
-    if not news:
+    new = tuple(judged for judged in batch.judged if judged.opened.drop.path not in known)
+    if not new:
         return []
-    ids = transaction.new_ids(len(news))
-    judged, originals = _with_duplicates(transaction, handles, news, ids, settings)
+    ids = transaction.new_ids(len(new))
+    judged, originals = _with_duplicates(transaction, handles, new, ids, settings)
     wanted = [
         destination.target(
             handles.folders,
@@ -73,7 +75,7 @@ def _insert(
         )
     ]
     model_id = transaction.model_id(batch.model)
-    batch_id = transaction.batch(replace(batch, judged=news), model_id)
+    batch_id = transaction.batch(replace(batch, judged=new), model_id)
     rows = [
         transaction.file_row(
             entry, each.decision, each.opened.drop.received_at.replace(tzinfo=None), recorded_at
@@ -102,12 +104,12 @@ def _with_duplicates(
     ids: Sequence[int],
     settings: Settings,
 ) -> tuple[list[Judged], list[int | None]]:
-    """Name the first row with the same bytes; the settings may reject a file for it.
+    """Find the first row with the same bytes as each file, which the settings may reject for it.
 
-    Rejected is what has the bytes of a file that still lies where its row says, or that came
-    before it in this batch.
+    A file is rejected if one with the same bytes lies where its row says, or came before it in
+    this batch.
 
-    Returns the decisions that stand, and for each the id of its original or None.
+    Returns the files with their final decisions, and for each the id of its original or None.
     """
     firsts = transaction.first_with({each.decoded.sha256 for each in judged if each.decoded.sha256})
     rejects = settings.duplicates == "reject"

@@ -1,4 +1,4 @@
-"""A move within a file system: a rename that never overwrites, or a link and an unlink."""
+"""Moves within a file system: a rename that never overwrites, or a link and an unlink."""
 
 import contextlib
 import ctypes
@@ -10,7 +10,7 @@ from gdwatch.files.content import Place
 from gdwatch.files.durability import make_durable
 
 _RENAME_NOREPLACE = 1
-UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # to this file system, or this kernel
+UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # by the file system or the kernel
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -24,17 +24,21 @@ class Moved(Enum):
 
 
 def rename_or_link(source: Place, target: Place, found: os.stat_result) -> Moved:
-    """Move within a file system. Raises OSError with EXDEV where these are two."""
+    """Move a file within a file system. found: the source's status.
+
+    Returns DONE, TAKEN or CHANGED. Raises OSError, with EXDEV between two file systems, and as
+    `make_durable`.
+    """
     try:
         _rename(source, target)
     except FileExistsError:
-        return _give_up_old_name(source, target, found)
+        return _remove_old_name(source, target, found)
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise
         return _link(source, target, found)
     if not _same_file(found, target):
-        _rename(target, source)  # another drop took the name between the look and the rename
+        _rename(target, source)  # another drop took the name between stat and rename
         return Moved.CHANGED
     return Moved.DONE
 
@@ -47,15 +51,18 @@ def _rename(source: Place, target: Place) -> None:
 
 
 def _link(source: Place, target: Place, found: os.stat_result) -> Moved:
-    """Give the file its second name before it loses its first."""
+    """Move by link(2) and unlink(2): the file has its new name before it loses the old one."""
     with contextlib.suppress(FileExistsError):
         os.link(source[1], target[1], src_dir_fd=source[0], dst_dir_fd=target[0],
                 follow_symlinks=False)  # fmt: skip
-    return _give_up_old_name(source, target, found)
+    return _remove_old_name(source, target, found)
 
 
-def _give_up_old_name(source: Place, target: Place, found: os.stat_result) -> Moved:
-    """Let a file that has both names, by our link or one from before a crash, lose its first."""
+def _remove_old_name(source: Place, target: Place, found: os.stat_result) -> Moved:
+    """Remove the source name of a file that has both, by our link or one from before a crash.
+
+    Returns TAKEN if the target is another file.
+    """
     if not _same_file(found, target):
         return Moved.TAKEN
     make_durable(target[0])
@@ -68,7 +75,7 @@ def _same_file(found: os.stat_result, place: Place) -> bool:
 
 
 def remove_name(place: Place, file: os.stat_result) -> None:
-    """Take a name from a file, unless it is another's by now."""
+    """Unlink a name, unless it is another file's by now. file: the status of the file."""
     with contextlib.suppress(FileNotFoundError):
         if _same_file(file, place):
             os.unlink(place[1], dir_fd=place[0])

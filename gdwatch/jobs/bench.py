@@ -1,7 +1,7 @@
-"""What this machine will do: photographs a second, with the settings in force, and what bounds it.
+"""The throughput of this machine with the settings in force, photographs a second, and its limit.
 
-The photographs are made, and stand in memory: read, decoded, located and judged as by the service,
-but not recorded, and nothing is moved.
+The photographs are synthetic and in memory. They are read, decoded and judged as in the service;
+nothing is recorded or moved.
 """
 
 import io
@@ -24,19 +24,19 @@ from gdwatch.settings import Settings
 from gdwatch.values import Batch, Drop, Opened
 
 SIDES = (200, 1280)  # pixels of the longer side: a face cut out, and a portrait
-SECONDS = 6.0  # for each
-_WARM_S = 0.2  # as a part of that, before anything counts
+SECONDS = 6.0  # for each side
+_WARM_UP = 0.2  # the share of SECONDS that is not measured
 _PICTURES = 16
-_PATIENCE_S = 120.0
+_START_S = 120.0  # for the engine to start
 _BUSY = 0.85
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What was measured with photographs of one size.
+    """The throughput with photographs of one size.
 
-    side: pixels. decoding, judging: the share of the time in which the workers and the engine had
-    something to do.
+    side: the longer one, in pixels. decoding, judging: the share of the time, 0 to 1, in which the
+    workers and the engine were busy. bound: what limits the throughput.
     """
 
     side: int
@@ -48,7 +48,7 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """All of it, with what `auto` has chosen."""
+    """The throughput for each size, and the device and counts that `auto` has chosen."""
 
     device: str
     workers: int
@@ -60,7 +60,7 @@ class Bench:
 def bench(settings: Settings) -> Bench:
     """Measure for about 20 s. Raises GdwatchError if the engine does not start."""
     with closing(Pipeline(settings)) as pipeline:
-        end = time.monotonic() + _PATIENCE_S
+        end = time.monotonic() + _START_S
         while not pipeline.ready:
             if time.monotonic() > end:
                 raise GdwatchError("the engine does not start", "try `gdwatch model verify`")
@@ -72,7 +72,7 @@ def bench(settings: Settings) -> Bench:
 
 
 def bound(decoding: float, judging: float) -> str:
-    """What more of would help, by the shares of `Speed`."""
+    """Name what limits the throughput. decoding, judging: the busy shares, see `Speed`."""
     match decoding >= _BUSY, judging >= _BUSY:
         case True, True:
             return "the processor: workers and engine share its cores"
@@ -93,7 +93,7 @@ def _speed(pipeline: Pipeline, side: int, workers: int, engines: int) -> Speed:
             os.write(descriptor, picture)
             identity = identity_of(os.fstat(descriptor))
             drops.append(Opened(Drop(b"made", identity, datetime.now(UTC)), descriptor))
-        began, batches = _judged_for(pipeline, itertools.cycle(drops))
+        began, batches = _measure(pipeline, itertools.cycle(drops))
         seconds = time.monotonic() - began
         while pipeline.outstanding:
             close_files(pipeline.turn(timeout_s=1.0))
@@ -104,10 +104,10 @@ def _speed(pipeline: Pipeline, side: int, workers: int, engines: int) -> Speed:
     return Speed(side, count / seconds, decoding, judging, bound(decoding, judging))
 
 
-def _judged_for(pipeline: Pipeline, drops: Iterator[Opened]) -> tuple[float, list[Batch]]:
-    """Keep the pipeline full; returns since when, on the monotonic clock, and what came since."""
-    began = time.monotonic() + SECONDS * _WARM_S
-    end = began + SECONDS * (1 - _WARM_S)
+def _measure(pipeline: Pipeline, drops: Iterator[Opened]) -> tuple[float, list[Batch]]:
+    """Keep the pipeline full; return the monotonic start of the measurement, and its batches."""
+    began = time.monotonic() + SECONDS * _WARM_UP
+    end = began + SECONDS * (1 - _WARM_UP)
     batches: list[Batch] = []
     while time.monotonic() < end or not batches:
         while pipeline.room:
@@ -121,7 +121,7 @@ def _judged_for(pipeline: Pipeline, drops: Iterator[Opened]) -> tuple[float, lis
 
 
 def pictures(side: int, count: int) -> Iterator[bytes]:
-    """JPEGs, quality 87, about as large as photographs of this size: clouds with some grain."""
+    """Yield JPEGs of quality 87, clouds with grain: in bytes like photographs of this size."""
     dice = np.random.default_rng(side)
     width, height = side * 3 // 4, side
     for _ in range(count):

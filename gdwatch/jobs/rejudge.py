@@ -1,4 +1,4 @@
-"""Judging filed photographs again: by another model, with other settings, or because asked to."""
+"""Judging filed photographs again, for `reprocess` and `requeue`."""
 
 import os
 from collections import Counter
@@ -22,7 +22,7 @@ from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings
 from gdwatch.values import Batch, Decision, Drop, Entry, Judged, Opened, Outcome, Refusal, Serving
 
-_WHY = {  # a drop is skipped, in the words of the system
+_WHY = {  # by the reason of a skipped drop, worded as the system does
     "permission": "permission denied",
     "unreadable": "input/output error",
     "vanished": "no such file",
@@ -32,10 +32,10 @@ _WHY = {  # a drop is skipped, in the words of the system
 
 @dataclass(frozen=True, slots=True)
 class RejudgeOptions:
-    """How to judge again.
+    """Options of a run.
 
-    move: the new result becomes the current one. dry_run: record nothing. again: judge also what
-    this model has judged before with the same rules.
+    move: the new result becomes the current one, and its file moves. dry_run: record nothing.
+    again: judge also files that this model has judged before with the same rules.
     """
 
     move: bool
@@ -45,20 +45,26 @@ class RejudgeOptions:
 
 @dataclass(slots=True)
 class Tally:
-    """What came of it: how many went from which outcome to which, and which rows want a move."""
+    """Counts of a run so far.
+
+    changes: files by old and new outcome. skipped: judged before, or being moved.
+    failed: could not be read.
+    kept: corrected by a person: the new result becomes the current one, the file stays.
+    wishes: ids of the rows whose files are to be moved.
+    """
 
     changes: Counter[tuple[Outcome, Outcome]]
     skipped: int
     failed: int
-    kept: int  # where a person has corrected: the new result counts, the file stays
+    kept: int
     wishes: list[int]
 
 
 class Rejudging:
     """One run over some files.
 
-    done: called for each file that is done with, judged or not: with its path, and with the reason
-    where it could not be judged.
+    done: called for each file when the run has finished with it: with its absolute path, and with
+        the reason if it could not be judged, else None.
     """
 
     def __init__(
@@ -66,20 +72,22 @@ class Rejudging:
         ledger: Ledger,
         folders: Folders,
         settings: Settings,
-        rules: RejudgeOptions,
+        options: RejudgeOptions,
         done: Callable[[bytes, str | None], None],
     ) -> None:
         self._ledger = ledger
         self._folders = folders
         self._settings = settings
-        self._rules = rules
+        self._options = options
         self._done = done
         self.tally = Tally(Counter(), 0, 0, 0, [])
 
     def over(self, paths: Iterator[bytes]) -> Iterator[Tally]:
-        """Judge files of the answer folders, by absolute path; yields the tally a batch at a time.
+        """Judge files of the answer folders; yield the tally after each batch, and at the end.
 
-        Everything up to the tally that was yielded last is recorded.
+        paths: absolute, bytes. What the last yielded tally counts is recorded.
+
+        Raises Trouble and GdwatchError, as the pipeline and the ledger do.
         """
         pipeline = Pipeline(self._settings)
         try:
@@ -90,23 +98,23 @@ class Rejudging:
         finally:
             pipeline.close()
 
-    # ------------------------------------------------------------------ which to judge
+    # ------------------------------------------------------------------ opening files
 
     def _opened(self, paths: Iterator[bytes], model: Serving) -> Iterator[Opened]:
         for path in paths:
             with Handles(self._folders) as handles:
-                opened = self._to_judge(path, handles, model)
+                opened = self._open_if_needed(path, handles, model)
             if opened is not None:
                 yield opened
 
-    def _to_judge(self, path: bytes, handles: Handles, model: Serving) -> Opened | None:
-        """Open a file; None if it cannot be read, or nothing would come of judging it."""
+    def _open_if_needed(self, path: bytes, handles: Handles, model: Serving) -> Opened | None:
+        """Open a file; None if it cannot be read, or need not be judged."""
         opened = _open(path, handles)
         if isinstance(opened, str):
             self._failed(path, opened)
             return None
         try:
-            if not self._is_known(opened, handles, model):
+            if not self._may_skip(opened, handles, model):
                 return opened
         except content.Unreadable as error:
             self._failed(path, error.strerror or str(error))
@@ -120,9 +128,10 @@ class Rejudging:
         self.tally.failed += 1
         self._done(path, why)
 
-    def _is_known(self, opened: Opened, handles: Handles, model: Serving) -> bool:
-        """Whether nothing would come of judging this; its result may still become the current.
+    def _may_skip(self, opened: Opened, handles: Handles, model: Serving) -> bool:
+        """Whether a file need not be judged: it is being moved, or this model has judged it.
 
+        With the option `move`, such an older result of this model becomes the current one.
         Raises Unreadable.
         """
         with self._ledger.reading() as connection:
@@ -133,24 +142,24 @@ class Rejudging:
             if row.state != "filed":
                 return True
             result = queries.result_of(connection, row.id, model.sha256)
-        if self._rules.again or result is None or result["rules"] != model.rules:
+        if self._options.again or result is None or result["rules"] != model.rules:
             return False
         if row.sha256 != content.digest(opened.descriptor):
             return False
-        if self._rules.move and row.model_id != result["model_id"]:
+        if self._options.move and row.model_id != result["model_id"]:
             decision = Decision(result["outcome"], result["reason"])
             with self._ledger.writing() as transaction:
                 row = transaction.row(row.id)
-                if row.state == "filed":  # and not sent elsewhere since it was looked at
+                if row.state == "filed":  # a command may have sent it elsewhere since it was read
                     self._make_current(transaction, handles, row, decision, result["model_id"])
         return True
 
-    # ------------------------------------------------------------------ what came of it
+    # ------------------------------------------------------------------ recording results
 
     def _finish(self, batch: Batch) -> None:
         readable = [each for each in batch.judged if each.decision.reason != "unreadable"]
-        if self._rules.dry_run:
-            self._only_count(readable)
+        if self._options.dry_run:
+            self._count_only(readable)
         elif readable:
             with Handles(self._folders) as handles, self._ledger.writing() as transaction:
                 model_id = transaction.model_id(batch.model)
@@ -163,7 +172,7 @@ class Rejudging:
             else:
                 self._done(each.opened.drop.path, None)
 
-    def _only_count(self, judged: list[Judged]) -> None:
+    def _count_only(self, judged: list[Judged]) -> None:
         with self._ledger.reading() as connection:
             transaction = Transaction(self._ledger.root, self._ledger.root_id, connection)
             rows = transaction.at({each.opened.drop.path for each in judged})
@@ -191,18 +200,18 @@ class Rejudging:
                 self.tally.failed += 1  # taken away while it was being judged
                 return
             if row is not None:
-                transaction.mark_missing([row])  # its bytes are no more; others lie there now
+                transaction.mark_missing([row])  # its content is gone: another file lies there now
             row = self._insert(transaction, judged, model_id)
         elif row.sha256 is None:
             transaction.update(row.id, sha256=judged.decoded.sha256)
         transaction.insert_results([result_row(row.id, judged, model, model_id, batch_id)])
-        if self._rules.move:
+        if self._options.move:
             self._make_current(transaction, handles, row, judged.decision, model_id)
         else:
             self._count(row, judged.decision)
 
     def _insert(self, transaction: Transaction, judged: Judged, model_id: int) -> Row:
-        """A picture without a row gets one: its outcome is the folder that it lies in."""
+        """Insert a row for a file that has none; its outcome is that of the folder it lies in."""
         drop, sha256 = judged.opened.drop, judged.decoded.sha256
         outcome = self._folders.outcome_of(drop.path)
         assert outcome is not None  # only what lies in an answer folder is judged again
@@ -235,7 +244,7 @@ class Rejudging:
         decision: Decision,
         model_id: int,
     ) -> None:
-        """Let a result count, and wish the move that follows; a corrected file stays."""
+        """Make a result the current one, and request its move; a corrected file stays."""
         if queries.label_of(transaction.connection, row.id) is not None:
             transaction.update(row.id, model_id=model_id)
             self.tally.kept += 1
@@ -250,7 +259,7 @@ class Rejudging:
 
 
 def _is_same(row: Row, judged: Judged) -> bool:
-    """Whether the bytes that were judged are the row's; of unread ones size and time say so."""
+    """Whether the judged content is the row's: by hash, or by size and time if one is missing."""
     sha256 = judged.decoded.sha256
     if row.sha256 is not None and sha256 is not None:
         return row.sha256 == sha256
@@ -259,7 +268,7 @@ def _is_same(row: Row, judged: Judged) -> bool:
 
 
 def _open(path: bytes, handles: Handles) -> Opened | str:
-    """Open a file; else say why that was not possible."""
+    """Open a file; if that fails, return why."""
     try:
         status = handles.lstat(path)
     except OSError as error:

@@ -1,1 +1,1 @@
-"""The ledger: tables, schema, connection, transactions, and what is asked of it."""
+"""The ledger: tables, schema versions, connections, transactions and queries."""

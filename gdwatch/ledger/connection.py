@@ -1,4 +1,4 @@
-"""The database behind the ledger: SQLite or PostgreSQL, and its troubles in an operator's words."""
+"""Connections to the ledger's database, SQLite or PostgreSQL, and its errors in plain words."""
 
 import contextlib
 import sqlite3
@@ -15,11 +15,15 @@ from gdwatch.errors import ActionNeeded, GdwatchError, Trouble
 from gdwatch.settings import Settings
 
 _BUSY_TIMEOUT_S = 5.0
-READS_ALONE = "gdwatch_reads_alone"  # the option of a connection that takes no write lock (SQLite)
+# Execution option of a connection whose transactions only read: they take no write lock (SQLite).
+READS_ALONE = "gdwatch_reads_alone"
 
 
 def url_of(settings: Settings) -> sa.URL:
-    """The database that the settings name. Raises ActionNeeded if they name none."""
+    """Return the database URL of the settings; by default that of ROOT/results.db.
+
+    Raises ActionNeeded if the setting is not an SQLAlchemy URL.
+    """
     if settings.database is None:
         return sa.URL.create("sqlite", database=str(settings.root.resolve() / "results.db"))
     try:
@@ -29,7 +33,12 @@ def url_of(settings: Settings) -> sa.URL:
 
 
 def connect(url: sa.URL, *, writable: bool) -> Engine:
-    """An engine with our rules on every connection. Raises ActionNeeded for another database."""
+    """Create an SQLAlchemy engine for SQLite or PostgreSQL.
+
+    writable: False opens a SQLite file read-only; PostgreSQL ignores it.
+
+    Raises ActionNeeded for any other kind of database.
+    """
     backend = url.get_backend_name()
     if backend == "sqlite":
         return _sqlite(url, writable=writable)
@@ -47,14 +56,14 @@ def _sqlite(url: sa.URL, *, writable: bool) -> Engine:
 
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _: object) -> None:
-        # The driver would begin and commit on its own; transactions are ours, DDL included.
+        # Else the driver begins and commits by itself; here DDL belongs to the transaction too.
         connection.isolation_level = None
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
 
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
-        # A transaction that first reads and then wants to write would fail when another writes.
+        # A deferred transaction fails if another process writes between its first read and write.
         writes = writable and not connection.get_execution_options().get(READS_ALONE)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
@@ -62,7 +71,7 @@ def _sqlite(url: sa.URL, *, writable: bool) -> Engine:
 
 
 def name_of(engine: Engine) -> str:
-    """What messages call a database: a file by its path, a server by its URL."""
+    """Return the database's name for messages: a file's path, or a URL without its password."""
     path = engine.url.database or ""
     if engine.dialect.name != "sqlite":
         return engine.url.render_as_string(hide_password=True)
@@ -70,16 +79,16 @@ def name_of(engine: Engine) -> str:
 
 
 def use_write_ahead_log(engine: Engine) -> None:
-    """Let readers read while one writes (SQLite)."""
+    """Switch a SQLite file to write-ahead logging, so that readers and the writer do not wait."""
     with engine.connect() as connection:
         connection.exec_driver_sql("ROLLBACK")
         connection.exec_driver_sql("PRAGMA journal_mode = WAL")
 
 
 def device_and_inode(engine: Engine) -> tuple[int, int] | None:
-    """Device and inode of a SQLite file, (0, 0) if it is gone; None for a server.
+    """Return device and inode of a SQLite file, (0, 0) if it is gone; None for a server.
 
-    Raises Trouble if it may not be looked at.
+    Raises Trouble if stat(2) fails for another reason.
     """
     if engine.dialect.name != "sqlite" or not engine.url.database:
         return None
@@ -97,14 +106,17 @@ def device_and_inode(engine: Engine) -> tuple[int, int] | None:
 
 @contextlib.contextmanager
 def translated(engine: Engine) -> Iterator[None]:
-    """Say in an operator's words what a database has against us."""
+    """Raise the database's errors as GdwatchError, in an operator's words.
+
+    Raises ActionNeeded for a corrupt file, Trouble for what may pass; a bug's error stays as it is.
+    """
     try:
         yield
     except DBAPIError as error:
-        raise _in_words(name_of(engine), error) from error
+        raise _operator_error(name_of(engine), error) from error
 
 
-_WORDS = {
+_TROUBLES = {
     "SQLITE_BUSY": ("database_busy", "is locked by another program", "end that program"),
     "SQLITE_LOCKED": ("database_busy", "is locked by another program", "end that program"),
     "SQLITE_FULL": ("database_full", "its disk is full", "make room"),
@@ -114,14 +126,14 @@ _WORDS = {
 }
 
 
-def _in_words(name: str, error: DBAPIError) -> GdwatchError:
+def _operator_error(name: str, error: DBAPIError) -> GdwatchError:
     code = str(getattr(error.orig, "sqlite_errorname", ""))
     if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return ActionNeeded(
             f"database {name}: is corrupt or no database ({error.orig})",
             "put a snapshot in its place; the photographs are untouched",
         )
-    for prefix, (reason, what, hint) in _WORDS.items():
+    for prefix, (reason, what, hint) in _TROUBLES.items():
         if code.startswith(prefix):
             return Trouble(reason, f"database {name}: {what} ({error.orig})", hint)
     if error.connection_invalidated or isinstance(error, sa.exc.OperationalError):

@@ -1,6 +1,6 @@
-"""The open ledger: its transactions, its consistent looks, and what is still to be moved.
+"""The open ledger: write transactions, consistent reads, and the rows of files still to be moved.
 
-Every write is one transaction that begins with the write lock; errors of the database come out as
+In SQLite a write transaction takes the write lock when it begins. Database errors are raised as
 `Trouble` or `ActionNeeded`.
 """
 
@@ -21,21 +21,28 @@ from gdwatch.values import Entry
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """An open ledger. root: bytes, absolute; root_id: its row, 0 where only read."""
+    """An open ledger.
+
+    root: absolute path, bytes. root_id: the root's row in `roots`; 0 if opened read-only.
+    identity: device and inode of a SQLite file, to notice that it was replaced.
+    """
 
     engine: Engine
     root: bytes
     root_id: int
-    identity: tuple[int, int] | None  # device and inode of a SQLite file, to notice another
+    identity: tuple[int, int] | None
 
     @contextlib.contextmanager
     def writing(self) -> Iterator["Transaction"]:
-        """One transaction; on leaving it without an error, what was written is durable."""
+        """Open a write transaction; leaving it without an error commits, durably.
+
+        Raises Trouble and ActionNeeded, as for a SQLite file that was removed or replaced.
+        """
         with translated(self.engine):
             self._require_same_file()
             with self.engine.begin() as connection:
                 yield Transaction(self.root, self.root_id, connection)
-                self._require_same_file()  # a commit to a file that is gone would tell of success
+                self._require_same_file()  # a commit to a removed file would succeed
 
     def _require_same_file(self) -> None:
         if self.identity is not None and self.identity != device_and_inode(self.engine):
@@ -46,12 +53,18 @@ class Ledger:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
-        """One consistent look; whoever writes meanwhile need not wait for it."""
+        """Open a connection for one consistent read; writers need not wait for it.
+
+        Raises Trouble and ActionNeeded.
+        """
         with translated(self.engine), self.engine.connect() as connection:
             yield connection.execution_options(**{READS_ALONE: True})
 
     def pending(self, after: int = 0, limit: int = 256) -> list[Entry]:
-        """The next rows, by id, whose file is not yet known to lie at its path."""
+        """Return the next entries of rows in state `recorded`, by id.
+
+        after: only ids above this one. limit: how many at most.
+        """
         wanted = {"root_id": self.root_id, "after": after, "most": limit}
         with self.reading() as connection:
             return [
@@ -67,11 +80,15 @@ class Ledger:
             ]
 
     def text(self, path: bytes) -> str:
-        """A path as the ledger shows it."""
+        """Return an absolute path as the ledger stores it, see `escaping.relative_text`."""
         return escaping.relative_text(path, self.root)
 
     def close(self, *, last: bool = False) -> None:
-        """Close it; `last`: as the service, which leaves a file that read-only users can query."""
+        """Close the ledger.
+
+        last: leave write-ahead logging (SQLite) as the service does when it stops, so that users
+            who may only read the file can query it.
+        """
         if last and self.engine.dialect.name == "sqlite":
             with contextlib.suppress(DBAPIError), self.engine.connect() as connection:
                 connection.exec_driver_sql("ROLLBACK")

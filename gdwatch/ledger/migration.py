@@ -1,4 +1,4 @@
-"""Whether a database is a ledger of ours, of which version, and how it is made and upgraded."""
+"""Schema versions of the ledger: recognising, creating and upgrading a database."""
 
 import glob
 import sqlite3
@@ -20,7 +20,7 @@ APPLICATION_ID = 0x67647731  # "gdw1"
 _SNAPSHOT = ".snapshot"
 
 _PACKAGE = Path(__file__).parents[1]
-# In a wheel they lie in the package, in a checkout beside it.
+# A wheel has the migrations in the package, a checkout beside it.
 MIGRATIONS = next(
     folder
     for folder in (_PACKAGE / "migrations", _PACKAGE.parent / "migrations")
@@ -29,16 +29,16 @@ MIGRATIONS = next(
 
 
 def newest() -> str:
-    """The version that this program writes."""
+    """Return the schema version that this program writes."""
     head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
     assert head is not None
     return head
 
 
 def current(connection: Connection) -> str | None:
-    """The version of the ledger; None for an empty database.
+    """Return the ledger's schema version; None for an empty database.
 
-    Raises ActionNeeded for the database of another program.
+    Raises ActionNeeded for another program's database, or a ledger that has lost its version.
     """
     version = MigrationContext.configure(connection).get_current_revision()
     name = name_of(connection.engine)
@@ -58,14 +58,14 @@ def current(connection: Connection) -> str | None:
 
 
 def require_newest(connection: Connection) -> None:
-    """Raise ActionNeeded unless the ledger has exactly the version that this program writes."""
+    """Raise ActionNeeded unless the ledger has the schema version that this program writes."""
     version = current(connection)
     if version == newest():
         return
     name = name_of(connection.engine)
     if version is None:
         raise ActionNeeded(f"database {name}: no ledger yet", "`gdwatch run` makes one")
-    if version in _known():
+    if version in _known_versions():
         raise ActionNeeded(
             f"database {name}: version {version}, this gdwatch writes {newest()}",
             "run `gdwatch db upgrade` (it takes a snapshot first)",
@@ -77,7 +77,7 @@ def require_newest(connection: Connection) -> None:
 
 
 def require_sound(connection: Connection) -> None:
-    """Raise ActionNeeded for a SQLite file whose pages do not fit together."""
+    """Raise ActionNeeded for a corrupt SQLite file, by `PRAGMA quick_check`."""
     if connection.dialect.name != "sqlite":
         return
     answer = connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
@@ -89,7 +89,7 @@ def require_sound(connection: Connection) -> None:
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring an empty or older ledger to the newest version, in the caller's transaction."""
+    """Migrate an empty or older ledger to the newest version, in the caller's transaction."""
     config = alembic.config.Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
@@ -97,25 +97,27 @@ def upgrade(connection: Connection) -> None:
 
 
 def upgrade_with_snapshot(engine: Engine) -> Path | None:
-    """Upgrade an older ledger after a snapshot; returns where the snapshot lies, if one was due.
+    """Take a snapshot and upgrade an older ledger; return the snapshot's path.
 
-    Safe to repeat after a crash anywhere: the ledger is then what it was, or upgraded.
+    Returns None where no snapshot is taken: the ledger is up to date or empty, or on a server.
+    Safe to repeat after a crash: the ledger is then either unchanged or upgraded.
 
-    Raises ActionNeeded for a database that is not ours or newer.
+    Raises ActionNeeded for another program's database, a newer version or a corrupt file, and
+    GdwatchError if the snapshot fails.
     """
     with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
-            # A migration may make a table anew: dropping the old one must not take the rows that
-            # refer to it along. Outside a transaction, or it has no effect.
+            # A migration may recreate a table: dropping the old one must not cascade to the rows
+            # that refer to it. SQLite ignores this pragma inside a transaction.
             connection.exec_driver_sql("ROLLBACK")
             connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
             connection.commit()
-        # One transaction for both: what is written between them would be missing in the snapshot.
+        # One transaction for both: a write between them would be missing from the snapshot.
         with connection.begin():
             version = current(connection)
             if version == newest():
                 return None
-            if version is not None and version not in _known():
+            if version is not None and version not in _known_versions():
                 require_newest(connection)
             require_sound(connection)
             snapshot = _snapshot_before_upgrade(engine, version)
@@ -127,7 +129,7 @@ def _snapshot_before_upgrade(engine: Engine, version: str | None) -> Path | None
     if version is None or engine.dialect.name != "sqlite" or not engine.url.database:
         return None
     database = Path(engine.url.database)
-    # What killed upgrades have left; the write lock says that no other one runs now.
+    # Left by killed upgrades: we hold the write lock, so no other upgrade is running.
     for part in database.parent.glob(f"{glob.escape(database.name)}.*{_SNAPSHOT}{PART}"):
         part.unlink()
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
@@ -137,9 +139,12 @@ def _snapshot_before_upgrade(engine: Engine, version: str | None) -> Path | None
 
 
 def take_snapshot(database: Path, target: Path) -> None:
-    """Write a whole, checked, durable copy of a SQLite ledger, or nothing under that name."""
+    """Write a complete, checked, durable copy of a SQLite ledger; on failure `target` is not made.
+
+    Raises GdwatchError.
+    """
     try:
-        with replacing_durably(target) as aside:  # SQLite leaves that to whoever wants the copy
+        with replacing_durably(target) as aside:  # VACUUM INTO does not sync its output
             with closing(sqlite3.connect(database)) as source:
                 source.execute("VACUUM INTO ?", (str(aside),))
             with closing(sqlite3.connect(aside)) as copy:
@@ -150,5 +155,5 @@ def take_snapshot(database: Path, target: Path) -> None:
         raise GdwatchError(f"snapshot {target}: {error}", "look after its disk") from error
 
 
-def _known() -> set[str]:
+def _known_versions() -> set[str]:
     return {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}

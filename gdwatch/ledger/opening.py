@@ -1,4 +1,4 @@
-"""Opening the ledger: to serve, to write, or only to read."""
+"""Opening the ledger: as the service, as a command that writes, or read-only."""
 
 import os
 from pathlib import Path
@@ -19,13 +19,16 @@ from gdwatch.ledger.tables import files, roots
 from gdwatch.ledger.transaction import Transaction, now
 from gdwatch.settings import Settings
 
-# ------------------------------------------------------------------------- opening
-
 
 def open_ledger(settings: Settings, root_uuid: str, *, serve: bool = False) -> Ledger:
-    """Open the ledger for writing; `serve`: as the service, which makes one where there is none.
+    """Open the ledger for writing.
 
-    Raises ActionNeeded for a database that is not ours, not of this version or not writable.
+    root_uuid: the content of ROOT/.gdwatch/root-id.
+    serve: open as the service does: check a SQLite file first, create a missing ledger, and use
+        write-ahead logging.
+
+    Raises ActionNeeded for another program's or another root's database, another schema version,
+    or a file that is corrupt or cannot be written; Trouble for what may pass.
     """
     engine = connect(url_of(settings), writable=True)
     root = os.fsencode(settings.root.resolve())
@@ -52,10 +55,10 @@ def open_ledger(settings: Settings, root_uuid: str, *, serve: bool = False) -> L
 
 
 def _require_sound(settings: Settings) -> None:
-    """Raise ActionNeeded for a SQLite file that is damaged or not ours, without a change to it.
+    """Raise ActionNeeded for a corrupt SQLite file or another program's, without changing it.
 
-    To close a file that was opened for writing may change it: what a crash has left in the
-    write-ahead log goes into the pages.
+    It is opened read-only if possible: closing a writable connection would checkpoint the
+    write-ahead log that a crash has left.
     """
     url = url_of(settings)
     if url.get_backend_name() != "sqlite" or not Path(url.database or "").is_file():
@@ -68,7 +71,7 @@ def _require_sound(settings: Settings) -> None:
                 migration.require_sound(connection)
             return
         except Trouble as trouble:
-            # A transaction that a crash has cut off must be rolled back before it can be read.
+            # After a crash a hot journal may have to be rolled back before the file can be read.
             if writable or trouble.reason != "database_readonly":
                 raise
         finally:
@@ -76,9 +79,9 @@ def _require_sound(settings: Settings) -> None:
 
 
 def open_to_read(settings: Settings) -> Ledger:
-    """Open the ledger of any version for reading alone, whether the service runs or not.
+    """Open the ledger read-only, whether the service runs or not.
 
-    Raises ActionNeeded if there is none.
+    Raises ActionNeeded if there is none, or it has another schema version; Trouble.
     """
     url = url_of(settings)
     if url.get_backend_name() == "sqlite":
@@ -101,9 +104,9 @@ def _require_file(url: sa.URL) -> None:
 
 
 def has_rows(settings: Settings) -> bool:
-    """Whether there is a ledger with files in it.
+    """Return whether a ledger exists and its table `files` has rows.
 
-    Raises ActionNeeded for a database that is not ours or not of this version.
+    Raises ActionNeeded for another program's database or another schema version; Trouble.
     """
     url = url_of(settings)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():

@@ -1,6 +1,6 @@
-"""The statements that every batch needs, made once.
+"""The statements of every batch, compiled once.
 
-To build one anew, and to find what it was compiled to, takes longer than the database needs for it.
+To build a statement and look up its compiled form takes longer than the database takes to run it.
 """
 
 import functools
@@ -19,8 +19,11 @@ from gdwatch.ledger.tables import batches, files, models, results
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    """constants: parameters with a value of their own. converters: for what the driver must not
-    get as it is. order: of the parameters, where they go by their place.
+    """A statement compiled for one dialect.
+
+    constants: parameters whose values are part of the statement.
+    converters: by parameter, from a value to what the driver accepts.
+    order: puts parameters in order, for a dialect with positional ones; else None.
     """
 
     text: str
@@ -29,7 +32,7 @@ class _Compiled:
     order: Callable[[Mapping[str, Any]], tuple[Any, ...]] | None
 
     def parameters(self, row: Mapping[str, Any]) -> Any:
-        """What the driver gets for a row."""
+        """Return the driver's parameters for a row."""
         given = {**self.constants, **row}
         for name, convert in self.converters.items():
             if given[name] is not None:
@@ -38,12 +41,12 @@ class _Compiled:
 
 
 class Prepared:
-    """A statement that is compiled once for each kind of database, and from then on only executed.
+    """A statement that is compiled once per dialect and then only executed.
 
-    SQLAlchemy looks at each value of each row anew, which takes longer than the database does. What
-    a statement finds comes as the driver gives it: numbers and text, not times.
+    SQLAlchemy's own execution processes each value of each row, which takes longer than the
+    database does. Results come as the driver gives them: numbers and text, not times.
 
-    make: the statement for a dialect. columns: of the table that it inserts into.
+    make: builds the statement for a dialect's name. columns: those that an INSERT sets.
     """
 
     def __init__(
@@ -54,7 +57,7 @@ class Prepared:
         self._compiled: dict[str, _Compiled] = {}
 
     def run(self, connection: Connection, *rows: Mapping[str, Any]) -> CursorResult[Any]:
-        """Execute it for each of these rows, which name its parameters; at least one."""
+        """Execute the statement once for each row of parameters, by name; at least one row."""
         compiled = self._for(connection.dialect)
         return connection.exec_driver_sql(compiled.text, [compiled.parameters(row) for row in rows])
 
@@ -64,34 +67,34 @@ class Prepared:
         return self._compiled[dialect.name]
 
     def _compile(self, dialect: Dialect) -> _Compiled:
-        # Every statement can be compiled; the type that names what can be executed does not say so.
-        found: Any = self._make(dialect.name).compile(  # type: ignore[attr-defined]
+        # Every statement has `compile`, but sa.Executable does not declare it.
+        compiled: Any = self._make(dialect.name).compile(  # type: ignore[attr-defined]
             dialect=dialect, column_keys=self._columns or None
         )
-        converters = {name: _converter(bind.type, dialect) for name, bind in found.binds.items()}
+        converters = {name: _converter(bind.type, dialect) for name, bind in compiled.binds.items()}
         return _Compiled(
-            found.string,
-            {name: bind.value for name, bind in found.binds.items() if not bind.required},
+            compiled.string,
+            {name: bind.value for name, bind in compiled.binds.items() if not bind.required},
             {name: convert for name, convert in converters.items() if convert is not None},
-            _tuple_of(found.positiontup) if found.positional else None,
+            _values_of(compiled.positiontup) if compiled.positional else None,
         )
 
 
-def _converter(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
-    convert = kind.dialect_impl(dialect).bind_processor(dialect)
-    if convert is None or not isinstance(kind, sa.DateTime):
+def _converter(type_: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
+    convert = type_.dialect_impl(dialect).bind_processor(dialect)
+    if convert is None or not isinstance(type_, sa.DateTime):
         return convert
-    return functools.lru_cache(maxsize=8)(convert)  # the rows of a batch have their times in common
+    return functools.lru_cache(maxsize=8)(convert)  # the rows of a batch share their times
 
 
-def _tuple_of(names: list[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+def _values_of(names: list[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
     if len(names) == 1:
         return lambda row: (row[names[0]],)
     return itemgetter(*names)
 
 
 def _among(column: Column[str], name: str, dialect: str) -> sa.ColumnElement[bool]:
-    """Whether a column has one of the values in a list: one parameter, however many there are."""
+    """Return the condition that a column is in a list, which is one parameter of any length."""
     if dialect == "sqlite":
         listed = sa.func.json_each(sa.bindparam(name, type_=sa.JSON)).table_valued("value")
         return column.in_(sa.select(listed.c.value))
@@ -99,7 +102,7 @@ def _among(column: Column[str], name: str, dialect: str) -> sa.ColumnElement[boo
 
 
 def _insert_results(dialect: str) -> sa.Executable:
-    """One of the same file and model is replaced, which each database has its own words for."""
+    """Return the upsert of results: one of the same file and model is replaced."""
     statement = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(results)
     replaced = {
         column.name: column
@@ -112,7 +115,11 @@ def _insert_results(dialect: str) -> sa.Executable:
 
 
 def _new_ids(dialect: str) -> sa.Executable:
-    """SQLite has one writer at a time, whose ids follow the last one; a server hands them out."""
+    """Return the statement that yields `count` unused ids for `files`.
+
+    SQLite has one writer at a time: the ids follow the highest ever used; PostgreSQL has a
+    sequence.
+    """
     if dialect == "sqlite":
         given = "(SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'files')"
         last = f"max({given}, (SELECT coalesce(max(id), 0) FROM files))"
@@ -122,8 +129,8 @@ def _new_ids(dialect: str) -> sa.Executable:
     return sa.text(f"SELECT {given} FROM generate_series(1, :count)")
 
 
-# In the text, not as parameters: with those SQLite would plan anew for every row that is marked,
-# since its partial indexes stand and fall with them.
+# Literals, not parameters: whether a partial index serves depends on these values, so that SQLite
+# would plan a statement with parameters again for every row.
 _recorded = files.c.state == sa.literal_column("'recorded'")
 _not_missing = files.c.state != sa.literal_column("'missing'")
 _root = files.c.root_id == sa.bindparam("root_id")

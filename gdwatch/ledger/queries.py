@@ -1,4 +1,4 @@
-"""What people ask the ledger about one file, and what they tell it."""
+"""What commands ask the ledger: rows by id, path or outcome, results, corrections, counts."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -18,13 +18,13 @@ _PAGE = 500
 
 
 def find(ledger: Ledger, connection: Connection, which: str) -> Row:
-    """The row that an id or a path names.
+    """Return the row that an id or a path names.
 
-    A path is tried from the working folder, then below ROOT; where it lies now comes before where
-    it once was dropped. Raises GdwatchError if there is none.
+    A relative path is taken from the working folder, then from ROOT. A current path comes before
+    an original one. Raises GdwatchError if there is no such row.
     """
     if which.isascii() and which.isdigit():
-        number = min(int(which), 2**63 - 1)  # what a database calls an integer
+        number = min(int(which), 2**63 - 1)  # the largest integer that a database holds
         found = connection.execute(sa.select(files).where(files.c.id == number)).first()
         if found is None:
             raise GdwatchError(f"id {which}: no such row", "`gdwatch show PATH` finds it by path")
@@ -35,7 +35,7 @@ def find(ledger: Ledger, connection: Connection, which: str) -> Row:
     for column in (files.c.path, files.c.source_path, files.c.original_path):
         for text in texts:
             query = sa.select(files).where(column == text)
-            # A path that was given up may have been taken by another file since.
+            # The path of a missing file may belong to another file by now.
             query = query.order_by(files.c.state == "missing", last).limit(1)
             found = connection.execute(query).first()
             if found is not None:
@@ -44,13 +44,13 @@ def find(ledger: Ledger, connection: Connection, which: str) -> Row:
 
 
 def _absolute(path: bytes) -> bytes:
-    # Not resolved: a link in the last step would lead away from the name that was given.
+    # The name is not resolved: a link would lead to another file than the one that was named.
     folder, name = os.path.split(path.rstrip(b"/"))
     return os.path.realpath(folder or b".") + b"/" + name
 
 
 def label_of(connection: Connection, file_id: int) -> Label | None:
-    """The person's latest word on a file."""
+    """Return the label that a person has given a file; None if none, or taken back."""
     query = (
         sa.select(corrections.c.label)
         .where(corrections.c.file_id == file_id)
@@ -62,14 +62,14 @@ def label_of(connection: Connection, file_id: int) -> Label | None:
 
 
 def correct(transaction: Transaction, file_id: int, label: Label | None, by: str) -> None:
-    """Add a person's word; None takes it back."""
+    """Insert a correction of a file. label: None takes the last one back. by: the user's name."""
     transaction.connection.execute(
         sa.insert(corrections).values(file_id=file_id, label=label, by=by, at=now())
     )
 
 
 def current_result(connection: Connection, row: Row) -> sa.RowMapping | None:
-    """The result that counts for a file."""
+    """Return the result of a file by its row's model; None if there is none."""
     query = sa.select(results).where(
         results.c.file_id == row.id, results.c.model_id == row.model_id
     )
@@ -77,7 +77,7 @@ def current_result(connection: Connection, row: Row) -> sa.RowMapping | None:
 
 
 def result_of(connection: Connection, file_id: int, sha256: str) -> sa.RowMapping | None:
-    """What the model with this SHA-256 said of a file."""
+    """Return the result of a file by the model with this SHA-256; None if there is none."""
     query = (
         sa.select(results)
         .join(models, models.c.id == results.c.model_id)
@@ -87,7 +87,7 @@ def result_of(connection: Connection, file_id: int, sha256: str) -> sa.RowMappin
 
 
 def all_results(connection: Connection, file_id: int) -> Sequence[sa.RowMapping]:
-    """Every model's result for a file, oldest first, with the model's name."""
+    """Return every result of a file, oldest first, with its model's name and version."""
     query = (
         sa.select(results, models.c.name.label("model"), models.c.version.label("version"))
         .join(models, models.c.id == results.c.model_id)
@@ -98,7 +98,7 @@ def all_results(connection: Connection, file_id: int) -> Sequence[sa.RowMapping]
 
 
 def all_corrections(connection: Connection, file_id: int) -> Sequence[sa.RowMapping]:
-    """Every word of a person on a file, oldest first."""
+    """Return every correction of a file, oldest first."""
     query = (
         sa.select(corrections).where(corrections.c.file_id == file_id).order_by(corrections.c.id)
     )
@@ -106,7 +106,7 @@ def all_corrections(connection: Connection, file_id: int) -> Sequence[sa.RowMapp
 
 
 def chosen(ledger: Ledger, outcome: str | None, reason: str | None) -> Iterator[Row]:
-    """The filed rows with this outcome and reason, page by page."""
+    """Yield the filed rows with this outcome and reason, by id, read in pages. None: any."""
     after = 0
     while True:
         query = sa.select(files).where(
@@ -125,7 +125,7 @@ def chosen(ledger: Ledger, outcome: str | None, reason: str | None) -> Iterator[
 
 
 def counts(connection: Connection) -> dict[str, int]:
-    """How many files have which outcome, and how many have been taken away."""
+    """Return how many files are filed, by outcome, and how many are `missing` and `recorded`."""
     query = sa.select(files.c.outcome, files.c.state, sa.func.count()).group_by(
         files.c.outcome, files.c.state
     )

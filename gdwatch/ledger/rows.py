@@ -1,4 +1,4 @@
-"""A file's row as a value."""
+"""A row of the table `files` as a value."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ from gdwatch.values import Outcome, Reason
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A file's row. Paths are bytes, absolute; `source` is None unless the row is `recorded`."""
+    """A row of `files`. Paths: absolute, bytes; `source` is None unless the state is `recorded`."""
 
     id: int
     path: bytes
@@ -29,7 +29,7 @@ class Row:
 
 
 def row_of(found: sa.Row[Any], root: bytes) -> Row:
-    """A row of `files` as a value. root: that its paths are relative to."""
+    """Convert a row of `files` as read. root: absolute path that its paths are relative to."""
     return Row(
         id=found.id,
         path=escaping.absolute_path(found.path, root),

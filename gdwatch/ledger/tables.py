@@ -1,7 +1,7 @@
 """The tables of the ledger as SQLAlchemy knows them; `migrations/` makes and changes them.
 
 The view `current_results` stands in the migrations alone. Times are UTC without a zone.
-Paths are text as `escaping.relative_text` shows them.
+Paths are text as `escaping.relative_text` writes it.
 """
 
 from sqlalchemy import (
@@ -55,7 +55,7 @@ batches = Table(
     Column("device", Text, nullable=False),
     Column("files", Integer, nullable=False),
     Column("decode_ms", _Real, nullable=False),  # sum over its files
-    Column("infer_ms", _Real, nullable=False),  # wall, the engine's
+    Column("infer_ms", _Real, nullable=False),  # wall time in the engine
     Column("started_at", DateTime, nullable=False),
     Column("finished_at", DateTime, nullable=False),
 )
@@ -72,8 +72,8 @@ files = Table(
     Column("modified_ns", _Large, nullable=False),
     Column("name", Text, nullable=False),  # last part of original_path
     Column("original_path", Text, nullable=False),  # where it was dropped
-    Column("path", Text, nullable=False),  # where it lies, or is being moved to
-    Column("source_path", Text),  # where it still lies while recorded
+    Column("path", Text, nullable=False),  # where the file lies, or is to be moved
+    Column("source_path", Text),  # while recorded: where the file still lies
     Column("state", Text, nullable=False),
     Column("outcome", Text, nullable=False),  # the folder that path names
     Column("reason", Text),
@@ -81,7 +81,7 @@ files = Table(
     Column("duplicate_of", Integer, ForeignKey("files.id", ondelete="SET NULL")),
     Column("received_at", DateTime, nullable=False),  # first seen
     Column("recorded_at", DateTime, nullable=False),  # first decision
-    Column("filed_at", DateTime),  # last move that ended
+    Column("filed_at", DateTime),  # last completed move
     CheckConstraint("state IN ('recorded', 'filed', 'missing')"),
     CheckConstraint(_OUTCOMES),
     CheckConstraint("(state = 'recorded') = (source_path IS NOT NULL)"),
@@ -89,7 +89,7 @@ files = Table(
     CheckConstraint("reason IS NULL OR outcome IN ('unsure', 'rejected')"),
     CheckConstraint("sha256 IS NOT NULL OR coalesce(reason, '') = 'too_many_bytes'"),
     CheckConstraint("duplicate_of <> id"),
-    sqlite_autoincrement=True,  # stands in names: never given twice
+    sqlite_autoincrement=True,  # ids stand in file names: never reused
 )
 
 
@@ -151,7 +151,7 @@ results = Table(
 corrections = Table(
     "corrections",
     metadata,
-    Column("id", Integer, primary_key=True),  # only ever added to; the last one counts
+    Column("id", Integer, primary_key=True),  # append-only; a file's last correction counts
     Column("file_id", Integer, ForeignKey("files.id"), nullable=False),
     Column("label", Text),  # null: taken back
     Column("by", Text, nullable=False),

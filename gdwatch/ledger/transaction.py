@@ -1,4 +1,4 @@
-"""One transaction of the ledger: the rows that carry a file from decision to folder."""
+"""One transaction of the ledger: rows of files, batches, models and results."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -16,19 +16,19 @@ from gdwatch.ledger.rows import Row, row_of
 from gdwatch.ledger.tables import files, models, results
 from gdwatch.values import Batch, Decision, Drop, Entry, Judged, Photo, Serving
 
-_VARIABLES = 500  # in one statement: databases allow so many and no more
+_VARIABLES = 500  # bound parameters in one statement: databases limit them
 
 
 def now() -> datetime:
-    """UTC without a zone, as the ledger keeps it."""
+    """Return the time in UTC, without a zone, as the ledger stores it."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """The open transaction of a ledger: its rows, and the paths in them.
+    """An open transaction of a ledger. Paths are absolute, bytes; the tables hold them as text.
 
-    root: bytes, absolute; root_id: its row.
+    root: absolute path, bytes. root_id: the root's row in `roots`.
     """
 
     root: bytes
@@ -36,11 +36,11 @@ class Transaction:
     connection: Connection
 
     def text(self, path: bytes) -> str:
-        """A path as the ledger shows it."""
+        """Return an absolute path as the ledger stores it, see `escaping.relative_text`."""
         return escaping.relative_text(path, self.root)
 
     def model_id(self, model: Serving) -> int:
-        """The row of a model, made at its first use."""
+        """Return the id of a model's row, which is inserted at its first use."""
         found = prepared_statements.MODEL_ID.run(self.connection, {"model": model.sha256}).scalar()
         if found is not None:
             return int(found)
@@ -54,7 +54,7 @@ class Transaction:
         )
 
     def batch(self, batch: Batch, model_id: int) -> int | None:
-        """The row of a batch; None where no model saw any of it."""
+        """Insert a batch and return its id; None if the model judged none of its files."""
         if batch.device is None:
             return None
         seen = [each for each in batch.judged if isinstance(each.decoded, Photo)]
@@ -70,15 +70,15 @@ class Transaction:
         return int(prepared_statements.INSERT_BATCH.run(self.connection, row).scalar_one())
 
     def new_ids(self, count: int) -> list[int]:
-        """Ids for new rows of `files`, ascending: names may contain them before there is a row."""
+        """Return unused ids for `files`, ascending: file names may contain them before rows do."""
         return list(prepared_statements.NEW_IDS.run(self.connection, {"count": count}).scalars())
 
     def file_row(
         self, entry: Entry, decision: Decision, received_at: datetime, recorded_at: datetime
     ) -> dict[str, Any]:
-        """A new row of `files`, but for `model_id` and `duplicate_of`.
+        """Return a new row of `files` without `model_id` and `duplicate_of`.
 
-        Where the entry's source is its target, the file lies where it belongs: the row is `filed`.
+        If the entry's source is its target, there is nothing to move: the row is `filed`.
         """
         source = self.text(entry.source)
         is_filed = entry.source == entry.target
@@ -101,7 +101,7 @@ class Transaction:
         }
 
     def insert_files(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Insert rows of `files`, whole, with ids from `new_ids`."""
+        """Insert complete rows of `files`, with ids from `new_ids`."""
         prepared_statements.INSERT_FILES.run(self.connection, *rows)
 
     def insert_results(self, rows: Sequence[dict[str, Any]]) -> None:
@@ -109,7 +109,7 @@ class Transaction:
         prepared_statements.INSERT_RESULTS.run(self.connection, *rows)
 
     def first_with(self, hashes: set[str]) -> dict[str, Row]:
-        """The first row with each of these hashes."""
+        """Return, by SHA-256, the first row of each of these hashes that has one."""
         found = prepared_statements.FIRST_WITH.run(self.connection, {"hashes": list(hashes)})
         return {row.sha256: row for row in self._rows(found) if row.sha256 is not None}
 
@@ -120,7 +120,7 @@ class Transaction:
         return sorted(found, key=lambda row: row.id, reverse=True)
 
     def at(self, paths: set[bytes]) -> dict[bytes, Row]:
-        """The rows that claim these paths."""
+        """Return, by path, the rows that are not `missing` and have one of these paths."""
         texts = [self.text(path) for path in paths]
         wanted = {"root_id": self.root_id, "paths": texts}
         return {
@@ -130,42 +130,45 @@ class Transaction:
     def _rows(self, found: CursorResult[Any]) -> Iterator[Row]:
         ids = list(found.scalars())
         for start in range(0, len(ids), _VARIABLES):
-            some = {"ids": ids[start : start + _VARIABLES]}
-            found_rows = self.connection.execute(prepared_statements.ROWS, some)
+            parameters = {"ids": ids[start : start + _VARIABLES]}
+            found_rows = self.connection.execute(prepared_statements.ROWS, parameters)
             yield from (row_of(each, self.root) for each in found_rows)
 
     def under_way(self, drops: Sequence[Drop]) -> set[bytes]:
-        """The paths of those very drops that were recorded before, and could not be moved yet."""
+        """Return the paths of those drops, same in size and time, that are recorded, not moved."""
         by_text = {self.text(drop.path): drop for drop in drops}
         wanted = {"root_id": self.root_id, "paths": list(by_text)}
         found: set[bytes] = set()
         for row in prepared_statements.UNDER_WAY.run(self.connection, wanted):
             drop = by_text[row.source_path]
-            seen = (drop.identity.size_bytes, drop.identity.modified_ns)
-            if seen == (row.size_bytes, row.modified_ns):
+            of_drop = (drop.identity.size_bytes, drop.identity.modified_ns)
+            if of_drop == (row.size_bytes, row.modified_ns):
                 found.add(drop.path)
         return found
 
     def on_their_way(self, paths: set[bytes]) -> set[bytes]:
-        """Those of these paths whose file is recorded to go elsewhere."""
+        """Return those of these paths whose file is recorded and still to be moved elsewhere."""
         by_text = {self.text(path): path for path in paths}
         wanted = {"root_id": self.root_id, "paths": list(by_text)}
         found = prepared_statements.UNDER_WAY.run(self.connection, wanted)
         return {by_text[row.source_path] for row in found}
 
     def update(self, file_id: int, **values: Any) -> None:
-        """Change a row of `files`."""
+        """Set columns of a row of `files`."""
         self.connection.execute(sa.update(files).where(files.c.id == file_id).values(**values))
 
     def row(self, file_id: int) -> Row:
-        """The row of a file that has one."""
+        """Return the row of `files` with this id, which must exist."""
         query = sa.select(files).where(files.c.id == file_id)
         return row_of(self.connection.execute(query).one(), self.root)
 
     def changed_late(
         self, file_id: int, status: os.stat_result, sha256: str, source: bytes, target: bytes
     ) -> None:
-        """The bytes are others than those that were judged: no label stands for them."""
+        """Make a file `unsure`, reason `changed_late`: its bytes are not those that were judged.
+
+        status, sha256: of the new bytes. source, target: absolute paths of the move to come.
+        """
         self.update(
             file_id,
             sha256=sha256,
@@ -188,9 +191,10 @@ class Transaction:
         )
 
     def mark_filed(self, entries: Sequence[Entry]) -> None:
-        """Say that these files lie at their targets, durably.
+        """Set the rows of these entries to `filed`: the files lie at their targets, durably.
 
-        Where a command has wished otherwise meanwhile, its wish starts from where the file is now.
+        If a command has meanwhile given a row another path, the row stays `recorded`, and the
+        target that the file has reached becomes its source.
         """
         done = self._mark(prepared_statements.FILED, entries, at=now())
         if done < len(entries):
@@ -200,11 +204,11 @@ class Transaction:
                     self.update(entry.id, source_path=self.text(entry.target))
 
     def mark_gone(self, entries: Sequence[Entry]) -> None:
-        """Say that these files are neither at their sources nor at their targets."""
+        """Set the rows of these entries to `missing`: no file is at the source or the target."""
         self._mark(prepared_statements.GONE, entries)
 
     def mark_missing(self, rows: Sequence[Row]) -> None:
-        """Say that these filed files have been taken away; one that has changed stays."""
+        """Set rows to `missing`, as their files are gone; one changed since it was read stays."""
         for row in rows:
             self.connection.execute(
                 sa.update(files)
@@ -224,7 +228,7 @@ class Transaction:
         return statement.run(self.connection, *rows).rowcount
 
     def insert(self, table: sa.Table, **values: Any) -> int:
-        """Insert a row into a table; returns its id."""
+        """Insert a row into a table and return its id."""
         statement = sa.insert(table).values(**values).returning(table.c.id)
         return int(self.connection.execute(statement).scalar_one())
 
@@ -232,7 +236,7 @@ class Transaction:
 def result_row(
     file_id: int, judged: Judged, model: Serving, model_id: int, batch_id: int | None
 ) -> dict[str, Any]:
-    """One decision as a row of `results`."""
+    """Return one decision as a row of `results`. batch_id: left out if no network saw the file."""
     decision: Decision = judged.decision
     header = judged.decoded.header
     box = decision.box

@@ -1,7 +1,7 @@
-"""The only way to what lies in the configured folders: step by step, on open handles.
+"""Access to the configured folders through directory handles, one path component at a time.
 
-A whole path would be followed through a link in its middle; each step here refuses links, so that
-nothing outside these folders is ever opened, moved or changed.
+A whole path would be followed through a symbolic link in its middle. Here each component is opened
+without following links, so that nothing outside the folders is ever opened, moved or changed.
 """
 
 import contextlib
@@ -17,19 +17,20 @@ from gdwatch.root.folders import NO_STEPS, Folders
 
 
 class Handles:
-    """Open directory handles for one turn. A context manager.
+    """Directory handles for one round of work. A context manager.
 
     What `parent` opens stays open, each folder once; of those that are only looked into, the last.
 
-    `parent` raises OSError as the kernel gives it; Trouble where a configured folder is at fault.
+    Paths are absolute, bytes. What opens a folder raises OSError as the kernel gives it, Trouble if
+    a configured folder is at fault, and ValueError for a path below none of them.
     """
 
     def __init__(self, folders: Folders) -> None:
         self.folders = folders
         self._open: dict[bytes, int] = {}
-        self._bases: dict[bytes, bytes] = {}  # of the folders that `parent` has opened
-        self._touched: dict[int, None] = {}  # in order, each once
-        self._left: dict[int, None] = {}
+        self._bases: dict[bytes, bytes] = {}  # folder opened by `parent` → its configured folder
+        self._touched: dict[int, None] = {}  # folders that gained a name, in order, each once
+        self._left: dict[int, None] = {}  # folders that lost a name
         self._looked_into: tuple[bytes, int] | None = None  # a folder below the configured ones
 
     def __enter__(self) -> "Handles":
@@ -46,11 +47,10 @@ class Handles:
         self._look_away()
 
     def base(self, path: bytes) -> int:
-        """Open a configured folder; an answer folder that is gone is made again."""
+        """Return a configured folder's handle; a missing answer folder is made. Raises Trouble."""
         if path not in self._open:
             try:
-                # Where the root's own folder is gone too, it is a disk that is not mounted: nothing
-                # is made in its place.
+                # If ROOT/.gdwatch is missing too, the disk is not mounted: nothing is made then.
                 make = path != self.folders.inbox and self.folders.state.is_dir()
                 self._open[path] = open_folder(path, make=make)
             except OSError as error:
@@ -65,7 +65,10 @@ class Handles:
         return self._open[path]
 
     def parent(self, path: bytes, *, make: bool = False) -> tuple[int, bytes]:
-        """Open the folder that a path lies in; returns its handle and the path's last step."""
+        """Return the handle of the folder that a path lies in, and the path's last component.
+
+        make: make the folders on the way; the configured folder must be writable.
+        """
         folder, _, name = path.rpartition(b"/")
         if folder in self._bases and name not in NO_STEPS:
             if make:
@@ -95,15 +98,15 @@ class Handles:
                 if make:
                     with contextlib.suppress(FileExistsError):
                         os.mkdir(step, dir_fd=handle)
-                        # Now, not with the others: a link or a copy in there may be the only
-                        # name that its file has left before `sync`.
+                        # Now, not in `sync`: before that, a link or a copy in the new folder may
+                        # have become the only name of its file.
                         make_durable(handle)
                 self._open[base] = os.open(step, DIRECTORY, dir_fd=handle)
             handle = self._open[base]
         return handle
 
     def lstat(self, path: bytes) -> os.stat_result | None:
-        """What lies at a path, links not followed; None if nothing does.
+        """Return the status of what lies at a path, links not followed; None if nothing does.
 
         However many folders are looked into, no more than one stays open for it.
         """
@@ -139,7 +142,7 @@ class Handles:
             self._looked_into = None
 
     def may_be_filed_in(self, path: bytes) -> bool:
-        """Whether a sub-folder of an answer folder is ours to use, or is not there yet."""
+        """Whether we may write to a sub-folder of an answer folder, or it does not exist yet."""
         try:
             found = self.lstat(path)
             if found is None:
@@ -155,22 +158,22 @@ class Handles:
         """Whether a regular file lies at a path."""
         try:
             found = self.lstat(path)
-        except ValueError:  # below none of today's folders: the settings have changed
+        except ValueError:  # below no configured folder: the settings have changed
             return False
-        except PermissionError:  # not ours to see, so not ours to call missing
+        except PermissionError:  # invisible to us, which does not make it missing
             return True
         return found is not None and stat.S_ISREG(found.st_mode)
 
     def touched(self, handle: int) -> None:
-        """Remember that a name has come into this folder."""
+        """Note that a name was added to this folder, for `sync`."""
         self._touched[handle] = None
 
     def left(self, handle: int) -> None:
-        """Remember that a name has gone from this folder."""
+        """Note that a name was removed from this folder, for `sync`."""
         self._left[handle] = None
 
     def touched_on_the_way(self, path: bytes) -> None:
-        """Remember that any folder on the way to a path may have been made just before a crash."""
+        """Note each folder on the way to a path, as a crash may have kept it from being synced."""
         self.touched(self.parent(path)[0])
         base, steps = self.folders.split(path)
         for step in steps[:-1]:
@@ -178,7 +181,7 @@ class Handles:
             base += b"/" + step
 
     def sync(self) -> None:
-        """Make every changed name durable: new names first, so that a file never has none.
+        """Sync every folder that has changed: new names first, so that a file always has one.
 
         Raises as `make_durable`.
         """

@@ -15,7 +15,7 @@ NO_STEPS = frozenset((b"", b".", b".."))
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Absolute paths, as bytes, links resolved once at the start."""
+    """The configured folders: absolute paths in bytes, symbolic links resolved at the start."""
 
     root: bytes
     inbox: bytes
@@ -23,7 +23,7 @@ class Folders:
 
     @classmethod
     def of(cls, settings: Settings) -> "Folders":
-        """Where the settings put each folder."""
+        """Resolve the folders of the settings. Raises ActionNeeded if one lies in another."""
         root = settings.root.resolve()
         named: dict[str, Path | None] = {
             name: getattr(settings, name) for name in ("inbox", *OUTCOMES)
@@ -40,7 +40,7 @@ class Folders:
         return Path(os.fsdecode(self.root)) / STATE
 
     def split(self, path: bytes) -> tuple[bytes, list[bytes]]:
-        """Which configured folder a path lies below, and the steps from there.
+        """Return the configured folder that a path lies below, and the components from there on.
 
         Raises ValueError for a path below none of them.
         """
@@ -52,7 +52,7 @@ class Folders:
         raise ValueError(f"{path!r} is below none of the configured folders")
 
     def outcome_of(self, path: bytes) -> Outcome | None:
-        """Which answer folder a path lies below."""
+        """Return the outcome whose answer folder a path lies below; None if there is none."""
         for outcome, base in self.answers.items():
             if path.startswith(base + b"/"):
                 return outcome
@@ -60,7 +60,7 @@ class Folders:
 
 
 def _require_apart(paths: Mapping[str, bytes]) -> None:
-    """Raise ActionNeeded if one folder is another, or lies in it: files would go round."""
+    """Raise ActionNeeded if a folder is or lies in another: filed files would be drops again."""
     for name, path in paths.items():
         for other, holder in paths.items():
             if name != other and (path + b"/").startswith(holder + b"/"):

@@ -1,7 +1,7 @@
-"""Who may move files: the one process that holds the root's lock.
+"""The lock of a root: only the process that holds it may move files.
 
-An open file description lock (fcntl(2), F_OFD_SETLK): it goes with its holder however that ends,
-and others can ask about it without taking it.
+It is an open file description lock (fcntl(2), F_OFD_SETLK): the kernel releases it however its
+holder ends, and others can query it without taking it.
 """
 
 import fcntl
@@ -18,7 +18,7 @@ from gdwatch.errors import GdwatchError, HeldError
 
 log = structlog.get_logger()
 
-_LOOK_S = 0.05
+_RETRY_S = 0.05
 # struct flock: l_type, l_whence, l_start, l_len, l_pid; the whole file.
 _FLOCK = "hhqqi4x"
 _WHOLE = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
@@ -26,11 +26,12 @@ _WHOLE = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
 @contextmanager
 def hold(state: Path, *, briefly: bool = False) -> Iterator[None]:
-    """Hold the root's lock.
+    """Hold the root's lock. state: ROOT/.gdwatch.
 
-    briefly: as a command that only moves what it wishes; a service that starts waits for its end.
+    briefly: as a command does that only moves pending files. Without it, as the service does: it
+        waits for such a command to release the lock.
 
-    Raises HeldError if another process has it.
+    Raises HeldError if another process holds the lock.
     """
     descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -43,7 +44,7 @@ def hold(state: Path, *, briefly: bool = False) -> Iterator[None]:
                     "use the one that runs, or stop it first",
                 )
             log.debug("lock.held", by=holder)
-            time.sleep(_LOOK_S)
+            time.sleep(_RETRY_S)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}{' briefly' if briefly else ''}\n".encode(), 0)
         yield
@@ -60,7 +61,7 @@ def _take(descriptor: int) -> bool:
 
 
 def is_held(state: Path) -> bool:
-    """Whether a process holds the root's lock, without touching it."""
+    """Whether a process holds the root's lock, which is not taken. Raises GdwatchError."""
     try:
         descriptor = os.open(state / "lock", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -78,7 +79,7 @@ def is_held(state: Path) -> bool:
 
 @contextmanager
 def hold_folder(folder: Path) -> Iterator[None]:
-    """Hold one folder for `reprocess`. Raises HeldError if another one works on it."""
+    """Lock one folder for `reprocess`, by flock(2). Raises HeldError if another one works on it."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:

@@ -1,4 +1,4 @@
-"""The service's own words about itself, in ROOT/.gdwatch/status.json, for `gdwatch status`."""
+"""The status that the service writes to ROOT/.gdwatch/status.json, for `gdwatch status`."""
 
 import errno
 import json
@@ -15,7 +15,10 @@ State = Literal["stopped", "running", "paused"]
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What the service is doing. since: UTC, ISO 8601. skipped: by name, why it had to stay."""
+    """What the service is doing.
+
+    since: UTC, ISO 8601. skipped: files that have to stay in the inbox, by path, with the reason.
+    """
 
     state: State
     reason: str | None = None
@@ -25,7 +28,7 @@ class Status:
 
 
 def write(state_folder: Path, status: Status) -> None:
-    """Replace the file at one stroke; in place where the disk has no room for a second one."""
+    """Replace the status file atomically; on a full disk, overwrite it in place. Raises OSError."""
     content = json.dumps(asdict(status)).encode()
     try:
         with replacing(state_folder / _FILE) as aside:
@@ -33,13 +36,13 @@ def write(state_folder: Path, status: Status) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        with (state_folder / _FILE).open("r+b") as file:  # the room that it has, it keeps
+        with (state_folder / _FILE).open("r+b") as file:  # its blocks are allocated already
             file.write(content)
             file.truncate()
 
 
 def read(state_folder: Path) -> Status | None:
-    """What the service said last; None if it never did, or not in words of today."""
+    """Return the last status; None if there is none, or another version's fields are in it."""
     try:
         return Status(**json.loads((state_folder / _FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):

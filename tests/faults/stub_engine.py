@@ -1,8 +1,8 @@
 """Stands in the engine's place: the toy model, without torch, ready in hundredths of a second.
 
-It speaks as `gdwatch.processes.engine` does. A model file may ask for more by `recipe` in its metadata:
-`{"stub": "contrary"}` turns every answer round, `"refuse"` fails the self-test, `"die"` ends the
-process at its start, `"die_on_batch"` at the first batch, `"hang"` never becomes ready.
+It speaks as `gdwatch.processes.engine` does. A model file may ask for more by `recipe` in its
+metadata: `{"stub": "contrary"}` turns every answer round, `"refuse"` fails the self-test, `"die"`
+ends the process at its start, `"die_on_batch"` at the first batch, `"hang"` never becomes ready.
 """
 
 import json
