@@ -102,7 +102,6 @@ MOVES_FILES = {"filing/move.py", "filing/renaming.py", "filing/copying.py"}
 # `doctor`; and empty folders of the inbox.
 CHANGE_THEIR_OWN = {
     "intake/inbox_listing.py": {"rmdir"},
-    "root/root_id.py": {"replace"},
     "files/atomic_write.py": {"replace", "unlink"},
     "ledger/migration.py": {"unlink"},
     "root/status_file.py": {"truncate"},

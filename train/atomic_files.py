@@ -1,7 +1,6 @@
 """Write files atomically: whole or not at all, whatever ends the program while it writes."""
 
 import csv
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gdwatch.errors import GdwatchError
+from gdwatch.files.atomic_write import replacing_durably
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -20,22 +20,15 @@ def publish(path: Path) -> Iterator[Path]:
 
     Raises GdwatchError if it cannot be written; what stood at `path` before is intact then.
     """
-    aside = path.with_name(path.name + ".part")
     try:
-        yield aside
-        with aside.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        aside.replace(path)
+        with replacing_durably(path) as aside:
+            yield aside
     except (OSError, RuntimeError) as error:  # RuntimeError is what torch raises on a full disk
-        aside.unlink(missing_ok=True)
         reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
         raise GdwatchError(
             f"{path}: could not be written ({reason})",
             "make room and give the same command again; what was there before is intact",
         ) from error
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
 
 
 def publish_rows(path: Path, columns: Sequence[str], rows: "Iterable[DataclassInstance]") -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gdwatch.errors import ActionNeeded
-from gdwatch.files.durability import make_durable
+from gdwatch.files.atomic_write import replacing_durably
 from gdwatch.files.users import name_of
 from gdwatch.root.folders import Folders
 
@@ -97,18 +97,9 @@ def require_own(folders: Folders) -> None:
 
 
 def _write_marker(marker: Path) -> None:
-    aside = marker.with_suffix(".part")
-    with aside.open("w", encoding="ascii") as file:
-        file.write(f"{uuid.uuid4()}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(marker)
-    # Rows may outlive a power cut, and without the mark they would stop every start.
-    folder = os.open(marker.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        make_durable(folder)
-    finally:
-        os.close(folder)
+    # Durably: rows may outlive a power cut, and without the mark they would stop every start.
+    with replacing_durably(marker) as aside:
+        aside.write_text(f"{uuid.uuid4()}\n", encoding="ascii")
 
 
 def _require_writable(path: bytes) -> None:
