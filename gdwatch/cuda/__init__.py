@@ -1,1 +1,1 @@
-"""What a card wants done its own way: streams and graphs, whole batches, and the trial of it."""
+"""Inference on a CUDA card: streams, graphs, resampling of whole batches, predictor, self-test."""

@@ -1,13 +1,13 @@
-"""The engine's work on a CUDA card: all of it, from the slots to the scores, but finding faces.
+"""Inference on a CUDA card: everything from the slots to the scores, but for `find`.
 
-A batch goes through in two halves, so that the card has another one to work on while a processor
-reads what the locator answered:
+A batch runs in two halves, so that the card can work on another batch while the CPU finds faces in
+the locator's output:
 
-    upload ─▶ thumbnails ─▶ locator ─▶ find (processor) ─▶ crops ─▶ classifier
+    upload ─▶ thumbnails ─▶ locator ─▶ find (CPU) ─▶ crops ─▶ classifier
 
-The card does everything in one stream, and so in the order in which it is asked to: its buffers
-may be written again as soon as what reads them is asked for. The processor's memory is another
-matter: nothing may change or be read there until the card says that it is past that point.
+All work is enqueued in one stream and runs in that order. A buffer on the card may therefore be
+overwritten as soon as the work that reads it is enqueued. Memory of the CPU is different: it must
+not be written or read until the card has passed that point.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,17 +29,19 @@ from gdwatch.inference.predictor import Finish, PlainPredictor, warn_fallback
 from gdwatch.inference.sharpness import sharpness
 from gdwatch.values import Scores
 
-_AT_ONCE = 128  # photographs, and faces, that the networks see together
+_AT_ONCE = 128  # batch size of both networks: photographs, and faces
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A batch of which the first half is asked for.
+    """A batch whose first half is enqueued.
 
-    photos: each uint8 (H, W, 3), in its slot. uploaded: the same, on the device.
-    answer: the locator's, once `wait` has returned; None where no locator looks.
+    photos: each uint8 (H, W, 3), RGB, in its slot.
+    uploaded: the same, on the device.
+    answer: the locator's output, valid once `wait` has returned; None without a locator.
+    wait: blocks until the device has done the first half.
     """
 
     photos: Sequence[Pixels]
@@ -49,17 +51,17 @@ class Begun:
 
 
 class CudaPredictor:
-    """The networks of an engine on its device, which is a card but in tests.
+    """Runs the networks of a `PlainPredictor` on its device, a card; in tests, the CPU.
 
-    doubt: what lies nearer to a border is judged again by `predictor.exact`.
-    at_once: photographs, and faces, that the networks see together; always as many.
-    stream: in which the device is asked to do everything.
+    doubt: a probability nearer to a border than this is computed again by `predictor.exact`.
+    at_once: batch size of both networks, photographs and faces; smaller batches are filled up.
+    stream: the stream in which all work is enqueued.
 
-    What the device has no memory for, the engine judges in halves; and everything, once the device
-    has failed in another way.
+    A batch for which the device lacks memory goes to the `PlainPredictor`, which may halve it.
+    After any other failure of the device, all batches do.
     """
 
-    depth = 2  # batches begun at once
+    depth = 2  # see `Predictor`
 
     @torch.inference_mode()
     def __init__(self, predictor: PlainPredictor, doubt: float, at_once: int = _AT_ONCE) -> None:
@@ -68,43 +70,42 @@ class CudaPredictor:
         self._at_once = at_once
         self._has_failed = False
         self.stream = Stream(predictor.device)
-        self._classify = self._graph(self._classified, predictor.side)
+        self._classify = self._graph(self._p_male_and_sharpness, predictor.side)
         self._locate: Graph | None = None
         if predictor.locator is not None:
             self._locate = self._graph(predictor.locator, predictor.thumbnail)
 
     def begin(self, photos: Sequence[Pixels]) -> Finish:
-        """Ask for the first half of a batch, and do not wait for it.
+        """Enqueue the first half of a batch, without waiting for it.
 
-        photos: as for `PlainPredictor.judge`; they must stay as they are until the batch is
-            finished.
+        photos: as for `PlainPredictor.judge`; they must not change until the batch is finished.
 
-        Returns what finishes it and gives what `PlainPredictor.judge` gives.
+        Returns a function that finishes the batch and returns as `PlainPredictor.judge`.
         """
         size = self._at_once
         first, *others = (photos[start : start + size] for start in range(0, len(photos), size))
-        begun = self._tried(partial(self.enqueue, first))
+        begun = self._attempt(partial(self.enqueue, first))
 
         def finish() -> tuple[list[Scores], int]:
             scores, splits = self._finished(first, begun)
             for part in others:
-                more, more_splits = self._finished(part, self._tried(partial(self.enqueue, part)))
+                more, more_splits = self._finished(part, self._attempt(partial(self.enqueue, part)))
                 scores, splits = scores + more, splits + more_splits
             return scores, splits
 
         return finish
 
     def _finished(self, photos: Sequence[Pixels], begun: Begun | None) -> tuple[list[Scores], int]:
-        scores = self._tried(partial(self._judged, begun)) if begun else None
+        scores = self._attempt(partial(self._judged, begun)) if begun else None
         if scores is not None:
             return scores, 0
         if begun:
-            begun.uploaded.clear()  # the engine needs the room
+            begun.uploaded.clear()  # `PlainPredictor` needs the memory
         scores, splits = self._predictor.judge(photos)
         return scores, splits + (not self._has_failed)
 
-    def _tried(self, step: Callable[[], Result]) -> Result | None:
-        """None if the device cannot do it, and does nothing with the photographs any more."""
+    def _attempt(self, step: Callable[[], Result]) -> Result | None:
+        """Run a step. Returns None if the device fails, once it no longer reads the photographs."""
         if self._has_failed:
             return None
         try:
@@ -114,14 +115,14 @@ class CudaPredictor:
         except RuntimeError as error:
             self._has_failed = True
             warn_fallback(self._predictor.device, repr(error))
-        # Only here: as long as it is handled, an error keeps tensors alive.
+        # Outside the handlers, where the error's traceback would keep tensors alive.
         self.stream.wait()
         torch.cuda.empty_cache()
         return None
 
     @torch.inference_mode()
     def enqueue(self, photos: Sequence[Pixels]) -> Begun:
-        """Ask for the first half of a batch that the networks can see together."""
+        """Enqueue the first half of a batch of at most `at_once` photographs; see `begin`."""
         answer = None
         with self.stream.active():
             uploaded = [
@@ -162,15 +163,15 @@ class CudaPredictor:
     def faces(
         self, photos: Sequence[Tensor], squares: Sequence[Square]
     ) -> list[tuple[float, float]]:
-        """The probability of `male` and the sharpness of each square.
+        """Return the probability of `male` and the sharpness of each square.
 
-        photos: on the device, one for each square.
+        photos: each uint8 (H, W, 3), RGB, on the device, one for each square.
         """
         judged: list[tuple[float, float]] = []
         for start in range(0, len(squares), self._at_once):
-            some = slice(start, start + self._at_once)
+            chunk = slice(start, start + self._at_once)
             with self.stream.active():
-                cut = resized_together(photos[some], squares[some], self._predictor.side)
+                cut = resized_together(photos[chunk], squares[chunk], self._predictor.side)
                 answer = fetched(self._classify(cut))
             self.stream.wait()
             p_male, sharp = answer.unbind(1)
@@ -184,18 +185,21 @@ class CudaPredictor:
             judged += zip(p_male.tolist(), sharp.tolist(), strict=True)
         return judged
 
-    def _classified(self, squares: Tensor) -> Tensor:
-        """Float32 (B, 2): what `faces` says. squares: uint8 (B, 3, side, side)."""
+    def _p_male_and_sharpness(self, squares: Tensor) -> Tensor:
+        """Return both for each square: float32 (B, 2). squares: uint8 (B, 3, side, side)."""
         return torch.stack(
             (self.p_male(self._predictor.classifier, squares), sharpness(squares)), 1
         )
 
     def p_male(self, network: nn.Module, squares: Tensor) -> Tensor:
-        """What a network says of squares on the device: float32 (N,) there."""
+        """Return a network's probability of `male` of each square: float32 (N,), on the device.
+
+        squares: uint8 (N, 3, side, side), on the device.
+        """
         return torch.sigmoid(network(squares).float() / self._predictor.temperature)
 
     def _graph(self, network: Callable[[Tensor], Tensor], side: int) -> Graph:
-        shape = self._at_once, side, side, 3  # seen as channels_last: what networks like best
+        shape = self._at_once, side, side, 3  # permuted to channels_last, the fastest layout
         with self.stream.active():
             given = torch.zeros(shape, dtype=torch.uint8, device=self._predictor.device)
         return Graph(network, given.permute(0, 3, 1, 2), self.stream)

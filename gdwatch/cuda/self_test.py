@@ -1,6 +1,7 @@
-"""The trial of a card, at the start: whether it answers as the plain way does.
+"""The self-test of a card, at the start: whether it gives the results of `PlainPredictor`.
 
-The plain way: crops cut by the processor, one batch after the other, the layers one by one.
+`PlainPredictor` is the reference: the CPU cuts its crops, batches run one after the other, and
+networks run layer by layer.
 """
 
 import numpy as np
@@ -18,25 +19,25 @@ from gdwatch.inference.device import fetched, moved
 from gdwatch.inference.predictor import PlainPredictor, Predictor, warn_fallback
 from gdwatch.values import Box
 
-_APART = 1.0  # pixels of the thumbnail by which a box may differ from the plain one
-_LIKELIEST = 4  # places on a thumbnail whose boxes are compared
-_LEVELS = 2  # by which a pixel of a crop may differ
+_MAX_SHIFT = 1.0  # pixels of the thumbnail by which a box may differ
+_COMPARED_CELLS = 4  # of each thumbnail, those of the highest scores, whose boxes are compared
+_MAX_LEVELS = 2  # by which a pixel of a crop may differ
 _SIZES = ((640, 480), (90, 200), (200, 90), (48, 48), (1, 3))  # widths and heights, pixels
 
 
 def on_card(predictor: PlainPredictor, slots: Pixels, doubt: float) -> Predictor:
-    """What judges on an engine's card: a `CudaPredictor` if that passes its trial, else the engine.
+    """Return a `CudaPredictor` if that passes its self-test, else `predictor` itself.
 
-    slots: the memory of all of them.
-    doubt: as for `CudaPredictor`; by as much may probabilities differ.
+    slots: the memory of all slots.
+    doubt: as for `CudaPredictor`; probabilities may differ by as much.
 
-    Raises RuntimeError if the card can do nothing any more in this process.
+    Raises RuntimeError if this process can no longer use the card.
     """
-    torch.backends.cudnn.allow_tf32 = False  # convolutions that are meant to be exact would not be
+    torch.backends.cudnn.allow_tf32 = False  # it would make float32 convolutions inexact
     try:
         pin(slots, predictor.device)
         card = CudaPredictor(predictor, doubt)
-        _try(card, predictor, doubt)
+        _run_self_test(card, predictor, doubt)
     except (RuntimeError, Differs) as error:
         warn_fallback(predictor.device, repr(error))
         require_alive(predictor.device)
@@ -45,19 +46,19 @@ def on_card(predictor: PlainPredictor, slots: Pixels, doubt: float) -> Predictor
 
 
 class Differs(Exception):  # noqa: N818 - of two answers
-    """What the card answers is not what the plain way answers."""
+    """The results of the card differ from those of `PlainPredictor`."""
 
 
 @torch.inference_mode()
-def _try(card: CudaPredictor, predictor: PlainPredictor, doubt: float) -> None:
-    """Judge made pictures, two batches under way at once; what is recorded is recorded here.
+def _run_self_test(card: CudaPredictor, predictor: PlainPredictor, doubt: float) -> None:
+    """Classify generated pictures, two batches at once; CUDA graphs are captured meanwhile.
 
-    Raises Differs if the plain way gives other answers, and whatever the device raises.
+    Raises Differs if `PlainPredictor` gives other results, and whatever the device raises.
     """
     sizes = _SIZES if predictor.locator else [(predictor.side,) * 2]
     batches = [
-        card.enqueue([pinned(_picture(turn, *size), predictor.device) for size in sizes])
-        for turn in range(card.depth)
+        card.enqueue([pinned(_picture(seed, *size), predictor.device) for size in sizes])
+        for seed in range(card.depth)
     ]
     for begun in batches:
         begun.wait()
@@ -73,8 +74,8 @@ def _compare_locator(begun: Begun, predictor: PlainPredictor, doubt: float) -> N
     scores, boxes = scores_and_boxes(begun.answer[: len(plain)])
     plain_scores, plain_boxes = scores_and_boxes(plain)
     _require("scores of faces", scores, plain_scores, doubt)
-    cells = plain_scores.topk(_LIKELIEST, 1).indices[:, :, None].expand(-1, -1, 4)
-    _require("boxes", boxes.gather(1, cells), plain_boxes.gather(1, cells), _APART)
+    cells = plain_scores.topk(_COMPARED_CELLS, 1).indices[:, :, None].expand(-1, -1, 4)
+    _require("boxes", boxes.gather(1, cells), plain_boxes.gather(1, cells), _MAX_SHIFT)
 
 
 def _compare_classifier(
@@ -89,24 +90,24 @@ def _compare_classifier(
         cut.append(crop.face(photo, box, predictor.margin, predictor.side))
     plain = np.stack(cut)
     with card.stream.active():
-        cut_there = resized_together(begun.uploaded, squares, predictor.side)
-        pixels = fetched(cut_there.permute(0, 2, 3, 1).contiguous())
-        exact = fetched(card.p_male(predictor.exact, cut_there))
+        cut_on_card = resized_together(begun.uploaded, squares, predictor.side)
+        pixels = fetched(cut_on_card.permute(0, 2, 3, 1).contiguous())
+        exact = fetched(card.p_male(predictor.exact, cut_on_card))
     p_male = [p for p, _ in card.faces(begun.uploaded, squares)]  # waits for all of it
     plain_p_male = torch.tensor(predictor.classify(plain)[0])
-    _require("pixels", pixels.float(), torch.from_numpy(plain).float(), _LEVELS)
+    _require("pixels", pixels.float(), torch.from_numpy(plain).float(), _MAX_LEVELS)
     _require("probabilities", torch.tensor(p_male), plain_p_male, doubt)
     _require("probabilities in float32", exact, plain_p_male, doubt)
 
 
-def _picture(turn: int, width: int, height: int) -> Pixels:
-    """A soft pattern, another one for each turn and size: uint8 (H, W, 3)."""
+def _picture(seed: int, width: int, height: int) -> Pixels:
+    """Return a soft pattern, different for each seed and size: uint8 (H, W, 3)."""
     down, across = np.ogrid[0 : height / 40 : height * 1j, 0 : width / 40 : width * 1j]
-    waves = [np.sin((turn + 2) * across + tone) * np.cos(down - tone * across) for tone in range(3)]
+    waves = [np.sin((seed + 2) * across + tone) * np.cos(down - tone * across) for tone in range(3)]
     return (127.5 + 127 * np.stack(waves, 2)).astype(np.uint8)
 
 
 def _require(what: str, found: Tensor, plain: Tensor, most: float) -> None:
     apart = float((found - plain).abs().max())
-    if not apart <= most:  # it may be no number
+    if not apart <= most:  # also true of NaN
         raise Differs(f"{what} differ by {apart:.3g}")

@@ -1,4 +1,4 @@
-"""What a CUDA card wants to be asked in a way of its own; a CPU does the plain thing."""
+"""Page-locked memory, CUDA streams and CUDA graphs; on a CPU, the same calls run at once."""
 
 import contextlib
 from collections.abc import Callable
@@ -9,21 +9,21 @@ from torch import Tensor
 
 from gdwatch.decode.reduce import Pixels
 
-_WARM_UPS = 2  # runs before one is recorded, in which libraries choose and take what they need
+_WARM_UPS = 2  # runs before the capture, in which libraries choose kernels and allocate memory
 
 
 def pin(memory: Pixels, device: torch.device) -> None:
-    """Let the card read this memory by itself; where that fails, the processor waits meanwhile."""
+    """Page-lock memory, so that uploads are asynchronous; if that fails, uploads block the CPU."""
     if device.type != "cuda":
         return
     with torch.cuda.device(device), contextlib.suppress(RuntimeError):
         cudart: Any = torch.cuda.cudart()  # type: ignore[no-untyped-call]  # torch: untyped
         cudart.cudaHostRegister(memory.ctypes.data, memory.nbytes, 0)
-        torch.ones(1, device=device)  # CUDA tells of a failure once more, to whoever asks next
+        torch.ones(1, device=device)  # CUDA raises the error once more, at the next call
 
 
 def pinned(pixels: Pixels, device: torch.device) -> Pixels:
-    """The same in memory that the card reads by itself."""
+    """Return a copy in page-locked memory, see `pin`; on a CPU, `pixels` itself."""
     if device.type != "cuda":
         return pixels
     copy: Pixels = torch.from_numpy(pixels).pin_memory().numpy()
@@ -31,16 +31,16 @@ def pinned(pixels: Pixels, device: torch.device) -> Pixels:
 
 
 def require_alive(device: torch.device) -> None:
-    """Raise RuntimeError if the card does nothing any more for this process.
+    """Raise RuntimeError if this process can no longer use the card.
 
-    What has written or failed where it must not have ends a CUDA context for good.
+    An illegal memory access, or a failure within a kernel, ends a CUDA context for good.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 class Stream:
-    """What a device is asked to do, one thing after the other; a CPU does it at once."""
+    """A queue of work for a device, which runs in order; a CPU runs it at once."""
 
     def __init__(self, device: torch.device) -> None:
         self.cuda: torch.cuda.Stream | None = None
@@ -48,30 +48,30 @@ class Stream:
             self.cuda = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch: untyped
 
     def active(self) -> contextlib.AbstractContextManager[None]:
-        """Within this, the device is asked to do everything in this stream."""
+        """Return a context manager, within which all work is enqueued in this stream."""
         return torch.cuda.stream(self.cuda)
 
     def mark(self) -> Callable[[], None]:
-        """What waits until the device has done all that it was asked to do before."""
+        """Return a function that blocks until the device has done all work enqueued so far."""
         if self.cuda is None:
             return lambda: None
-        # Who waits sleeps: the workers need the core.
+        # Blocking: the waiting thread sleeps, because the workers need the core.
         event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]  # torch: untyped
         event.record(self.cuda)
         return event.synchronize
 
     def wait(self) -> None:
-        """Wait for all of it."""
+        """Block until the device has done all work enqueued so far."""
         self.mark()()
 
 
 class Graph:
-    """A network that sees batches of one size, at one place in memory.
+    """A network with a fixed batch size and a fixed input buffer, run as a CUDA graph.
 
-    CUDA records what it does and repeats it as a whole, which costs the processor one call instead
-    of one for each layer; a CPU only runs it.
+    CUDA captures the work of the network and replays it as a whole, which costs the CPU one call
+    instead of one for each layer. On a CPU, the network just runs.
 
-    given: uint8 (B, 3, S, S), on the device; photographs are copied into it.
+    given: the input buffer, uint8 (B, 3, S, S), on the device.
     """
 
     def __init__(self, network: Callable[[Tensor], Tensor], given: Tensor, stream: Stream) -> None:
@@ -82,22 +82,24 @@ class Graph:
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, squares: Tensor) -> Tensor:
-        """squares: uint8 (N, 3, S, S), N not more than B.
+        """Run the network.
 
-        Returns the first N rows of what the network answers, in memory that the next call
-        overwrites: in the stream, copy it before.
+        squares: uint8 (N, 3, S, S), on the device, N not more than B.
+
+        Returns the first N rows of the network's output, in a buffer that the next call
+        overwrites: enqueue a copy before.
         """
-        self._given[: len(squares)] = squares  # the others are what they were before
+        self._given[: len(squares)] = squares  # the other rows keep what they had
         if self._stream.cuda is None:
             self._run()
         else:
             if self._graph is None:
-                self._graph = self._recorded(self._stream.cuda)
+                self._graph = self._captured(self._stream.cuda)
             self._graph.replay()
         assert self._result is not None
         return self._result[: len(squares)]
 
-    def _recorded(self, stream: torch.cuda.Stream) -> torch.cuda.CUDAGraph:
+    def _captured(self, stream: torch.cuda.Stream) -> torch.cuda.CUDAGraph:
         for _ in range(_WARM_UPS):
             self._run()
         graph = torch.cuda.CUDAGraph()
@@ -107,6 +109,6 @@ class Graph:
 
     def _run(self) -> None:
         answer = self._network(self._given)
-        if self._result is None:  # not while CUDA records: it is to stay
+        if self._result is None:  # before the capture, whose memory the graph may reuse
             self._result = torch.empty_like(answer)
         self._result.copy_(answer)

@@ -1,4 +1,4 @@
-"""Decoding to 8-bit RGB, whatever the mode: deep grey, palettes, transparency."""
+"""Decodes pictures of any mode to 8-bit RGB: 16-bit grey, palettes, transparency."""
 
 import io
 from typing import Any
@@ -10,15 +10,22 @@ from PIL import Image
 
 from gdwatch.decode.reduce import Picture, Pixels
 
-_ROWS = 256  # of a deep picture scaled together: as floats, all of them take eight times the memory
-_BACKGROUND = (128, 128, 128)  # under transparent pixels, whose own colour is often nonsense
+_ROWS = 256  # scaled at once: as floats, all rows of a picture take eight times the memory
+_BACKGROUND = (128, 128, 128)  # behind transparent pixels, whose own colour is often nonsense
 
 
 def to_rgb(image: Image.Image, content: bytes, least: int) -> Picture:
-    """Decode and convert to RGB, whatever the mode; a JPEG perhaps smaller, see `decode`."""
+    """Decode a picture and convert it to RGB.
+
+    image: opened, not yet decoded.
+    content: the file that it was opened from.
+    least: as in `decode`, for a JPEG; other formats keep their size.
+
+    Raises what Pillow and simplejpeg raise.
+    """
     if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
-        # The same pixels as Pillow's (the same library decodes), in about 0.65 of its time. Of
-        # the smaller sizes, only these are decoded faster.
+        # The same pixels as Pillow's, which uses the same library, in about 0.65 of its time. Of
+        # the reduced sizes, only these decode faster.
         factor = next((n for n in (8, 4, 2) if max(image.size) >= n * least > 0), 1)
         width, height = (-(-length // factor) for length in image.size)
         pixels: Pixels = simplejpeg.decode_jpeg(
@@ -26,7 +33,7 @@ def to_rgb(image: Image.Image, content: bytes, least: int) -> Picture:
         )
         return pixels
     if image.format == "PNG":
-        # Decoding does not check the sums that every chunk has.
+        # Decoding does not verify the checksums of the chunks.
         Image.open(io.BytesIO(content), formats=["PNG"]).verify()
     image.load()
     if image.mode.startswith("I") or image.mode == "F":
@@ -49,13 +56,13 @@ def _from_deep(image: Image.Image) -> Image.Image:
     scale = 255 / (high - low) if high > low else 0.0
     grey = np.empty(values.shape, np.uint8)
     for row in range(0, len(values), _ROWS):
-        some = values[row : row + _ROWS].astype(np.float64)
-        some = (np.nan_to_num(some, nan=low, posinf=high, neginf=low) - low) * scale
-        grey[row : row + _ROWS] = some.round().clip(0, 255)
+        floats = values[row : row + _ROWS].astype(np.float64)
+        floats = (np.nan_to_num(floats, nan=low, posinf=high, neginf=low) - low) * scale
+        grey[row : row + _ROWS] = floats.round().clip(0, 255)
     return Image.fromarray(grey).convert("RGB")
 
 
 def _range(values: NDArray[Any]) -> tuple[float, float]:
-    """The least and the greatest of the finite values; 0 where there are none."""
-    light = values if values.dtype.kind in "iu" else values[np.isfinite(values)]
-    return (float(light.min()), float(light.max())) if light.size else (0.0, 0.0)
+    """Return the least and the greatest finite value; 0 and 0 if there is none."""
+    finite = values if values.dtype.kind in "iu" else values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)

@@ -1,7 +1,7 @@
-"""From the bytes of a file to an upright photograph, or to the reason why not.
+"""Decodes the bytes of a file to an upright photograph, or refuses them with a reason.
 
-The bytes are hostile until shown otherwise: formats are an allow list, sizes are checked in the
-header before a pixel is decoded, warnings count as errors. Runs in a worker; never needs torch.
+The bytes count as hostile: formats are an allow list, sizes are checked in the header before a
+pixel is decoded, warnings are errors. Runs in a worker, without torch.
 """
 
 import warnings
@@ -26,23 +26,23 @@ from gdwatch.decode.truncation import ends_early
 from gdwatch.values import Header, RejectedReason
 
 T = TypeVar("T")
-_SHORTEST_HEADER = 64  # bytes; with fewer, no format can say what it is
+_SHORTEST_HEADER = 64  # bytes; no format fits its header into fewer
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
-Image.MAX_IMAGE_PIXELS = None  # our own limit is checked, in the header of every format
+Image.MAX_IMAGE_PIXELS = None  # `require_few_pixels` checks our own limit, for every format
 
 
 def decode(
     content: bytes, limits: Limits, look: Callable[[Picture], T], least: int = 0
 ) -> tuple[Header, T]:
-    """Decode a photograph and look at it; what goes wrong while looking is a refusal as well.
+    """Decode a photograph and apply `look` to it; an error in `look` is a refusal as well.
 
     content: a whole file.
-    look: takes the upright photograph and gives what is wanted of it.
-    least: of a large JPEG, the half, quarter or eighth is decoded that keeps so many pixels along
-        its longer side; 0 for the whole.
+    look: takes the upright photograph and returns what the caller wants of it.
+    least: a JPEG is decoded at 1/8, 1/4 or 1/2 of its size if the longer side then still has this
+        many pixels; 0 decodes the whole.
 
-    Returns the header, with the size of the upright picture, and what `look` gave.
+    Returns the header, with the size of the upright picture, and what `look` returned.
     Raises Refused.
     """
     if not content:
@@ -53,16 +53,15 @@ def decode(
             warnings.simplefilter("error")
             with warnings.catch_warnings():
                 if content.startswith(b"\xff\xd8"):
-                    # Of a JPEG, opening reads EXIF as well: careless, but no reason to refuse a
-                    # picture that decodes.
+                    # Opening a JPEG reads its EXIF as well. Careless EXIF gives warnings, but is no
+                    # reason to refuse a picture that decodes.
                     warnings.simplefilter("ignore", UserWarning)
                 require_small_canvas(content, limits)
                 image = open_image(content)
                 header = header_of(image)
             require_few_pixels(header, limits)
-            if ends_early(
-                content
-            ):  # decoders stop at the first picture, or fill up what is missing
+            # Decoders stop at the first picture, or fill in what is missing.
+            if ends_early(content):
                 raise Refused("truncated", "the file ends before its picture does", header)
             photo = to_rgb(image, content, least)
             orientation = orientation_of(type(image).getexif, image)
@@ -75,8 +74,8 @@ def decode(
     except MemoryError as error:
         raise Refused("decoder_crashed", "more memory than worker_memory_mb", header) from error
     except Exception as error:
-        # Decoders of hostile bytes raise whatever they like: every refusal of theirs is an answer.
-        reason: RejectedReason = "truncated" if _is_cut(content, error) else "damaged"
+        # On hostile bytes, decoders raise exceptions of any type: each is a refusal.
+        reason: RejectedReason = "truncated" if _is_truncated(content, error) else "damaged"
         raise Refused(reason, _one_line(error), header) from error
 
 
@@ -91,8 +90,8 @@ _TURNS = {
 }
 
 
-def _is_cut(content: bytes, error: Exception) -> bool:
-    """Whether the data of a file that could not be decoded end before its picture does."""
+def _is_truncated(content: bytes, error: Exception) -> bool:
+    """Return whether a file that could not be decoded ends before its picture does."""
     words = str(error).lower()
     return (
         len(content) < _SHORTEST_HEADER

@@ -1,4 +1,4 @@
-"""Which formats are accepted, and what the first bytes say before a pixel is decoded."""
+"""Which formats are accepted, and what a file says before a pixel is decoded."""
 
 import contextlib
 import io
@@ -22,10 +22,10 @@ FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"]
 FORMATS += ["AVIF"] if features.check("avif") else []
 FORMATS += ["HEIF"] if _HAS_HEIF else []
 
-# Formats by their first bytes that Pillow has no reader for, or only with a plug-in.
+# First bytes of formats that Pillow cannot read, or only with a plug-in.
 _FOREIGN = (b"\xff\x0a", b"\0\0\0\x0cJXL ", b"<svg", b"8BPS", b"FUJIFILMCCD-RAW")
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis"}
-_LONGEST_SIDE = 2**31 - 1  # pixels; a TIFF may claim more than any database holds
+_LONGEST_SIDE = 2**31 - 1  # pixels; a TIFF may claim more than fits into an integer of a database
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,11 @@ class Limits:
 
 
 class Refused(Exception):  # noqa: N818 - an answer about the bytes, not a failure
-    """These bytes are no photograph that gdwatch can read."""
+    """These bytes are no photograph that gdwatch can read.
+
+    detail: one line for the log.
+    header: None where it is not known.
+    """
 
     def __init__(self, reason: RejectedReason, detail: str, header: Header | None = None) -> None:
         super().__init__(detail)
@@ -46,7 +50,10 @@ class Refused(Exception):  # noqa: N818 - an answer about the bytes, not a failu
 
 
 def open_image(content: bytes) -> Image.Image:
-    """A picture of an accepted format, not decoded yet. Raises Refused, and what Pillow raises."""
+    """Open a picture of an accepted format, without decoding it.
+
+    Raises Refused if it is of no accepted format, and what Pillow raises.
+    """
     try:
         return Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError as error:
@@ -61,33 +68,33 @@ def open_image(content: bytes) -> Image.Image:
 
 
 def sniff(content: bytes) -> str | None:
-    """Name the image format that the first bytes promise, whether it is accepted or not."""
+    """Return the image format that the first bytes claim, accepted or not; None without one."""
     prefix = content[:16]
     if prefix[4:8] == b"ftyp" and prefix[8:12] in _HEIF_BRANDS:
         return "AVIF" if prefix[8:11] == b"avi" else "HEIF"
     if any(prefix.startswith(magic) for magic in _FOREIGN):
         return "an image format unknown here"
-    Image.init()  # all of Pillow's readers, of which only the test of the first bytes is used
+    Image.init()  # loads all of Pillow's readers, for their tests of the first bytes
     for name, (_, accept) in Image.OPEN.items():
-        # The test of some is one number that any text may begin with.
+        # These test for a single number, with which any text may begin.
         if accept is not None and name not in ("PCX", "MPEG", "XBM", "DIB"):
-            with contextlib.suppress(struct.error, IndexError):  # fewer bytes than it looks at
+            with contextlib.suppress(struct.error, IndexError):  # fewer bytes than it tests
                 if accept(prefix):
                     return name
     return None
 
 
 def header_of(image: Image.Image) -> Header:
-    """What is known before a pixel is decoded, and without decoding one."""
+    """Return format and size of the upright picture, without decoding a pixel."""
     width, height = image.size
-    # The base class's, because that of PNG decodes the picture to look behind it.
+    # The base class's, because PNG's own decodes the picture to find EXIF behind it.
     if orientation_of(Image.Image.getexif, image) >= 5:
         width, height = height, width
     return Header(width, height, image.format or "?")
 
 
 def require_few_pixels(header: Header, limits: Limits) -> None:
-    """Raise Refused for a picture that is larger than the settings allow."""
+    """Raise Refused if a picture has more pixels than the limits allow."""
     if header.width * header.height > limits.max_pixels:
         raise Refused(
             "too_many_pixels",
@@ -97,7 +104,10 @@ def require_few_pixels(header: Header, limits: Limits) -> None:
 
 
 def require_small_canvas(content: bytes, limits: Limits) -> None:
-    """Of WebP, whose reader takes memory for the whole canvas, twice, when a file is opened."""
+    """Raise Refused if a WebP has more pixels than the limits allow.
+
+    To be called before it is opened: its reader then allocates the whole canvas, twice.
+    """
     first = content[12:16] if content[:4] == b"RIFF" and content[8:12] == b"WEBP" else b""
     if first == b"VP8X":
         width, height = (int.from_bytes(content[at : at + 3], "little") + 1 for at in (24, 27))
@@ -112,14 +122,14 @@ def require_small_canvas(content: bytes, limits: Limits) -> None:
 
 
 def orientation_of(read: Callable[[Image.Image], Image.Exif], image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 where there is none, or none that means anything.
+    """Return the EXIF orientation, 1 to 8; 1 if it is missing or invalid.
 
-    read: how to get at EXIF.
+    read: returns the EXIF of a picture.
     """
     if image.format == "TIFF":
-        return 1  # Pillow turns these itself
+        return 1  # Pillow rotates these itself
     try:
         value = read(image).get(ExifTags.Base.Orientation, 1)
     except Exception:
-        return 1  # broken, and no reason to refuse the picture
+        return 1  # broken EXIF is no reason to refuse a picture
     return value if isinstance(value, int) and 1 <= value <= 8 else 1

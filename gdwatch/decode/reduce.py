@@ -1,4 +1,4 @@
-"""What a worker leaves of a photograph, and so how large its place in memory is."""
+"""Reduces a photograph to what a worker leaves in its slot, and tells how large that can be."""
 
 from dataclasses import dataclass
 
@@ -14,29 +14,31 @@ _BILINEAR = Image.Resampling.BILINEAR
 
 
 def image(photo: Picture) -> Image.Image:
-    """Give a photograph to Pillow, which copies pixels. photo: see `Picture`."""
+    """Return a photograph as a Pillow image; an array is copied. photo: see `Picture`."""
     return photo if isinstance(photo, Image.Image) else Image.fromarray(photo)
 
 
 def whole(photo: Picture, side: int) -> Pixels:
-    """Squeeze the whole picture into a square, whatever its shape.
+    """Resize the whole photograph to a square; its aspect ratio is lost.
 
     photo: see `Picture`.
     side: of the result, in pixels.
 
     Returns uint8 (side, side, 3), RGB.
     """
-    # Pillow's bilinear filter widens when it shrinks, as torchvision's Resize(antialias=True)
-    # does on a picture: networks trained with that see the same pixels here.
+    # Pillow's bilinear filter antialiases, as torchvision's Resize(antialias=True) does on a Pillow
+    # image: networks trained with that see the same pixels here.
     return np.asarray(image(photo).resize((side, side), _BILINEAR))
 
 
 def reduced(photo: Picture, least: int) -> Pixels:
-    """Shrink by a whole factor, so that the longer side keeps `least` pixels if it has them.
+    """Shrink by an integer factor; the longer side keeps at least `least` pixels, if it has them.
 
-    The means over whole pixels cost next to nothing; less than twice `least` are left.
+    It keeps less than twice `least`. Means over whole pixels cost next to nothing.
 
-    Returns uint8 (H, W, 3), RGB; what is small enough already is not copied if it is pixels.
+    photo: see `Picture`.
+
+    Returns uint8 (H, W, 3), RGB; an array that is small enough already is not copied.
     """
     longest = max(photo.size if isinstance(photo, Image.Image) else photo.shape[:2])
     factor = longest // least
@@ -45,11 +47,11 @@ def reduced(photo: Picture, least: int) -> Pixels:
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """What a worker leaves of a photograph.
+    """How a worker reduces a photograph.
 
-    whole: all of it, squeezed into a square; else its shape is kept, for a locator to look at.
-    photo: the side of that square; else the pixels that its longer side keeps at least, if it
-    has them.
+    whole: whether to resize it to a square; if not, its aspect ratio is kept, for the locator.
+    photo: the side of that square, in pixels; else the least that the longer side keeps, if it has
+    as many.
     """
 
     photo: int
@@ -57,22 +59,22 @@ class Reduction:
 
     @property
     def least(self) -> int:
-        """The pixels of its longer side that a photograph must keep when decoded; 0: all."""
+        """The pixels that the longer side must keep in decoding, see `decode`; 0: all."""
         return 0 if self.whole else self.photo
 
     @property
     def longest(self) -> int:
-        """The most pixels that a side has."""
+        """The most pixels that a side has once reduced."""
         return self.photo if self.whole else 2 * self.photo
 
     @property
     def most_bytes(self) -> int:
-        """What one photograph takes if it is as large as it can be."""
+        """The most bytes that one reduced photograph takes."""
         return 3 * self.longest**2
 
 
 def view(photo: Picture, wanted: Reduction) -> Pixels:
-    """Make what the engine gets of a photograph: uint8 (H, W, 3), RGB."""
+    """Return a photograph as the engine gets it, reduced: uint8 (H, W, 3), RGB."""
     if wanted.whole:
         return whole(photo, wanted.photo)
     return reduced(photo, wanted.photo)

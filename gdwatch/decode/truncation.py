@@ -1,45 +1,45 @@
-"""Whether a file ends before its picture does, by the lengths that its format writes down.
+"""Tells whether a file ends before its picture does, by the lengths that its format records.
 
-Decoders stop at the first picture or fill up what is missing, each in its own way; these walks over
-the structure do not. They read no pixel, and believe no length further than the file reaches.
+Decoders stop at the first picture or fill in what is missing, each in its own way; these parsers of
+the structure do not. They decode no pixel, and trust no length beyond the end of the file.
 """
 
 import re
 import struct
 from collections.abc import Callable
 
-_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk, with its sum
-_GIF_BLOCK = re.compile(rb"[!,;]")  # an extension, a picture, the end
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk, with its checksum
+_GIF_BLOCK = re.compile(rb"[!,;]")  # extension, image, trailer
 
 
 def ends_early(content: bytes) -> bool:
-    """Whether the data of a file of an accepted format end before its picture does.
+    """Return whether a file of an accepted format ends before its picture does.
 
-    Of a JPEG the picture is the first one; what may follow it is not waited for. A file of another
-    format is whole with all its pictures.
+    A JPEG may lack what follows its first picture. A file of another format must have all its
+    pictures.
     """
     return any(
-        magic.match(content) is not None and needs(content) > len(content)
-        for magic, needs in _FORMATS
+        magic.match(content) is not None and required_length(content) > len(content)
+        for magic, required_length in _FORMATS
     )
 
 
-def _needs_of_jpeg(content: bytes) -> int:
-    """ITU-T T.81, B.1.1: an end of image behind the first scan, its thumbnail's passed over."""
+def _required_length_of_jpeg(content: bytes) -> int:
+    """ITU-T T.81, B.1.1: up to an end-of-image marker behind the first scan, not a thumbnail's."""
     at = 2
     while at + 4 <= len(content) and content[at] == 0xFF and content[at + 1] != 0xDA:
         if content[at + 1] == 0xFF:  # a fill byte
             at += 1
-        elif content[at + 1] == 0x01 or 0xD0 <= content[at + 1] <= 0xD7:  # nothing follows
+        elif content[at + 1] == 0x01 or 0xD0 <= content[at + 1] <= 0xD7:  # it has no segment
             at += 2
         else:
             at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
-    # Any end there will do: sought backwards, that of a whole file is found at once.
+    # Any such marker will do: searching backwards finds that of a whole file at once.
     found = content.rfind(b"\xff\xd9", at)
     return found + 2 if found >= 0 else len(content) + 1
 
 
-def _needs_of_png(content: bytes) -> int:
+def _required_length_of_png(content: bytes) -> int:
     at = 8
     while at + 8 <= len(content):
         if content.startswith(_PNG_END, at):
@@ -48,11 +48,11 @@ def _needs_of_png(content: bytes) -> int:
     return len(content) + 1
 
 
-def _needs_of_gif(content: bytes) -> int:
-    """GIF89a: blocks until the trailer; each has sub-blocks until an empty one."""
+def _required_length_of_gif(content: bytes) -> int:
+    """GIF89a: blocks up to the trailer; each has sub-blocks up to an empty one."""
     if len(content) < 13:
         return 13
-    at = 13 + _colours(content[10])
+    at = 13 + _colour_table_length(content[10])
     while (found := _GIF_BLOCK.search(content, at)) is not None:
         at = found.end()
         if found[0] == b";":
@@ -60,7 +60,7 @@ def _needs_of_gif(content: bytes) -> int:
         if found[0] == b",":
             if at + 9 >= len(content):
                 break
-            at += 10 + _colours(content[at + 8])
+            at += 10 + _colour_table_length(content[at + 8])
         else:
             at += 1
         while at < len(content) and content[at]:
@@ -69,21 +69,21 @@ def _needs_of_gif(content: bytes) -> int:
     return len(content) + 1
 
 
-def _colours(flags: int) -> int:
-    """Bytes of the colour table that these flags announce."""
+def _colour_table_length(flags: int) -> int:
+    """Return the length in bytes of the colour table that these flags announce."""
     return 3 * 2 << (flags & 7) if flags & 0x80 else 0
 
 
-def _needs_of_riff(content: bytes) -> int:
+def _required_length_of_riff(content: bytes) -> int:
     return 8 + int.from_bytes(content[4:8], "little")
 
 
-def _needs_of_boxes(content: bytes) -> int:
-    """ISO/IEC 14496-12, 4.2: the end of the last box of the topmost level."""
+def _required_length_of_boxes(content: bytes) -> int:
+    """ISO/IEC 14496-12, 4.2: up to the end of the last top-level box."""
     at = 0
     while at + 8 <= len(content):
         if not content[at + 4 : at + 8].isalnum():
-            return at  # no box: something follows the file
+            return at  # not a box: other data follow the picture
         size = int.from_bytes(content[at : at + 4], "big")
         if size == 1:
             size = int.from_bytes(content[at + 8 : at + 16], "big")
@@ -93,14 +93,14 @@ def _needs_of_boxes(content: bytes) -> int:
     return at if at >= len(content) else len(content) + 1
 
 
-def _needs_of_tiff(content: bytes) -> int:
-    """TIFF 6.0 and BigTIFF: a chain of pages, each with lists of where its pieces lie."""
+def _required_length_of_tiff(content: bytes) -> int:
+    """TIFF 6.0 and BigTIFF: linked pages, each with offsets and sizes of its strips or tiles."""
     order = "<" if content.startswith(b"II") else ">"
     is_big = 43 in content[2:4]
     words = ("Q", "Q", 8) if is_big else ("H", "I", 4)
     count, pointer = (struct.Struct(order + word) for word in words[:2])
     entry = struct.Struct(f"{order}HH{words[1]}{words[2]}s")
-    needs = 0
+    required = 0
     seen = set()
     try:
         (at,) = pointer.unpack_from(content, 8 if is_big else 4)
@@ -109,25 +109,25 @@ def _needs_of_tiff(content: bytes) -> int:
             start = at + count.size
             end = start + count.unpack_from(content, at)[0] * entry.size
             (at,) = pointer.unpack_from(content, end)
-            lists = {
+            fields = {
                 tag: _numbers(content, order, kind, number, value)
                 for tag, kind, number, value in entry.iter_unpack(content[start:end])
             }
-            for where, sizes in ((273, 279), (324, 325)):  # strips, tiles
-                pieces = zip(lists.get(where, ()), lists.get(sizes, ()), strict=False)
-                needs = max(needs, *(offset + size for offset, size in pieces), 0)
-    except (struct.error, OverflowError):  # a number, a list or a page lies behind the end
+            for offsets_tag, sizes_tag in ((273, 279), (324, 325)):  # strips, tiles
+                pieces = zip(fields.get(offsets_tag, ()), fields.get(sizes_tag, ()), strict=False)
+                required = max(required, *(offset + size for offset, size in pieces), 0)
+    except (struct.error, OverflowError):  # a number, a field or a page lies behind the end
         return len(content) + 1
-    return needs
+    return required
 
 
-# By the types of fields, how wide their numbers are: only lists of whole numbers are looked at.
+# The format of a field's numbers, by the field's type; only integers matter here.
 _WIDTHS = {3: "H", 4: "I", 5: "Q", 8: "H", 9: "I", 10: "Q", 11: "I", 12: "Q", 13: "I",
            16: "Q", 17: "Q", 18: "Q"}  # fmt: skip
 
 
 def _numbers(content: bytes, order: str, kind: int, number: int, value: bytes) -> tuple[int, ...]:
-    """The numbers of a field, which stand in `value` itself if they fit. Raises struct.error."""
+    """Return the numbers of a field, which `value` holds if they fit. Raises struct.error."""
     width = _WIDTHS.get(kind, "B")
     size = number * struct.calcsize(order + width)
     if size <= len(value):
@@ -138,11 +138,12 @@ def _numbers(content: bytes, order: str, kind: int, number: int, value: bytes) -
     return struct.unpack_from(f"{order}{number}{width}", content, at)
 
 
+# Each function returns the least length of a complete file, in bytes.
 _FORMATS: tuple[tuple[re.Pattern[bytes], Callable[[bytes], int]], ...] = (
-    (re.compile(rb"\xff\xd8"), _needs_of_jpeg),
-    (re.compile(rb"\x89PNG"), _needs_of_png),
-    (re.compile(rb"GIF8"), _needs_of_gif),
-    (re.compile(rb"RIFF"), _needs_of_riff),
-    (re.compile(rb"(?s)....ftyp"), _needs_of_boxes),
-    (re.compile(rb"II[*+]\0|MM\0[*+]"), _needs_of_tiff),
+    (re.compile(rb"\xff\xd8"), _required_length_of_jpeg),
+    (re.compile(rb"\x89PNG"), _required_length_of_png),
+    (re.compile(rb"GIF8"), _required_length_of_gif),
+    (re.compile(rb"RIFF"), _required_length_of_riff),
+    (re.compile(rb"(?s)....ftyp"), _required_length_of_boxes),
+    (re.compile(rb"II[*+]\0|MM\0[*+]"), _required_length_of_tiff),
 )

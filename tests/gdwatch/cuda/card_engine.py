@@ -1,6 +1,6 @@
-"""The engine as it is on a card, with the CPU as the card.
+"""The engine as it runs with a card, with the CPU in the place of the card.
 
-CARD_DIES: when the card takes the process with it, `at the start` or `of a batch`.
+CARD_DIES: when the process aborts, as if the card had failed: `at the start` or `of a batch`.
 """
 
 import os

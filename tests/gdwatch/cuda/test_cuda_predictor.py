@@ -1,4 +1,4 @@
-"""The card's way to the scores, with the CPU as its device: all of it but streams and graphs."""
+"""CudaPredictor with the CPU as its device: everything but CUDA streams and graphs."""
 
 import contextlib
 import os
@@ -52,7 +52,7 @@ BOX = st.builds(
 
 
 def noise(width: int, height: int) -> Pixels:
-    """The hardest to resize: no two pixels alike, all levels."""
+    """The hardest picture to resize: random pixels of all levels."""
     return np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -144,7 +144,7 @@ def shipped(precision: torch.dtype | None) -> PlainPredictor:
 
 
 def photographs() -> list[Pixels]:
-    """Of different sizes: portraits, two people, a crowd, nobody, next to nothing."""
+    """Photographs of different sizes: portraits, two people, a crowd, no person, three pixels."""
     portrait = real_photographs()[1]
     crowd = Image.new("RGB", (1100, 640), "navy")
     for number in range(7):
@@ -160,7 +160,7 @@ def judged(judge: Predictor, photos: Sequence[Pixels]) -> list[Scores]:
 
 
 def require_alike(found: Sequence[Scores], plain: Sequence[Scores], apart: float) -> None:
-    """apart: by which probabilities may differ."""
+    """apart: how much probabilities may differ."""
     for scores, other in zip(found, plain, strict=True):
         assert scores.count == other.count
         assert scores.p_male == pytest.approx(other.p_male, abs=apart)
@@ -249,7 +249,7 @@ def test_two_batches_are_under_way_and_keep_apart(exact: PlainPredictor) -> None
 def test_nothing_is_read_before_the_device_says_that_it_is_there(
     exact: PlainPredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a device that hands over only what it is waited for."""
+    """With a device whose results are valid only after a wait."""
     on_their_way: list[tuple[Tensor, Tensor]] = []
 
     def fetched(answer: Tensor) -> Tensor:
@@ -282,7 +282,7 @@ def test_nothing_is_read_before_the_device_says_that_it_is_there(
 
 
 class Noted:
-    """A judge that notes when a batch was begun and finished."""
+    """A predictor that notes when each batch was begun and finished."""
 
     def __init__(self, judge: Predictor) -> None:
         self._judge = judge
@@ -302,7 +302,7 @@ class Noted:
 
 
 def served(judge: Noted, batches: Sequence[Sequence[Pixels]]) -> list[list[Scores]]:
-    """What the service hears when it has sent all of them at once and then listens."""
+    """The answers that the service receives when it sends all batches before it reads one."""
     slots = Slots(sum(map(len, batches)), Reduction(610, whole=False))
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
@@ -360,7 +360,7 @@ def as_on_a_card(module: str, *given: Any, **more: Any) -> child.Child:
 
 
 def decisions(folder: Path, contents: Sequence[bytes]) -> dict[bytes, Decision]:
-    """By name; batches of four, so that several are under way."""
+    """The decisions by path, in batches of four, so that several batches are under way."""
     opened = []
     for number, content in enumerate(contents):
         path = folder / f"{number}.png"
@@ -437,7 +437,7 @@ MOVED = iter(range(1000))
 
 
 def drift() -> tuple[Tensor, Tensor]:
-    """The same scores each time, and boxes that are two pixels further on."""
+    """The same scores at each call, and boxes that are two pixels further on."""
     return torch.zeros(5, 400), torch.full((5, 400, 4), 2.0 * next(MOVED))
 
 

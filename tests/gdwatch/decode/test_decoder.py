@@ -26,7 +26,7 @@ WHOLE = partial(reduce.whole, side=SIDE)
 
 
 def photo(size: tuple[int, int] = (160, 120)) -> Image.Image:
-    """A corner of a real photograph, with an upper left that is unlike the other corners."""
+    """A part of a real photograph, its upper left quarter red, unlike the other quarters."""
     image = Image.open(io.BytesIO(build.grace_hopper())).crop((150, 50, 390, 230)).resize(size)
     image.paste((255, 0, 0), (0, 0, size[0] // 2, size[1] // 2))
     return image
@@ -200,7 +200,7 @@ def test_a_transparent_colour_of_a_palette_is_grey() -> None:
 
 
 def turned(image: Image.Image, orientation: int) -> Image.Image:
-    """Store a picture as a camera does that says `orientation` in its EXIF."""
+    """Turn a picture as a camera stores it that writes `orientation` into its EXIF."""
     undo = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
