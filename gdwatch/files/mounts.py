@@ -1,12 +1,15 @@
 """Which disk a folder lies on, and whether other hosts may change it."""
 
 import os
-from pathlib import Path
+import re
+from collections.abc import Iterable
 
 from gdwatch.files.durability import require_descriptors
 from gdwatch.files.open_nofollow import PATH_ONLY
 
-_NETWORK = ("nfs", "cifs", "smb", "fuse", "9p", "ceph", "gluster", "lustre", "afs", "virtiofs")
+_NETWORK = (
+    b"nfs", b"cifs", b"smb", b"fuse", b"9p", b"ceph", b"gluster", b"lustre", b"afs", b"virtiofs"
+)  # fmt: skip
 
 
 def mount_of(descriptor: int) -> int:
@@ -37,12 +40,33 @@ def is_mount_point(folder: int) -> bool:
 
 
 def on_network(path: bytes) -> bool:
-    """Whether other hosts may change this folder without this kernel knowing."""
-    real = os.path.realpath(os.fsdecode(path))
-    best, kind = "", ""
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        left, _, right = line.partition(" - ")
-        point = left.split()[4]
-        if (real + "/").startswith(point.rstrip("/") + "/") and len(point) >= len(best):
-            best, kind = point, right.split()[0]
-    return kind.startswith(_NETWORK)
+    """Whether other hosts may change this folder without this kernel knowing.
+
+    Another disk may be mounted there later, with the id and the device number of this one: nothing
+    but asking again tells. Raises Trouble if too many files are open.
+    """
+    try:
+        with open("/proc/self/mountinfo", "rb") as mounts:
+            return kind_at(os.path.realpath(path), mounts).startswith(_NETWORK)
+    except OSError as error:
+        require_descriptors(error)
+        raise
+
+
+def kind_at(path: bytes, mounts: Iterable[bytes]) -> bytes:
+    """The kind of file system that a path lies on, such as `ext4`; empty where none is named.
+
+    path: absolute, links resolved. mounts: the lines of mountinfo, see proc(5).
+    """
+    best, kind = b"", b""
+    for line in mounts:
+        left, _, right = line.partition(b" - ")
+        point = _unescaped(left.split(b" ")[4])
+        if (path + b"/").startswith(point.rstrip(b"/") + b"/") and len(point) >= len(best):
+            best, kind = point, right.split(b" ")[0]
+    return kind
+
+
+def _unescaped(field: bytes) -> bytes:
+    """A path as it is: the kernel writes spaces, line breaks and backslashes of it in octal."""
+    return re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), field)

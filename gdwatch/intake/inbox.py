@@ -17,7 +17,7 @@ from gdwatch.backoff import Backoff
 from gdwatch.errors import Trouble
 from gdwatch.files import escaping
 from gdwatch.files.identity import identity_of
-from gdwatch.files.mounts import is_mount_point, mount_of
+from gdwatch.files.mounts import is_mount_point, mount_of, on_network
 from gdwatch.intake.inbox_listing import Listing
 from gdwatch.intake.opening import is_being_written
 from gdwatch.intake.settling import REST_S, Settling
@@ -35,14 +35,12 @@ _ARRIVALS = 4096  # seen to come by rename, and not yet handed out
 class Inbox:
     """The inbox of one service.
 
-    once: list it a single time, and then be `exhausted`. shared: other hosts may write to it.
+    once: list it a single time, and then be `exhausted`.
     """
 
-    def __init__(
-        self, folders: Folders, settings: Settings, *, once: bool = False, shared: bool = False
-    ) -> None:
+    def __init__(self, folders: Folders, settings: Settings, *, once: bool = False) -> None:
         self._folders = folders
-        self._settling = Settling(settings.settle_ms, once=once, shared=shared)
+        self._settling = Settling(settings.settle_ms, once=once)
         self._once = once
         self._listing = Listing(folders, settings, self.skip)
         self._arrived: dict[bytes, datetime] = {}
@@ -245,6 +243,8 @@ class Inbox:
                 return
             self._rescan = False
             self._found_again = set()
+            # Asked for each listing: another disk may be mounted there by now.
+            self._settling.wait(shared=on_network(self._folders.inbox))
             self._walk = self._listing.files(now_s)
         for _ in range(_STEPS):
             if not self._settling.has_room:

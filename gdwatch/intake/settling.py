@@ -52,19 +52,23 @@ def settled(look: Look, now_s: float, settle_s: float, empty_s: float) -> bool:
 class Settling:
     """The files under observation. All times are monotonic.
 
-    once: a single run, which waits neither for empty files nor for ever. shared: other hosts may
-    write to them.
+    once: a single run, which waits neither for empty files nor for ever.
 
     given_up: how many files a single run had to leave behind, since they went on changing.
     """
 
-    def __init__(self, settle_ms: int, *, once: bool, shared: bool) -> None:
-        self._settle_s = max(settle_ms / 1000, _NETWORK_SETTLE_S if shared else 0.0)
-        self._empty_s = self._settle_s if once else max(_EMPTY_FILE_WAIT_S, self._settle_s)
+    def __init__(self, settle_ms: int, *, once: bool) -> None:
+        self._settle_ms = settle_ms
         self._once = once
+        self.wait(shared=False)
         self._looks: dict[bytes, Look] = {}  # the oldest first
         self._empty_looks: dict[bytes, Look] = {}  # of those that wait for so long that they rest
         self.given_up = 0
+
+    def wait(self, *, shared: bool) -> None:
+        """Set how long files have to look the same. shared: other hosts may write to them."""
+        self._settle_s = max(self._settle_ms / 1000, _NETWORK_SETTLE_S if shared else 0.0)
+        self._empty_s = self._settle_s if self._once else max(_EMPTY_FILE_WAIT_S, self._settle_s)
 
     def __len__(self) -> int:
         return len(self._looks) + len(self._empty_looks)

@@ -97,7 +97,8 @@ class Watch:
 
     def __init__(self, inbox: bytes, mode: Literal["auto", "events", "poll"]) -> None:
         self._inbox = inbox
-        self._poll = mode == "poll" or (mode == "auto" and on_network(inbox))
+        self._mode = mode
+        self._is_shared = False  # with other hosts, as far as was asked
         self.waker, self._bell = socket.socketpair()
         self.waker.settimeout(0.0)
         self._bell.settimeout(0.0)
@@ -109,8 +110,8 @@ class Watch:
         self._retry_at = float("-inf")
         self._overflow = _Overflow(self)
         logging.getLogger("watchdog").addHandler(self._overflow)
-        if self._poll:
-            log.info("watch.polling", reason="setting" if mode == "poll" else "network file system")
+        if mode == "poll":
+            log.info("watch.polling", reason="setting")
 
     @property
     def is_polling(self) -> bool:
@@ -141,16 +142,22 @@ class Watch:
         return wanted_s if self._observer is not None else min(wanted_s, _POLL_S)
 
     def keep(self) -> None:
-        """Watch the folder that lies at the inbox's path now; again, if the watch has died."""
-        if self._poll:
+        """Watch the folder that lies at the inbox's path now; again, if the watch has died.
+
+        What lies on a network is polled instead, until a local disk is mounted there.
+        """
+        if self._mode == "poll":
             return
         if self._observer is not None and self._is_alive():
             return
         if self._observer is not None:
             log.warning("watch.lost", reason="the folder was removed, moved or replaced")
             self.stop()
-        if time.monotonic() >= self._retry_at and _is_no_link(self._inbox):
-            self._start()
+        if time.monotonic() < self._retry_at or not _is_no_link(self._inbox):
+            return
+        if self._mode == "auto" and self._has_to_poll():
+            return
+        self._start()
 
     def stop(self) -> None:
         """Let the folder go, so that its disk can be unmounted."""
@@ -168,6 +175,15 @@ class Watch:
         logging.getLogger("watchdog").removeHandler(self._overflow)
         self.waker.close()
         self._bell.close()
+
+    def _has_to_poll(self) -> bool:
+        """Whether the kernel would not learn of what others write; asked as often as is polled."""
+        was_shared, self._is_shared = self._is_shared, on_network(self._inbox)
+        if self._is_shared:
+            self._retry_at = time.monotonic() + _POLL_S
+            if not was_shared:
+                log.info("watch.polling", reason="network file system")
+        return self._is_shared
 
     def _start(self) -> None:
         observer = _Observer()

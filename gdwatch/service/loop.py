@@ -19,7 +19,6 @@ import structlog
 from gdwatch import __version__
 from gdwatch.errors import Trouble
 from gdwatch.files import escaping
-from gdwatch.files.mounts import on_network
 from gdwatch.intake.inbox import Inbox
 from gdwatch.intake.opening import Skipped, open_drop
 from gdwatch.intake.watcher import Watch
@@ -100,8 +99,7 @@ class _Service:
         self._pause_state = pause_state
         self._signals = pause_state.signals
         self._once = pause_state.once
-        shared = on_network(folders.inbox)
-        self._inbox = Inbox(folders, settings, once=self._once, shared=shared)
+        self._inbox = Inbox(folders, settings, once=self._once)
         self._progress = Progress()
         self._filer = Filer(settings, folders, ledger, self._inbox, pause_state, self._progress)
         self._conditions = Conditions(folders, settings)

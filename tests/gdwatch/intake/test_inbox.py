@@ -18,6 +18,7 @@ from gdwatch.intake.settling import Look, settled
 from gdwatch.root.folder_handles import Handles
 from gdwatch.values import Identity
 from tests import build
+from tests.gdwatch.intake.network_disk import NAME, network_disk
 
 SETTLE_S = 0.05
 
@@ -387,11 +388,26 @@ def test_a_disk_can_be_unmounted_while_the_listing_pauses(
 
 
 def test_a_file_on_a_shared_folder_settles_five_seconds_at_least(root: Path) -> None:
+    inbox = build.inbox_of(root, settle_ms=50)
+    with network_disk(root / "inbox"):
+        assert ready(inbox, 0.0, 1.0, 4.9) == []
+        assert ready(inbox, 5.0) == [os.fsdecode(NAME)]
+
+
+def test_a_disk_that_is_mounted_later_has_its_own_rules(root: Path) -> None:
     build.put(root, "a.jpg", b"1")
-    folders, settings = build.folders_of(root, settle_ms=50)
-    inbox = Inbox(folders, settings, shared=True)
-    assert ready(inbox, 0.0, 1.0, 4.9) == []
-    assert ready(inbox, 5.0) == ["a.jpg"]
+    inbox = build.inbox_of(root, settle_ms=50)
+    assert ready(inbox, 0.0, 1.0) == ["a.jpg"]
+    with network_disk(root / "inbox"):
+        inbox.rescan()
+        assert ready(inbox, 2.0, 3.0, 6.9) == []
+        assert ready(inbox, 7.0) == [os.fsdecode(NAME)]
+        # With the same id and device number, as the kernel gives them out again at once.
+        subprocess.run(["umount", "-l", root / "inbox"], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "gdwatch-test", root / "inbox"], check=True)
+        (root / "inbox" / "b.jpg").write_bytes(b"1")
+        inbox.rescan()
+        assert ready(inbox, 8.0, 8.1) == ["b.jpg"]
 
 
 def test_a_missing_inbox_is_trouble(root: Path) -> None:

@@ -2,16 +2,18 @@ import logging
 import os
 import select
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 from watchdog.events import FileSystemEvent
 
-from gdwatch.files.mounts import on_network
 from gdwatch.intake.watcher import Watch, _Listener
 from tests.build import wait_until
+from tests.gdwatch.intake.network_disk import network_disk
 
 
 @pytest.fixture
@@ -151,6 +153,29 @@ def test_a_thousand_wakes_do_not_block(watch: Watch) -> None:
     assert not select.select([watch.waker], [], [], 0)[0]
 
 
-def test_a_local_folder_is_not_on_the_network(inbox: Path) -> None:
-    assert not on_network(os.fsencode(inbox))
-    assert not on_network(b"/proc")
+def test_a_folder_is_polled_while_it_lies_on_a_network(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the disk is mounted, or is another one, only after the start."""
+    now_s = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
+    with closing(Watch(os.fsencode(inbox), "auto")) as watch, capture_logs() as logs:
+        watch.keep()
+        assert not watch.is_polling
+        with network_disk(inbox):
+            for now_s[0] in range(10):
+                watch.keep()
+            assert watch.is_polling
+            assert watch.rescan_s(30) == 2
+        now_s[0] += 2
+        watch.keep()
+        assert not watch.is_polling
+        assert [each["event"] for each in logs] == [
+            "watch.started", "watch.lost", "watch.polling", "watch.started",
+        ]  # fmt: skip
+
+
+def test_who_wants_events_gets_them_from_a_network_too(inbox: Path) -> None:
+    with network_disk(inbox), closing(Watch(os.fsencode(inbox), "events")) as watch:
+        watch.keep()
+        assert not watch.is_polling
