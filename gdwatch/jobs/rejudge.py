@@ -49,14 +49,14 @@ class Tally:
     changes: files by old and new outcome. skipped: judged before, or being moved.
     failed: could not be read.
     kept: corrected by a person: the new result becomes the current one, the file stays.
-    wishes: ids of the rows whose files are to be moved.
+    to_move: ids of the rows whose files are to be moved.
     """
 
     changes: Counter[tuple[Outcome, Outcome]]
     skipped: int
     failed: int
     kept: int
-    wishes: list[int]
+    to_move: list[int]
 
 
 class Rejudging:
@@ -254,7 +254,7 @@ class Rejudging:
             return
         send(transaction, handles, row, decision, self._settings.layout)
         transaction.update(row.id, model_id=model_id)
-        self.tally.wishes.append(row.id)
+        self.tally.to_move.append(row.id)
 
 
 def _is_same(row: Row, judged: Judged) -> bool:

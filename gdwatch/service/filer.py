@@ -37,7 +37,7 @@ log = structlog.get_logger()
 # Batches and files recorded together at most (one batch may have more files): a sync and a commit
 # cost as much for one batch as for several.
 TOGETHER, FILES_TOGETHER = 4, 128
-_WISHES_S = 1.0
+_PENDING_S = 1.0
 _SLOW_S = 1.0  # after a recording that took longer, batches are recorded one by one
 _WAIT_S = 0.1  # how long a decided batch waits for others while the engine is busy
 _STOP_S = 20.0  # for moves, after a signal to stop; the whole stop is promised in 30
@@ -83,7 +83,7 @@ class Filer:
         self._batches: deque[Batch] = deque()
         self._first_at_s = float("-inf")  # when the first waiting batch was taken
         self._recording_s = float("inf")  # of the last recording; at first, batches one by one
-        self._wishes_at_s = float("-inf")
+        self._pending_at_s = float("-inf")
         self._backoff = Backoff[int]()
         self.stuck: dict[int, StuckFile] = {}
 
@@ -194,15 +194,15 @@ class Filer:
 
     # ------------------------------------------------------------------ earlier recorded rows
 
-    def grant_wishes(self, now_s: float) -> None:
+    def file_pending(self, now_s: float) -> None:
         """Move the files that a crash or a command has left recorded; does so once a second.
 
         now_s: monotonic. Raises Trouble.
         """
-        if now_s - self._wishes_at_s < _WISHES_S:
+        if now_s - self._pending_at_s < _PENDING_S:
             return
-        is_first = self._wishes_at_s == float("-inf")
-        self._wishes_at_s = now_s
+        is_first = self._pending_at_s == float("-inf")
+        self._pending_at_s = now_s
         resting = {row for row in self.stuck if self._backoff.rests(row, now_s)}
         options = MoveOptions(resting=resting, may_go_on=self._may_go_on)
         report = file_pending(self._ledger, self._folders, self._settings.layout, options)

@@ -149,7 +149,7 @@ class _Service:
         self._conditions.require(now)
         if not self._record_wait_s(now):
             self._filer.file(self._pipeline.outstanding)
-        self._filer.grant_wishes(now)
+        self._filer.file_pending(now)
         self._listen(now)
         self._take(now)
         for batch in self._pipeline.turn(self._patience_s(now)):
