@@ -114,5 +114,5 @@ def _find_rowless(ledger: Ledger, folders: Folders, ignored: tuple[str, ...]) ->
             paths = {path for path in paths if not Path(os.fsdecode(path)).is_symlink()}
             with ledger.writing() as transaction:
                 known = set(transaction.at(paths))
-                known |= {path for path in paths if transaction.is_on_its_way(path)}
+                known |= {path for path in paths if transaction.is_being_moved(path)}
             yield from sorted(paths - known)

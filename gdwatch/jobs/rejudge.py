@@ -137,7 +137,7 @@ class Rejudging:
             transaction = Transaction(self._ledger.root, self._ledger.root_id, connection)
             row = transaction.at({opened.drop.path}).get(opened.drop.path)
             if row is None:
-                return transaction.is_on_its_way(opened.drop.path)
+                return transaction.is_being_moved(opened.drop.path)
             if row.state != "filed":
                 return True
             result = queries.result_of(connection, row.id, model.sha256)
@@ -191,7 +191,7 @@ class Rejudging:
         model_id, batch_id = ids
         path = judged.opened.drop.path
         row = transaction.at({path}).get(path)
-        if transaction.is_on_its_way(path) or (row is not None and row.state != "filed"):
+        if transaction.is_being_moved(path) or (row is not None and row.state != "filed"):
             self.tally.skipped += 1  # sent elsewhere while it was being judged
             return
         if row is None or not _is_same(row, judged):

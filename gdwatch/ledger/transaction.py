@@ -140,7 +140,7 @@ class Transaction:
                 found.add(drop.path)
         return found
 
-    def is_on_its_way(self, path: bytes) -> bool:
+    def is_being_moved(self, path: bytes) -> bool:
         """Return whether the file at this path is recorded and still to be moved elsewhere."""
         query = sa.select(files.c.id).where(
             files.c.root_id == self.root_id,
