@@ -92,7 +92,7 @@ def _find_damage(ledger: Ledger) -> list[str]:
 def _mark_missing(ledger: Ledger, folders: Folders) -> list[str]:
     found = []
     with Handles(folders) as handles:
-        for row in queries.chosen(ledger, None, None):
+        for row in queries.filed_rows(ledger, None, None):
             if not handles.is_file(row.path):
                 found.append(row)
     for row in found:
