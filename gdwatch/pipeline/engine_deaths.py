@@ -16,8 +16,8 @@ class EngineDeaths:
     """The deaths of the engines of one pipeline.
 
     device: the setting.
-    any: whether an engine has died: later ones do not use the CudaPredictor. Set before the next
-        one starts.
+    happened: whether an engine has died: later ones do not use the CudaPredictor. Set before the
+        next one starts.
     served: whether an engine of this pipeline has ever been ready.
     """
 
@@ -25,7 +25,7 @@ class EngineDeaths:
         self._device = device
         self._in_a_row = 0
         self._why_gone = ""
-        self.any = False
+        self.happened = False
         self.served = False
 
     def answered(self) -> None:

@@ -178,7 +178,9 @@ class Pipeline:
         return [*self._queued, *self._workers.tasks(), *self._decoded, *judged]
 
     def _start_engine(self, file: ModelFile, slots: Slots, count: int = 1) -> Engine:
-        return Engine(self._settings, file, slots, self._selector, count, plain=self._deaths.any)
+        return Engine(
+            self._settings, file, slots, self._selector, count, plain=self._deaths.happened
+        )
 
     def _until_deadline_s(self) -> float:
         """Return the seconds until the next deadline."""
@@ -271,7 +273,7 @@ class Pipeline:
         tasks = self._engine.tasks()
         how = self._engine.end()
         self._decoded.extendleft(reversed(tasks))
-        self._deaths.any = True
+        self._deaths.happened = True
         self._engine = self._start_engine(self._engine.file, self._slots, self.capacity.engines)
         self._deaths.died(tasks, how, why, was_ready=was_ready)
 
