@@ -213,4 +213,4 @@ def model_verify(
 
 def main() -> NoReturn:
     """Run one command and exit with its status; typer itself exits with 130 on Ctrl-C."""
-    exit_status.ended(lambda: app(prog_name="gdwatch", standalone_mode=True))
+    exit_status.run_and_exit(lambda: app(prog_name="gdwatch", standalone_mode=True))

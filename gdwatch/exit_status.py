@@ -16,7 +16,7 @@ _EPIPE_STATUS = 1
 _DISK_ERRORS = (errno.EIO, errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 
 
-def ended(run: Callable[[], object]) -> NoReturn:
+def run_and_exit(run: Callable[[], object]) -> NoReturn:
     """Run a command, and exit with its status; with `--debug` errors also print a traceback."""
     debug = "--debug" in sys.argv
     try:

@@ -36,7 +36,7 @@ def correct(settings: Settings, which: str, label: Label | None) -> None:
         with Handles(folders) as handles, ledger.writing() as transaction:
             row = transaction.row(row.id)
             if row.state == "recorded":
-                raise move_requests.under_way(row)
+                raise move_requests.being_moved(row)
             gone = row.state == "missing" or not handles.is_file(row.path)
             if gone:
                 transaction.mark_missing([row])

@@ -54,8 +54,8 @@ def follow(
 ) -> int:
     """Judge the files at `paths`, and move them batch by batch; return how many moves are left."""
     for tally in rejudging.over(paths):
-        move_requests.file_or_wait(ledger, folders, settings, tally.wishes, patience_s=0)
-    return move_requests.file_or_wait(ledger, folders, settings, rejudging.tally.wishes)
+        move_requests.file_or_wait(ledger, folders, settings, tally.to_move, patience_s=0)
+    return move_requests.file_or_wait(ledger, folders, settings, rejudging.tally.to_move)
 
 
 def report(tally: Tally, waiting: int, *, json_: bool) -> None:

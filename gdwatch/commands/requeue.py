@@ -32,7 +32,7 @@ def requeue(
     with closing(open_ledger(settings, root_id.read_id(folders))) as ledger:
         paths = _paths(ledger, folders, settings, which)
         if outcome is not None or reason is not None:
-            paths += [row.path for row in queries.chosen(ledger, outcome, reason)]
+            paths += [row.path for row in queries.filed_rows(ledger, outcome, reason)]
         with progress(len(paths)) as seen:
             options = RejudgeOptions(move=True, again=True)
             rejudging = Rejudging(ledger, folders, settings, options, counted(seen))

@@ -55,10 +55,10 @@ def finish_move(ledger: Ledger, folders: Folders, settings: Settings, row: Row) 
     Raises GdwatchError if the move does not end.
     """
     if row.state == "recorded" and file_or_wait(ledger, folders, settings, [row.id]):
-        raise under_way(row)
+        raise being_moved(row)
 
 
-def under_way(row: Row) -> GdwatchError:
+def being_moved(row: Row) -> GdwatchError:
     """Return the error for a file whose move is under way: it cannot be sent elsewhere now."""
     return GdwatchError(
         f"id {row.id}: is being moved", "try again when it is filed; `gdwatch status` says why not"

@@ -28,7 +28,7 @@ def damage(ledger: Ledger) -> list[str]:
 
 def mark_missing(ledger: Ledger, folders: Folders) -> Iterator[Row]:
     """Mark the filed rows whose file has been taken away, and yield them."""
-    filed = queries.chosen(ledger, None, None)
+    filed = queries.filed_rows(ledger, None, None)
     with Handles(folders) as handles:
         while page := list(islice(filed, _PAGE)):
             gone = [row for row in page if not handles.is_file(row.path)]
@@ -46,6 +46,6 @@ def without_row(ledger: Ledger, folders: Folders, ignored: tuple[str, ...]) -> I
             paths = set(page)
             with ledger.reading() as connection:
                 transaction = Transaction(ledger.root, ledger.root_id, connection)
-                known = transaction.at(paths).keys() | transaction.on_their_way(paths)
+                known = transaction.at(paths).keys() | transaction.being_moved(paths)
             # What is gone by now was filed elsewhere since it was listed.
             yield from (path for path in page if path not in known and os.path.lexists(path))

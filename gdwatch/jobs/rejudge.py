@@ -50,14 +50,14 @@ class Tally:
     changes: files by old and new outcome. skipped: judged before, or being moved.
     failed: could not be read.
     kept: corrected by a person: the new result becomes the current one, the file stays.
-    wishes: ids of the rows whose files are to be moved.
+    to_move: ids of the rows whose files are to be moved.
     """
 
     changes: Counter[tuple[Outcome, Outcome]]
     skipped: int
     failed: int
     kept: int
-    wishes: list[int]
+    to_move: list[int]
 
 
 class Rejudging:
@@ -138,7 +138,7 @@ class Rejudging:
             transaction = Transaction(self._ledger.root, self._ledger.root_id, connection)
             row = transaction.at({opened.drop.path}).get(opened.drop.path)
             if row is None:
-                return bool(transaction.on_their_way({opened.drop.path}))
+                return bool(transaction.being_moved({opened.drop.path}))
             if row.state != "filed":
                 return True
             result = queries.result_of(connection, row.id, model.sha256)
@@ -192,7 +192,7 @@ class Rejudging:
         model_id, batch_id = ids
         path = judged.opened.drop.path
         row = transaction.at({path}).get(path)
-        if transaction.on_their_way({path}) or (row is not None and row.state != "filed"):
+        if transaction.being_moved({path}) or (row is not None and row.state != "filed"):
             self.tally.skipped += 1  # sent elsewhere while it was being judged
             return
         if row is None or not _is_same(row, judged):
@@ -255,7 +255,7 @@ class Rejudging:
             return
         send(transaction, handles, row, decision, self._settings.layout)
         transaction.update(row.id, model_id=model_id)
-        self.tally.wishes.append(row.id)
+        self.tally.to_move.append(row.id)
 
 
 def _is_same(row: Row, judged: Judged) -> bool:

@@ -105,7 +105,7 @@ def all_corrections(connection: Connection, file_id: int) -> Sequence[sa.RowMapp
     return connection.execute(query).mappings().all()
 
 
-def chosen(ledger: Ledger, outcome: str | None, reason: str | None) -> Iterator[Row]:
+def filed_rows(ledger: Ledger, outcome: str | None, reason: str | None) -> Iterator[Row]:
     """Yield the filed rows with this outcome and reason, by id, read in pages. None: any."""
     after = 0
     while True:

@@ -146,7 +146,7 @@ class Transaction:
                 found.add(drop.path)
         return found
 
-    def on_their_way(self, paths: set[bytes]) -> set[bytes]:
+    def being_moved(self, paths: set[bytes]) -> set[bytes]:
         """Return those of these paths whose file is recorded and still to be moved elsewhere."""
         by_text = {self.text(path): path for path in paths}
         wanted = {"root_id": self.root_id, "paths": list(by_text)}

@@ -1,1 +1,1 @@
-"""Photographs in, decisions out: workers, slots, batches, the engine, and the decision."""
+"""From open files to decisions: workers, slots, batches, the engine and the rules."""

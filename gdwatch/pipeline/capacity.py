@@ -1,4 +1,4 @@
-"""How many of everything there are, where the settings leave it to the cores and the device."""
+"""The number of workers, engine processes and slots, from the settings, cores and device."""
 
 import itertools
 import os
@@ -9,20 +9,20 @@ from gdwatch.decode.reduce import Reduction
 from gdwatch.pipeline import engine_client, worker_pool
 from gdwatch.settings import Settings
 
-_SLOTS_BYTES = 1 << 30  # of decoded photographs, if all were as large as they can be
-_NVIDIA = Path("/proc/driver/nvidia")  # its device files may only come with the first program
-_MOST_ENGINES = 6  # processes that judge: as much as one service can file
+_SLOTS_BYTES = 1 << 30  # for slots, if every photograph were of the largest size
+_NVIDIA = Path("/proc/driver/nvidia")  # /dev/nvidia* may only appear with the first CUDA program
+_MOST_ENGINES = 6  # more would judge faster than one service can file
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What one pipeline has.
+    """The dimensions of one pipeline.
 
     workers: processes that read and decode. engines: processes that judge.
-    slots: places for decoded photographs, and so how many photographs are on their way at most.
-    worker_depth: files that one worker has at most, the one included that it decodes.
-    batch_size: photographs judged together at most. wanted_batch_size: as the settings have it;
-    more than that where so many do not fit into the memory for slots.
+    slots: for decoded photographs; this bounds the number of photographs in the pipeline.
+    worker_depth: files at one worker at most, the one that it decodes included.
+    batch_size: photographs judged together at most. wanted_batch_size: that of the settings, which
+    is larger if so many do not fit into the memory for slots.
     """
 
     workers: int
@@ -34,9 +34,9 @@ class Capacity:
 
     @classmethod
     def of(cls, settings: Settings, reduction: Reduction) -> "Capacity":
-        """What these settings give. reduction: how large a photograph may be in its slot."""
+        """Work out the capacity. reduction: how large a photograph in its slot may be."""
         workers, engines, wanted = _workers(settings), _engines(settings), _batch_size(settings)
-        judged = engines * engine_client.DEPTH  # batches at the engine
+        judged = engines * engine_client.DEPTH  # batches at all engine processes
         most = workers * worker_pool.DEPTH + (judged + 1) * wanted
         slots = max(2 * workers + wanted, min(most, _SLOTS_BYTES // reduction.most_bytes))
         depth = min(worker_pool.DEPTH, max(2, (slots - judged * wanted) // workers))
@@ -49,7 +49,7 @@ def _workers(settings: Settings) -> int:
 
 
 def _engines(settings: Settings) -> int:
-    """One on a card; else, each with one thread, on most of the cores."""
+    """One engine process on a card; on a CPU one for most of the cores, as each has one thread."""
     workers = _workers(settings)
     return 1 if _on_card(settings) else min(_MOST_ENGINES, workers - workers // 4)
 
@@ -61,7 +61,7 @@ def _batch_size(settings: Settings) -> int:
 
 
 def _on_card(settings: Settings) -> bool:
-    # Only the engine can ask torch for a GPU; the drivers' device files need no torch.
+    # Only the engine may load torch and ask it for a GPU; here the drivers' device files tell.
     files = itertools.chain.from_iterable(
         map(Path("/dev").glob, ("nvidia[0-9]*", "nvhost-gpu", "nvgpu", "dxg", "kfd"))
     )

@@ -1,4 +1,4 @@
-"""From what the networks say to the answer: pure, and the only place for it."""
+"""From scores to a decision: pure functions, and the only place where this is decided."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +10,15 @@ from gdwatch.values import Box, Crop, Decision, Face, Header, Label, Reason, Ref
 
 SeveralFaces = Literal["dominant", "agree", "unsure"]
 
-_CLEARLY = 1.5  # times as prominent as the next face: then the photograph is of the first
+_CLEARLY = 1.5  # a face this many times as prominent as another one outweighs it
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """The settings that shape a decision.
 
-    min_face: longer side of the least face that is judged, in pixels of the photograph.
+    min_confidence: 0.5 to 1.
+    min_face: longer side of the smallest face that is judged, in pixels of the photograph.
     min_sharpness: of the face's crop, see `Face`.
     """
 
@@ -28,20 +29,21 @@ class Rules:
     min_sharpness: float
 
     def __str__(self) -> str:
-        """As they stand in the ledger."""
+        """Return the rules as the text that the ledger stores."""
         text = (
             f"crop={self.crop} several_faces={self.several_faces} "
             f"min_confidence={self.min_confidence:g}"
         )
-        if self.crop == "whole":  # where the others say nothing
+        if self.crop == "whole":  # no face is judged, so the others do not apply
             return text
         return f"{text} min_face={self.min_face:g} min_sharpness={self.min_sharpness:g}"
 
 
 def decide(scores: Scores, header: Header, size: tuple[int, int], rules: Rules) -> Decision:
-    """Answer for a photograph that the networks have seen.
+    """Decide for a photograph from its scores.
 
-    size: width and height of what they saw, in pixels, in which the boxes are.
+    header: of the photograph; the decision's box is in its pixels.
+    size: width and height of the picture in the slot; the boxes of `scores` are in its pixels.
     """
     if not scores.faces:
         assert scores.p_male is not None
@@ -52,7 +54,7 @@ def decide(scores: Scores, header: Header, size: tuple[int, int], rules: Rules) 
 
 
 def refuse(refusal: Refusal) -> Decision:
-    """Answer for a file that is no readable photograph."""
+    """Return the decision for a file that is not a readable photograph: `rejected`."""
     return Decision(outcome="rejected", reason=refusal.reason)
 
 
@@ -75,7 +77,7 @@ def _answer(
 
 
 def _doubt(scores: Scores, header: Header, size: tuple[int, int], rules: Rules) -> Reason | None:
-    """Why the most prominent face does not answer for the photograph; None where it does."""
+    """Return why the most prominent face cannot decide for the photograph; None if it can."""
     first = scores.faces[0]
     box = slot_to_photograph(first.box, size, (header.width, header.height))
     if _contradicted(scores.faces, size, rules.several_faces):
@@ -88,7 +90,7 @@ def _doubt(scores: Scores, header: Header, size: tuple[int, int], rules: Rules) 
 
 
 def _contradicted(faces: Sequence[Face], size: tuple[int, int], rule: SeveralFaces) -> bool:
-    """Whether other faces stand against the first one's answer."""
+    """Whether other faces contradict the most prominent one, by the rule for several faces."""
     if rule == "unsure":
         return len(faces) > 1
     rivals = faces[1:]

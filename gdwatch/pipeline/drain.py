@@ -1,4 +1,4 @@
-"""Everything through a pipeline, batch after batch; and the end of the files of a batch."""
+"""Running a pipeline until all photographs are judged, and closing the files of batches."""
 
 import os
 from collections.abc import Generator, Iterable, Iterator
@@ -8,9 +8,9 @@ from gdwatch.values import Batch, Opened
 
 
 def drain(pipeline: Pipeline, photographs: Iterator[Opened]) -> Generator[Batch]:
-    """Judge all of them, whatever their number, and yield batch after batch.
+    """Judge any number of photographs, and yield the batches.
 
-    The files of a batch are closed when the next one is asked for.
+    The files of a batch are closed when the next one is requested. Raises as `Pipeline.turn`.
     """
     waiting = True
     while waiting or pipeline.outstanding:
@@ -28,7 +28,7 @@ def drain(pipeline: Pipeline, photographs: Iterator[Opened]) -> Generator[Batch]
 
 
 def close_files(batches: Iterable[Batch]) -> None:
-    """Let the files of batches go, whose descriptors came back with the decisions."""
+    """Close the files of batches, whose descriptors came back with the decisions."""
     for batch in batches:
         for each in batch.judged:
             os.close(each.opened.descriptor)

@@ -1,4 +1,4 @@
-"""The engine seen from the service: one model, in one process or several that share its memory."""
+"""The service's end of the engine: one model, in one process or several that share its memory."""
 
 import os
 import signal
@@ -19,15 +19,15 @@ from gdwatch.processes.slots import Slots
 from gdwatch.settings import Settings
 from gdwatch.values import Photo, Scores, Serving
 
-DEPTH = 2  # batches at one process: one that it judges, one at hand
+DEPTH = 2  # batches at one process: one that it judges, one that waits
 _TIMEOUT_S = 120.0
 _NEVER = float("inf")
-_START_S = 300.0  # a card may take its time, but a driver that hangs takes for ever
+_START_S = 300.0  # a card may be slow to start; a driver that hangs never starts
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A batch at the engine."""
+    """A batch that the engine has been asked to judge."""
 
     tasks: Sequence[Task]
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -35,9 +35,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A batch that came back.
+    """A batch that the engine has judged.
 
-    scores: for each decoded photograph, in order; boxes in pixels of what stands in its slot.
+    scores: of each decoded photograph, in order; boxes in pixels of the picture in its slot.
+    infer_ms: wall time in the engine. splits: how often the batch was split for lack of memory.
     """
 
     asked: Asked
@@ -47,9 +48,9 @@ class Answered:
 
 
 class _Lane:
-    """One process of the engine, and the batches that it was given.
+    """One engine process, and the batches that it has not answered.
 
-    deadline: when the batch that it judges is late, monotonic.
+    deadline: of the batch that it judges, in seconds on the monotonic clock.
     """
 
     def __init__(self, channel: Channel) -> None:
@@ -59,7 +60,7 @@ class _Lane:
         self._scores: list[Scores] = []  # of the batch that it judges, as far as they are here
 
     def judge(self, tasks: Sequence[Task]) -> None:
-        """Give it a batch. Raises Died."""
+        """Send a batch to the process. Raises Died."""
         self.batches.append(Asked(tasks))
         if len(self.batches) == 1:
             self.deadline = time.monotonic() + _TIMEOUT_S
@@ -68,7 +69,7 @@ class _Lane:
         self.channel.send({"slots": numbers, "sizes": sizes})
 
     def answered(self, packet: Packet) -> Answered | None:
-        """Read what it says of the batch that it has had longest; None while more is to come."""
+        """Return the answer for the oldest batch; None while more packets of it are to come."""
         self._scores += map(unpacked, packet["scores"])
         if "infer_ms" not in packet:
             return None
@@ -79,12 +80,12 @@ class _Lane:
 
 
 class Engine:
-    """An engine. It lives and dies as a whole, whichever of its processes does.
+    """An engine. If one of its processes dies, the whole engine is dead.
 
-    count: of processes, each judging batches of its own.
-    plain: keep away from the card's own way, of which an engine may have died.
+    count: of processes, each of which judges batches of its own.
+    plain: use the PlainPredictor even on a card, as the CudaPredictor may have killed an engine.
     device: where the model runs; None until it has passed its self-test.
-    rules: by which what it says becomes a decision.
+    rules: turn its scores into decisions.
     """
 
     def __init__(
@@ -104,12 +105,12 @@ class Engine:
             "slots": slots.count,
             "layout": asdict(slots.layout),
             "model": str(file.path),
-            # What has touched a card cannot fork.
+            # A process that has initialised CUDA cannot fork.
             "device": settings.device if count == 1 else "cpu",
             "min_confidence": self.rules.min_confidence,
             "plain": plain,
         }
-        # The engine gets the bytes that were hashed here, not the file: rows name what judged.
+        # The engine gets the bytes that were hashed here, not the file: rows name that hash.
         weights = os.memfd_create("gdwatch-model", os.MFD_CLOEXEC)
         with os.fdopen(weights, "wb") as copy:
             copy.write(file.content)
@@ -125,7 +126,7 @@ class Engine:
 
     @property
     def serving(self) -> Serving:
-        """The model, as rows name it."""
+        """Return the model, as rows name it."""
         details = self.file.details
         return Serving(
             sha256=self.file.sha256,
@@ -137,29 +138,29 @@ class Engine:
 
     @property
     def has_room(self) -> bool:
-        """Whether it may be given another batch now."""
-        return self.device is not None and len(self._idlest().batches) < DEPTH
+        """Whether the engine is ready and a process may be given another batch now."""
+        return self.device is not None and len(self._least_busy().batches) < DEPTH
 
     @property
     def is_busy(self) -> bool:
-        """Whether it has anything to judge."""
+        """Whether the engine has a batch to judge."""
         return any(lane.batches for lane in self._lanes)
 
     @property
     def deadline(self) -> float:
-        """When its start, or a batch that it judges, is late, monotonic."""
+        """The earliest deadline of its start and its batches, in seconds on the monotonic clock."""
         return min([self._ready_by, *(lane.deadline for lane in self._lanes)])
 
     def tasks(self) -> list[Task]:
-        """What it is judging."""
+        """Return the tasks of all batches at the engine."""
         return [task for lane in self._lanes for asked in lane.batches for task in asked.tasks]
 
     def judge(self, tasks: Sequence[Task]) -> None:
-        """Give a batch to the process with the least to do. Raises Died."""
-        self._idlest().judge(tasks)
+        """Send a batch to the process with the fewest batches. Raises Died."""
+        self._least_busy().judge(tasks)
 
     def listen(self) -> list[Answered]:
-        """Take its answers. Raises Died, and ActionNeeded if it refuses its model."""
+        """Return new answers. Raises Died, and ActionNeeded if the engine refuses the model."""
         answers: list[Answered] = []
         died = False
         for lane in self._lanes:
@@ -174,12 +175,12 @@ class Engine:
                         answers.append(answered)
             except Died:
                 died = True
-        if died and not answers:  # else it is dead the next time too: what it has answered counts
+        if died and not answers:  # its answers count; the next call finds it dead again
             raise Died
         return answers
 
     def end(self) -> str:
-        """End its processes; returns how they have ended. What it was judging is forgotten."""
+        """Kill its processes, drop its batches, and return how it ended, for the log."""
         was_alive = self.child.is_alive()
         for lane in self._lanes:
             self._selector.unregister(lane.channel)
@@ -189,12 +190,12 @@ class Engine:
         is_ours = was_alive and status == -signal.SIGKILL
         return "a fork of it, or too late" if is_ours else f"status {status}"
 
-    def _idlest(self) -> _Lane:
+    def _least_busy(self) -> _Lane:
         return min(self._lanes, key=lambda lane: len(lane.batches))
 
 
 def rules_of(settings: Settings, details: Details) -> Rules:
-    """The rules of the settings, with a model that has its own `min_confidence`."""
+    """Return the rules; the model gives what the settings leave open. details: its metadata."""
     own = settings.min_confidence
     return Rules(
         # Without a locator there is no face to crop: such a model always sees the whole picture.

@@ -1,4 +1,4 @@
-"""What follows when an engine dies: another one, a pause until its device is back, or the end."""
+"""What happens when an engine dies: a new engine, a pause until its device is back, or the end."""
 
 from collections.abc import Sequence
 
@@ -9,70 +9,71 @@ from gdwatch.pipeline.task import Task
 
 log = structlog.get_logger()
 
-_MOST = 3  # in a row, or at one photograph, before the service gives up and is started anew
+_MOST = 3  # deaths in a row, or with one photograph, before the service exits to be restarted
 
 
 class EngineDeaths:
     """The deaths of the engines of one pipeline.
 
     device: the setting.
-    any: whether an engine has died at all: the next ones keep away from the card's own predictor.
-        Set before the next one starts.
-    served: whether one has been ready before.
+    happened: whether an engine has died: later ones do not use the CudaPredictor. Set before the
+        next one starts.
+    served: whether an engine of this pipeline has ever been ready.
     """
 
     def __init__(self, device: str) -> None:
         self._device = device
         self._in_a_row = 0
         self._why_gone = ""
-        self.any = False
+        self.happened = False
         self.served = False
 
     def answered(self) -> None:
-        """An engine has judged a batch: what may kill it has not killed it."""
+        """Note that an engine has judged a batch: its deaths are no longer in a row."""
         self._in_a_row = 0
 
     def became_ready(self) -> None:
-        """An engine has passed its self-test; if its device was gone, it is back."""
-        if self._is_past_trying():
+        """Note that an engine has passed its self-test: if the device was gone, it is back."""
+        if self._has_given_up():
             self._in_a_row = 0
         self.served = True
 
     def require_device(self, *, ready: bool) -> None:
-        """Raise Trouble while the device that has served does not come back.
+        """Raise Trouble while a device that has served before does not come back.
 
-        ready: whether the engine of now is.
+        ready: whether the current engine is.
         """
-        if self._is_past_trying() and not ready:
+        if self._has_given_up() and not ready:
             raise self._gone()
 
     def died(self, tasks: Sequence[Task], how: str, why: str, *, was_ready: bool) -> None:
-        """An engine has died, and the next one is starting.
+        """Note that an engine has died, and the next one is starting.
 
-        tasks: what it was judging. how: it ended. why: in its own words, if it said any.
+        tasks: those it was judging. how: its exit status, for the log. why: its own message, if
+        there is one. was_ready: whether it had passed its self-test.
 
-        Raises Trouble if the device is gone, GdwatchError if there is no sense in going on.
+        Raises Trouble if the device is gone, GdwatchError after too many deaths.
         """
         self._in_a_row += 1
         for task in tasks:
             task.engine_deaths += 1
-        # What its other processes have answered meanwhile says nothing of what one dies of.
-        poisonous = any(task.engine_deaths >= _MOST for task in tasks)
-        if self._in_a_row < _MOST and not poisonous:
+        # Per task, since answers of the engine's other processes reset the count in a row.
+        is_poison = any(task.engine_deaths >= _MOST for task in tasks)
+        if self._in_a_row < _MOST and not is_poison:
             log.error("engine.restarted", status=how)
         elif self.served and not was_ready:
             self._why_gone = why or f"its engine ended ({how}) before it was ready"
             raise self._gone()
         else:
-            deaths = _MOST if poisonous else self._in_a_row
+            deaths = _MOST if is_poison else self._in_a_row
             raise GdwatchError(
                 f"the engine on device {self._device} ended {deaths} times in a row"
-                + (" at the same photographs" if poisonous else "")
+                + (" at the same photographs" if is_poison else "")
                 + f" (last: {how})",
                 "its own message stands above; `gdwatch doctor` tries the device",
             )
 
-    def _is_past_trying(self) -> bool:
+    def _has_given_up(self) -> bool:
         return self.served and self._in_a_row >= _MOST
 
     def _gone(self) -> Trouble:

@@ -1,4 +1,4 @@
-"""Another model on trial: it takes over from the one in service once it has passed."""
+"""A new model on trial: it replaces the one in service once it has passed its self-test."""
 
 import structlog
 
@@ -12,9 +12,9 @@ log = structlog.get_logger()
 
 
 class ModelSwap:
-    """The trial of a model that is to take over, if there is one.
+    """The trial of a new model, if there is one.
 
-    A model that does not pass is reported, and the one in service stays.
+    A model that fails is logged, and the one in service stays.
     """
 
     def __init__(self) -> None:
@@ -23,20 +23,17 @@ class ModelSwap:
 
     @property
     def has_passed(self) -> bool:
-        """Whether the model is ready to take over."""
+        """Whether there is a trial, and its model has passed its self-test."""
         return self._engine is not None and self._engine.device is not None
 
     def begin(self, engine: Engine, slots: Slots) -> None:
-        """Begin the trial of an engine that has just started, with slots of its own.
-
-        Both are ended with it.
-        """
+        """Begin a trial with an engine that has just started; engine and slots end with it."""
         self._engine, self._slots = engine, slots
 
     def listen(self, engine: Engine) -> None:
-        """Hear what an engine says that is not the one in service."""
+        """Take the answers of an engine that is not the one in service."""
         if engine is not self._engine:
-            return  # dropped in the same turn
+            return  # its trial ended in the same turn
         try:
             engine.listen()
         except ActionNeeded as error:
@@ -45,19 +42,19 @@ class ModelSwap:
             self._refuse("its engine died")
 
     def end_late(self, now_s: float) -> None:
-        """Give a model up that has taken too long to start."""
+        """End the trial if its engine has taken too long. now_s: seconds on the monotonic clock."""
         if self._engine is not None and now_s > self._engine.deadline:
             self._refuse("its engine does not start")
 
     def taken(self) -> ModelFile:
-        """End the trial of a model that has passed; returns its file."""
+        """End the trial of a model that has passed, and return its file."""
         assert self._engine is not None
         file = self._engine.file
         self.drop()
         return file
 
     def drop(self) -> None:
-        """End the trial, whatever its state."""
+        """End the trial, if there is one."""
         if self._engine is not None and self._slots is not None:
             self._engine.end()
             self._slots.close()

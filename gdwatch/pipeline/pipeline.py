@@ -1,9 +1,9 @@
-"""Photographs in, decisions out: the stages between the inbox and the ledger.
+"""The stages between the inbox and the ledger: open files go in, decisions come out.
 
     offer ─▶ queued ─▶ workers (read, decode) ─▶ decoded ─▶ engine (judge) ─▶ decide ─▶ turn
 
-Used alike by the service, `classify` and `reprocess`. One thread; nothing here waits for a child
-except `turn`, and that no longer than it is told. What is on its way is bounded by the slots.
+Used by the service and by the commands that judge. One thread; only `turn` waits for a child, no
+longer than its timeout. The number of slots bounds the number of files in the pipeline.
 """
 
 import os
@@ -37,9 +37,9 @@ log = structlog.get_logger()
 
 
 class Pipeline:
-    """Workers, slots and an engine, with the photographs on their way through them.
+    """Workers, slots and an engine, with the files on their way through them.
 
-    model: the one that judges now. capacity: how many of everything there are with it.
+    model: the one that judges now. capacity: the numbers of workers, slots and so on with it.
 
     Raises ActionNeeded, here or in `turn`, if the model cannot be used.
     """
@@ -66,28 +66,28 @@ class Pipeline:
 
     @property
     def is_judging(self) -> bool:
-        """Whether the engine has anything to judge."""
+        """Whether the engine has a batch to judge."""
         return self._engine.is_busy
 
     @property
     def outstanding(self) -> int:
-        """How many photographs are on their way."""
+        """How many files are in the pipeline."""
         judged = len(self._engine.tasks())
         return len(self._queued) + self._workers.outstanding + len(self._decoded) + judged
 
     @property
     def room(self) -> int:
-        """How many more may be offered now."""
-        return max(0, self._slots.count - self.outstanding)  # another model may have fewer places
+        """How many more files may be offered now."""
+        return max(0, self._slots.count - self.outstanding)  # a new model may have fewer slots
 
     def wake_by(self, descriptor: int) -> None:
-        """Let `turn` end its wait when this descriptor becomes readable."""
+        """Let `turn` also end its wait when this descriptor becomes readable."""
         self._selector.register(descriptor, EVENT_READ)
 
     def offer(self, opened: Opened) -> None:
-        """Take a photograph in; the next turn gives it to a worker.
+        """Queue a file; the next turn gives it to a worker.
 
-        Its descriptor comes back, still open, with its decision.
+        Its descriptor comes back with its decision, still open.
         """
         task = Task(opened)
         size = opened.drop.identity.size_bytes
@@ -98,14 +98,14 @@ class Pipeline:
             self._queued.append(task)
 
     def turn(self, timeout_s: float) -> list[Batch]:
-        """Move everything on by one step, waiting for news no longer than `timeout_s`.
+        """Wait for children, at most `timeout_s`, move all files on, and return finished batches.
 
         Raises ActionNeeded if the first model is refused, GdwatchError if the engine keeps dying
-        of what it judges, Trouble while it does not start any more: its device has gone.
+        or workers do not start, Trouble while a device that has served is gone.
         """
         batches: list[Batch] = []
         self._feed_workers()
-        for key, _ in self._selector.select(max(0.0, min(timeout_s, self._next_deadline()))):
+        for key, _ in self._selector.select(max(0.0, min(timeout_s, self._until_deadline_s()))):
             match key.data:
                 case Worker() as worker:
                     self._workers.listen(worker)
@@ -113,7 +113,7 @@ class Pipeline:
                     batches.extend(self._listen_to_engine())
                 case Engine() as engine:
                     self._swap.listen(engine)
-        # While it is gone another try is under way, and nothing is judged.
+        # While the device is gone, another engine is starting, and nothing is judged.
         self._deaths.require_device(ready=self.ready)
         now = time.monotonic()
         self._workers.end_late(now)
@@ -126,9 +126,9 @@ class Pipeline:
         return batches
 
     def reload(self) -> None:
-        """Load the model file again; it takes over once it has passed its self-test.
+        """Load the model file again; the new model takes over once it has passed its self-test.
 
-        A bad one is reported, and the old one stays.
+        A bad model is logged, and the old one stays.
         """
         self._swap.drop()
         try:
@@ -140,7 +140,7 @@ class Pipeline:
         self._swap.begin(self._start_engine(file, slots), slots)
 
     def close(self) -> None:
-        """End every child. Photographs on their way are dropped, their descriptors closed."""
+        """End every child. Files in the pipeline are dropped, and their descriptors closed."""
         for task in self._tasks():
             os.close(task.opened.descriptor)
         self._swap.drop()
@@ -178,10 +178,12 @@ class Pipeline:
         return [*self._queued, *self._workers.tasks(), *self._decoded, *judged]
 
     def _start_engine(self, file: ModelFile, slots: Slots, count: int = 1) -> Engine:
-        return Engine(self._settings, file, slots, self._selector, count, plain=self._deaths.any)
+        return Engine(
+            self._settings, file, slots, self._selector, count, plain=self._deaths.happened
+        )
 
-    def _next_deadline(self) -> float:
-        """How long nothing falls due, in seconds."""
+    def _until_deadline_s(self) -> float:
+        """Return the seconds until the next deadline."""
         now = time.monotonic()
         deadlines = [self._workers.next_deadline() - now, self._engine.deadline - now]
         if self._decoded and self._engine.has_room:
@@ -189,22 +191,22 @@ class Pipeline:
         return min(deadlines)
 
     def _batch_wait_s(self) -> float:
-        """How long a photograph may wait for its batch to fill: while the engine is busy, for ever.
+        """Return how long a photograph may wait for its batch to fill: no limit with a busy engine.
 
-        It would wait for the batch before its own anyway where one process judges; and larger
-        batches cost less of everything.
+        With one engine process it would wait for the batch before its own anyway, and larger
+        batches cost less per photograph.
         """
         return float("inf") if self._engine.is_busy else self._settings.batch_wait_ms / 1000
 
     # ------------------------------------------------------------------ judging
 
     def _feed_workers(self) -> None:
-        # Once another model is ready, the one in service only finishes what it has.
+        # Once a new model is ready, the pipeline only finishes what the old one has begun.
         if not self._swap.has_passed:
             self._workers.feed()
 
     def _feed_engine(self) -> list[Batch]:
-        """Give the engine what makes a batch; batches of refusals alone need none."""
+        """Send due batches to the engine; return those of refusals alone, which need no engine."""
         batches = []
         while self._engine.has_room:
             arrivals = [task.decoded_at for task in self._decoded]
@@ -243,7 +245,7 @@ class Pipeline:
         return batches
 
     def _batch(self, tasks: Sequence[Task], answered: Answered | None) -> Batch:
-        """Decide for each task; `answered` is None where no network saw any of them."""
+        """Decide for each task, and release its slot. answered: None if all are refusals."""
         scores = iter(answered.scores if answered else ())
         rules = self._engine.rules
         judged = []
@@ -266,17 +268,17 @@ class Pipeline:
         )
 
     def _restart(self, why: str = "") -> None:
-        """Start another engine with the same model, and queue what the dead one had again."""
+        """Start a new engine with the same model, and queue the tasks of the dead one again."""
         was_ready = self.ready
         tasks = self._engine.tasks()
         how = self._engine.end()
         self._decoded.extendleft(reversed(tasks))
-        self._deaths.any = True
+        self._deaths.happened = True
         self._engine = self._start_engine(self._engine.file, self._slots, self.capacity.engines)
         self._deaths.died(tasks, how, why, was_ready=was_ready)
 
     def _swap_when_empty(self) -> None:
-        """Let a model that has passed its trial take over, with workers and slots of its own."""
+        """Let a model that has passed its trial take over, with new workers and slots."""
         if self._swap.has_passed and self.outstanding == len(self._queued):
             file = self._swap.taken()
             self._end()
@@ -285,6 +287,6 @@ class Pipeline:
 
 
 def _allow_many_open_files() -> None:
-    """Every photograph on its way is an open file, and the usual limit is for older programs."""
+    """Raise the soft limit of open files to the hard one: each file in the pipeline is open."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

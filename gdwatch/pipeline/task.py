@@ -1,4 +1,4 @@
-"""A photograph on its way through the pipeline."""
+"""A file on its way through the pipeline."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,11 @@ from gdwatch.values import Opened, Photo, Refusal
 
 @dataclass(eq=False, slots=True)
 class Task:
-    """A photograph on its way.
+    """A file on its way through the pipeline.
 
     deaths: of workers that were decoding it. engine_deaths: of engines that were judging it.
+    slot: where its pixels go; None before it is given to a worker, and once it is released.
+    decoded_at: in seconds on the monotonic clock.
     """
 
     opened: Opened

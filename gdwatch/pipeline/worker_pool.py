@@ -1,7 +1,7 @@
-"""The decode workers: feeding them, and replacing those that die or hang.
+"""The pool of decode workers: feeding them, and replacing those that die or hang.
 
-A worker's death names its file exactly: it decodes one after the other, in order. Decoding is
-deterministic, so a file is tried once more, alone, and rejected when a second worker dies of it.
+A worker decodes its files in order, so its death names the file exactly. That file is tried once
+more, alone; decoding is deterministic, so it is rejected if a second worker dies with it.
 """
 
 import time
@@ -25,18 +25,18 @@ from gdwatch.values import Photo, Refusal, RejectedReason
 log = structlog.get_logger()
 
 _START_S = 60.0
-_FAILED_STARTS = 5  # in a row, before it is the installation and not the chance of a moment
-# Files at a worker, if places allow: enough while the service records a batch or two.
+_FAILED_STARTS = 5  # in a row: then the installation is at fault, not chance
+# Files at a worker, if there are slots: enough to decode while the service records a batch or two.
 DEPTH = MOST_DESCRIPTORS
 _NEVER = float("inf")
 
 
 @dataclass(eq=False, slots=True)
 class Worker:
-    """One worker with the files that it was given.
+    """One worker process with the files that it was given.
 
-    deadline: of its start, then of its first file, monotonic. ready: whether it has started;
-    until then its death or delay says nothing of any file.
+    deadline: of its start, then of its first file, in seconds on the monotonic clock.
+    ready: whether it has started; before that no file is to blame for its death or delay.
     """
 
     child: Child
@@ -46,10 +46,10 @@ class Worker:
 
 
 class WorkerPool:
-    """All decode workers and the free slots.
+    """All decode workers, and the free slots.
 
-    queued: the files that wait for a worker; what a dead worker had goes back to its front.
-    depth: how many files a worker has at most, the one included that it decodes.
+    queued: tasks that wait for a worker; those of a dead worker go back to its front.
+    depth: files at a worker at most, the one that it decodes included.
     done: called with each task that has been decoded or refused.
     """
 
@@ -73,30 +73,30 @@ class WorkerPool:
         self.workers: list[Worker] = []
 
     def start(self, count: int) -> None:
-        """Start the workers."""
+        """Start `count` workers."""
         self.workers = [self._start_worker() for _ in range(count)]
 
     def tasks(self) -> list[Task]:
-        """What is being decoded."""
+        """Return the tasks of all workers."""
         return [task for worker in self.workers for task in worker.tasks]
 
     @property
     def outstanding(self) -> int:
-        """How many photographs workers have."""
+        """How many files the workers have."""
         return sum(len(worker.tasks) for worker in self.workers)
 
     def next_deadline(self) -> float:
-        """When the first worker is late, monotonic."""
+        """The earliest deadline of the workers, in seconds on the monotonic clock."""
         return min(worker.deadline for worker in self.workers)
 
     def feed(self) -> None:
-        """Give queued files to the workers with the least to do, as far as slots are free.
+        """Give queued files to the least busy workers, as long as there are free slots.
 
-        All that one worker gets goes in one packet, which costs more than the words in it.
+        Each worker gets its files in one packet: a packet costs more than what it contains.
         """
         given: dict[Worker, list[Task]] = {}
         while self._queued and self._free:
-            worker = self._idlest(self._queued[0])
+            worker = self._least_busy(self._queued[0])
             if worker is None:
                 break
             task = self._queued.popleft()
@@ -106,23 +106,23 @@ class WorkerPool:
         for worker, tasks in given.items():
             self._give(worker, tasks)
 
-    def _idlest(self, task: Task) -> Worker | None:
-        """The worker to give it to; None if it has to wait.
+    def _least_busy(self, task: Task) -> Worker | None:
+        """Return the worker to give a file to; None if the file has to wait.
 
-        A file that has killed a worker is tried alone: its neighbours are spared.
+        A file that has killed a worker is tried alone, so that it takes no other file with it.
         """
-        able = [each for each in self.workers if not each.tasks or self._may_have(each, task)]
-        return min(able, key=lambda worker: len(worker.tasks), default=None)
+        candidates = [each for each in self.workers if not each.tasks or self._may_have(each, task)]
+        return min(candidates, key=lambda worker: len(worker.tasks), default=None)
 
     def _may_have(self, worker: Worker, task: Task) -> bool:
         """Whether a worker that has files may be given this one as well."""
-        depth = self._depth if worker.ready else 2  # who knows when it begins
+        depth = self._depth if worker.ready else 2  # it may be slow to start
         return len(worker.tasks) < depth and not task.deaths and not worker.tasks[0].deaths
 
     def listen(self, worker: Worker) -> None:
-        """Take a worker's answers, or notice its death.
+        """Take a worker's answers; replace it if it has died.
 
-        Raises GdwatchError if workers do not even start.
+        Raises GdwatchError if workers keep dying before they have started.
         """
         try:
             while (packet := worker.child.receive()) is not None:
@@ -133,19 +133,19 @@ class WorkerPool:
                     decoded = messages.read_answer(packet, self._slots.layout.longest)
                     self.finish(worker.tasks.popleft(), decoded)
                 else:
-                    raise Died  # an answer to a question that was not asked
+                    raise Died  # not the answer that is due: the worker may be compromised
                 worker.deadline = self._deadline() if worker.tasks else _NEVER
         except Died:
             self._replace(worker, "decoder_crashed")
 
     def end_late(self, now: float) -> None:
-        """Replace the workers that have taken too long."""
+        """Replace the workers that are past their deadline. now: seconds, monotonic."""
         for worker in list(self.workers):
             if now > worker.deadline:
                 self._replace(worker, "decoder_timeout")
 
     def finish(self, task: Task, decoded: Photo | Refusal) -> None:
-        """Hand a task on; a refusal needs its slot no longer."""
+        """Hand a decoded task to `done`; a refusal gives its slot back."""
         task.decoded = decoded
         task.decoded_at = time.monotonic()
         if isinstance(decoded, Refusal):
@@ -185,16 +185,16 @@ class WorkerPool:
         return time.monotonic() + self._settings.decode_timeout_s
 
     def _give(self, worker: Worker, tasks: list[Task]) -> None:
-        """Send a worker the last of its tasks; one that is dead is replaced, and fed next time."""
+        """Send a worker its newest tasks; if it is dead, queue them again and replace it."""
         packet = {"slots": [task.slot for task in tasks]}
         try:
             worker.child.send(packet, [task.opened.descriptor for task in tasks])
-        except Died:  # before it had these files, which are therefore not to blame
+        except Died:  # it died before it had these files, so they are not to blame
             for task in reversed(tasks):
                 worker.tasks.pop()
                 self.release(task)
                 self._queued.appendleft(task)
-            self.listen(worker)  # to what it has said until then; it is replaced in there
+            self.listen(worker)  # takes its last answers, and replaces it
             return
         if worker.ready and len(worker.tasks) == len(tasks):
             worker.deadline = self._deadline()
@@ -221,14 +221,14 @@ class WorkerPool:
     def _count_failed_start(self, worker: Worker) -> None:
         self._failed_starts += 1
         if self._failed_starts >= _FAILED_STARTS:
-            self.workers.remove(worker)  # it has ended: nothing is left of it to end
+            self.workers.remove(worker)  # it has ended already
             raise GdwatchError(
                 f"decode workers ended {_FAILED_STARTS} times in a row before they had started",
                 "their own message stands above; install gdwatch anew, or raise worker_memory_mb",
             )
 
     def _reject(self, task: Task, why: RejectedReason) -> None:
-        """Two workers have ended on it. Its hash is taken here: reading harms nobody."""
+        """Refuse a file with which two workers have ended; only reading it for its hash is safe."""
         try:
             sha256 = content.digest(task.opened.descriptor)
         except OSError as error:

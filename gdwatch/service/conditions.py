@@ -1,4 +1,4 @@
-"""What must hold for the service to work: its root is there and the same, and its disk has room."""
+"""Conditions of work: the root is there and has not changed, and its disk has free space."""
 
 import shutil
 
@@ -12,7 +12,7 @@ _LOOK_S = 1.0
 
 
 class Conditions:
-    """The conditions of one service. What held a second ago is not looked at again."""
+    """The conditions of one service. Each is checked at most once a second."""
 
     def __init__(self, folders: Folders, settings: Settings) -> None:
         self._folders = folders
@@ -22,7 +22,10 @@ class Conditions:
         self._space_at_s = float("-inf")
 
     def require(self, now_s: float) -> None:
-        """Raise Trouble for what may pass, ActionNeeded if the root has become another one."""
+        """Raise Trouble for a missing root or a full disk, ActionNeeded if the root is another one.
+
+        now_s: monotonic.
+        """
         if now_s - self._root_at_s >= _LOOK_S:
             self._require_root()
             self._root_at_s = now_s
@@ -31,7 +34,7 @@ class Conditions:
             self._space_at_s = now_s
 
     def _require_root(self) -> None:
-        """Look for the mark of the root: where a disk is not mounted, nothing is to be made."""
+        """Check the root's id: nothing may be made at the mount point of an unmounted disk."""
         try:
             found = root_id.read_id(self._folders)
         except ActionNeeded as error:

@@ -1,8 +1,8 @@
-"""From decisions to folders: batches are recorded, their files moved, their rows marked.
+"""Filing of decided batches: their files are recorded and moved, and their rows marked.
 
-    take ─▶ record (durable 1) ─▶ move (durable 2) ─▶ mark (durable 3) ─▶ let go
+    take ─▶ record (durable 1) ─▶ move (durable 2) ─▶ mark (durable 3) ─▶ close the files
 
-The same moves finish what a crash has left recorded, and what commands wish.
+The same code also moves files that a crash or a command has left recorded.
 """
 
 import itertools
@@ -34,19 +34,19 @@ from gdwatch.values import Batch, Entry, Judged, Refusal
 
 log = structlog.get_logger()
 
-# Batches recorded together at most, and files, unless one batch has more: a sync or a commit costs
-# as much for one of them.
+# Batches and files recorded together at most (one batch may have more files): a sync and a commit
+# cost as much for one batch as for several.
 TOGETHER, FILES_TOGETHER = 4, 128
-_WISHES_S = 1.0
-_SLOW_S = 1.0  # for one recording
-_WAIT_S = 0.1  # for which a decided batch waits for others, while the engine judges on
-_STOP_S = 20.0  # for moves under way; promised are 30 until the end
+_PENDING_S = 1.0
+_SLOW_S = 1.0  # after a recording that took longer, batches are recorded one by one
+_WAIT_S = 0.1  # how long a decided batch waits for others while the engine is busy
+_STOP_S = 20.0  # for moves, after a signal to stop; the whole stop is promised in 30
 
 
 def recorded_together(sizes: Sequence[int], *, one_by_one: bool) -> int:
-    """How many of the waiting batches to record now, oldest first.
+    """Return how many of the waiting batches to record now, oldest first.
 
-    sizes: how many files each has.
+    sizes: the number of files in each.
     """
     files = count = 0
     for size in sizes[: 1 if one_by_one else TOGETHER]:
@@ -58,9 +58,9 @@ def recorded_together(sizes: Sequence[int], *, one_by_one: bool) -> int:
 
 
 class Filer:
-    """What is decided and not yet in its folder, and what could not be moved.
+    """The decided batches that are not filed yet, and the files that could not be moved.
 
-    It owns the batches that it has taken: their files are closed when they are recorded.
+    The filer owns the batches that it takes, and closes their files once they are recorded.
 
     stuck: recorded files that cannot be moved now, by row id.
     """
@@ -81,13 +81,13 @@ class Filer:
         self._pause_state = pause_state
         self._progress = progress
         self._batches: deque[Batch] = deque()
-        self._first_at_s = float("-inf")  # when the first of them was taken
-        self._recording_s = float("inf")  # what the last recording took; the first is a small one
-        self._wishes_at_s = float("-inf")
-        self._tries = Backoff[int]()
+        self._first_at_s = float("-inf")  # when the first waiting batch was taken
+        self._recording_s = float("inf")  # of the last recording; at first, batches one by one
+        self._pending_at_s = float("-inf")
+        self._backoff = Backoff[int]()
         self.stuck: dict[int, StuckFile] = {}
 
-    # ------------------------------------------------------------------ what was decided just now
+    # ------------------------------------------------------------------ decided batches
 
     @property
     def waiting(self) -> int:
@@ -95,32 +95,32 @@ class Filer:
         return sum(len(batch.judged) for batch in self._batches)
 
     def take(self, batch: Batch) -> None:
-        """Take over a batch that the pipeline has decided."""
+        """Queue a decided batch, and take over the ownership of its files."""
         if not self._batches:
             self._first_at_s = time.monotonic()
         self._batches.append(batch)
 
     def wait_s(self, now_s: float, *, is_judging: bool) -> float:
-        """How long the batches may wait to be recorded together with the next ones.
+        """Return how long the batches may wait to be recorded together with the next one.
 
-        is_judging: whether a next one is on its way.
+        now_s: monotonic. is_judging: whether the engine has a next one.
         """
         if len(self._batches) >= TOGETHER or not is_judging:
             return 0.0
         return max(0.0, self._first_at_s + _WAIT_S - now_s)
 
     def file(self, queue: int) -> None:
-        """Record the batches, and move their files.
+        """Record the waiting batches, and move their files.
 
-        queue: how many photographs are on their way, for the log.
+        queue: how many files are in the pipeline, for the log.
 
-        Raises Trouble; what is recorded by then stays recorded, the rest waits.
+        Raises Trouble: what is recorded by then stays recorded, the other batches wait.
         """
         if self._batches:
             self._inbox.require_usable()
         while self._batches and self._may_go_on():
             began = time.monotonic()
-            # Where it takes long, a stop and systemd would have to wait for it.
+            # A stop and systemd's watchdog would wait for a slow recording of several batches.
             is_slow = self._recording_s > _SLOW_S
             one_by_one = is_slow or self._pause_state.is_paused or self._pause_state.signals.stop
             sizes = [len(each.judged) for each in self._batches]
@@ -129,12 +129,12 @@ class Filer:
             self._recording_s = time.monotonic() - began
 
     def close(self) -> None:
-        """Let go of what is not recorded: it lies in the inbox, for the next start."""
+        """Drop the batches that are not recorded: the next start finds their files in the inbox."""
         close_files(self._batches)
         self._batches.clear()
 
     def _file(self, batches: list[Batch], queue: int) -> None:
-        """Record some batches, move their files, mark their rows, and let the files go."""
+        """Record some batches, move their files, mark their rows, and close the files."""
         readable = [
             replace(batch, judged=tuple(each for each in batch.judged if not _is_unreadable(each)))
             for batch in batches
@@ -143,13 +143,13 @@ class Filer:
         pairs = [pair for some in recorded for pair in some]
         try:
             for _, judged in pairs:
-                _name_attention(judged)
+                _log_attention(judged)
             report = self._move(pairs) if pairs else MoveReport()
         finally:
-            # Recorded is recorded: what could not be moved now is moved by a later turn.
+            # They are recorded: a later turn moves what could not be moved now.
             for batch in batches:
                 self._batches.popleft()
-                self._let_go(batch)
+                self._release(batch)
         moved = set(report.filed)
         for batch, some in zip(batches, recorded, strict=True):
             filed = [judged for entry, judged in some if entry.id in moved]
@@ -157,9 +157,10 @@ class Filer:
                 self._tell_filed(batch, filed, queue)
 
     def _move(self, pairs: Sequence[tuple[Entry, Judged]]) -> MoveReport:
-        """Move what was recorded just now, by the descriptors through which it was judged.
+        """Move the files recorded just now; their descriptors tell whether they have changed.
 
-        It need not be asked of the ledger: a row that a command changes meanwhile is not marked.
+        The entries need not be read from the ledger again: a row that a command changes meanwhile
+        is not marked.
         """
         began = time.monotonic()
         held = {entry.id: judged.opened.descriptor for entry, judged in pairs}
@@ -169,7 +170,7 @@ class Filer:
         self._note(report, self.stuck, began)
         return report
 
-    def _let_go(self, batch: Batch) -> None:
+    def _release(self, batch: Batch) -> None:
         close_files([batch])
         for each in batch.judged:
             path = each.opened.drop.path
@@ -191,15 +192,18 @@ class Filer:
             queue=queue + self.waiting,
         )
 
-    # ------------------------------------------------------------------ what was recorded before
+    # ------------------------------------------------------------------ earlier recorded rows
 
-    def grant_wishes(self, now_s: float) -> None:
-        """File what a crash or a command has left recorded; looked for once a second."""
-        if now_s - self._wishes_at_s < _WISHES_S:
+    def file_pending(self, now_s: float) -> None:
+        """Move the files that a crash or a command has left recorded; does so once a second.
+
+        now_s: monotonic. Raises Trouble.
+        """
+        if now_s - self._pending_at_s < _PENDING_S:
             return
-        is_first = self._wishes_at_s == float("-inf")
-        self._wishes_at_s = now_s
-        resting = {row for row in self.stuck if self._tries.rests(row, now_s)}
+        is_first = self._pending_at_s == float("-inf")
+        self._pending_at_s = now_s
+        resting = {row for row in self.stuck if self._backoff.rests(row, now_s)}
         options = MoveOptions(resting=resting, may_go_on=self._may_go_on)
         report = file_pending(self._ledger, self._folders, self._settings.layout, options)
         self._note(report, {row: self.stuck[row] for row in resting}, now_s)
@@ -209,17 +213,20 @@ class Filer:
             log.info("batch.filed", files=len(report.filed))
 
     def _note(self, report: MoveReport, others: Mapping[int, StuckFile], began_s: float) -> None:
-        """Name what cannot be moved now, once; it rests, as `others` do."""
+        """Log each newly stuck file once, and let it back off.
+
+        others: stuck files that were not tried in this round. began_s: when it began, monotonic.
+        """
         for row, stuck in report.stuck.items():
-            self._tries.failed(row, began_s)
+            self._backoff.failed(row, began_s)
             if row not in self.stuck:
                 log.error("file.deferred", name=escaping.escape(stuck.source), reason=stuck.why)
         self.stuck = {**others, **report.stuck}
-        self._tries.keep(set(self.stuck))
+        self._backoff.keep(set(self.stuck))
         self._progress.excuse(time.monotonic() - began_s)
 
     def _may_go_on(self) -> bool:
-        """Stay alive for systemd between two moves; a stop waits for them, but not for ever."""
+        """Feed the watchdog between two moves; return False `_STOP_S` after a signal to stop."""
         self._pause_state.say_alive()
         return time.monotonic() < self._pause_state.signals.stopped_at + _STOP_S
 
@@ -228,8 +235,8 @@ def _is_unreadable(judged: Judged) -> bool:
     return judged.decision.reason == "unreadable"
 
 
-def _name_attention(judged: Judged) -> None:
-    """A line for a file that somebody should look at."""
+def _log_attention(judged: Judged) -> None:
+    """Log a file that a person should look at: rejected or unsure."""
     name = escaping.escape(judged.opened.drop.path)
     if isinstance(judged.decoded, Refusal):
         log.warning("file.rejected", name=name, reason=judged.decoded.reason,

@@ -2,9 +2,9 @@
 
     inbox ─▶ open ─▶ pipeline ─▶ filer (record, move, mark)
 
-One thread. It alone holds the root's lock and moves files; commands leave it their wishes as
-recorded rows. What stands in its way and may pass (a disk, a folder, a locked database) makes it
-pause and try again; what needs a person ends it.
+One thread. The service alone holds the root's lock and moves files; commands request moves by
+setting rows to `recorded`. An obstacle that may pass (a disk, a folder, a locked database) makes
+the service pause and try again; one that needs a person ends it.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ from gdwatch.values import Drop, Opened
 
 log = structlog.get_logger()
 
-_LONGEST_TURN_S = 1.0  # commands' wishes are looked for so often
+_LONGEST_TURN_S = 1.0  # so that commands' move requests are found this often
 _FILES_THAT_STAY = ("permission", "unreadable", "too_deep")
 
 
@@ -81,7 +81,7 @@ def _closing(ledger: Ledger) -> Iterator[None]:
 
 
 class _Service:
-    """One run of the service. Everything it holds was opened, and is closed, by `run`."""
+    """One run of the service. `run` opens what it is given, and closes it."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class _Service:
         self._filer = Filer(settings, folders, ledger, self._inbox, pause_state, self._progress)
         self._conditions = Conditions(folders, settings)
         self._listed_at = time.monotonic()
-        self._sha256 = ""  # of the model that was logged last
+        self._sha256 = ""  # of the last model that was logged
 
     def serve(self) -> int:
         log.info("service.started", version=__version__, root=escaping.escape(self._folders.root))
@@ -116,7 +116,7 @@ class _Service:
         except Trouble as trouble:
             if not self._signals.stop:
                 raise
-            # Nothing is lost: what is recorded the next start files, the rest lies in the inbox.
+            # Nothing is lost: the next start files what is recorded, the rest is in the inbox.
             log.warning("batch.retried", reason=trouble.message)
         finally:
             systemd.tell("STOPPING=1")
@@ -130,7 +130,7 @@ class _Service:
             try:
                 self._turn()
             except Trouble as trouble:
-                self._watch.stop()  # so that its disk can be unmounted
+                self._watch.stop()  # so that the inbox's disk can be unmounted
                 self._inbox.let_go()
                 self._pause_state.pause(trouble)
                 continue
@@ -142,13 +142,13 @@ class _Service:
                 return
 
     def _turn(self) -> None:
-        """Do what there is to do now; wait a little where that is nothing."""
+        """Do all work that is due; if there is none, wait for news for a while."""
         now = time.monotonic()
         self._reload_if_asked()
         self._conditions.require(now)
         if not self._record_wait_s(now):
             self._filer.file(self._pipeline.outstanding)
-        self._filer.grant_wishes(now)
+        self._filer.file_pending(now)
         self._listen(now)
         self._take(now)
         for batch in self._pipeline.turn(self._patience_s(now)):
@@ -189,7 +189,7 @@ class _Service:
                         self._open(drops[0], handles)
                     drops.popleft()
         finally:
-            for drop in drops:  # nobody opens these now, so the next listing must find them
+            for drop in drops:  # not opened, so the next listing must find them
                 self._inbox.release(drop.path)
                 self._inbox.rescan()
 
@@ -204,7 +204,7 @@ class _Service:
                 self._inbox.rescan()
                 log.debug("file.vanished", name=escaping.escape(drop.path), reason=reason)
 
-    # ------------------------------------------------------------------ its own state
+    # ------------------------------------------------------------------ the service's state
 
     def _reload_if_asked(self) -> None:
         if self._signals.reload:
@@ -212,7 +212,7 @@ class _Service:
             self._pipeline.reload()
 
     def _patience_s(self, now: float) -> float:
-        """How long the pipeline may wait for news."""
+        """Return how long the pipeline may wait for news. now: monotonic."""
         if self._signals.stop or (self._once and self._has_finished()):
             return 0.0
         longest_s = self._record_wait_s(now) if self._filer.waiting else _LONGEST_TURN_S
@@ -237,7 +237,7 @@ class _Service:
             self._pause_state.tell(told)
 
     def _ping(self) -> None:
-        """Tell systemd that photographs get on, not merely that this loop turns."""
+        """Feed systemd's watchdog, but only while photographs make progress, not just the loop."""
         if self._pipeline.outstanding == 0:
             self._progress.made()
         if not self._progress.is_stalled():

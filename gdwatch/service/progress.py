@@ -1,4 +1,4 @@
-"""Whether photographs get on, so that systemd's watchdog is fed by more than a loop that turns."""
+"""Whether photographs make progress: only then is systemd's watchdog fed."""
 
 import time
 
@@ -6,19 +6,19 @@ _STALL_S = 300.0
 
 
 class Progress:
-    """When a photograph last got on, on the monotonic clock."""
+    """The time of the last progress of a photograph, on the monotonic clock."""
 
     def __init__(self) -> None:
         self._at_s = time.monotonic()
 
     def made(self) -> None:
-        """A photograph has got on, or there is none to get on."""
+        """Note that a photograph has made progress, or that there is none."""
         self._at_s = time.monotonic()
 
     def excuse(self, seconds: float) -> None:
-        """So long photographs had no chance: their neighbours were being moved."""
+        """Do not count `seconds` in which photographs waited while other files were moved."""
         self._at_s += seconds
 
     def is_stalled(self) -> bool:
-        """Whether photographs have waited for longer than any work takes."""
+        """Whether no photograph has made progress for longer than any step takes."""
         return time.monotonic() - self._at_s > _STALL_S

@@ -1,4 +1,4 @@
-"""What signals ask of the service: stop, or read the model file again."""
+"""Signals to the service: stop, or load the model file again."""
 
 import contextlib
 import signal
@@ -8,9 +8,9 @@ from types import FrameType
 
 
 class Signals:
-    """What signals have asked for so far.
+    """The requests that signals have made so far.
 
-    stopped_at: when they first asked to stop, monotonic.
+    stop, reload: whether requested. stopped_at: time of the first request to stop, monotonic.
     """
 
     def __init__(self) -> None:
@@ -19,22 +19,22 @@ class Signals:
         self.reload = False
 
     def on_stop(self, number: int, _: FrameType | None) -> None:
-        """SIGTERM, SIGINT."""
+        """Handle SIGTERM and SIGINT."""
         if not self.stop:
             self.stopped_at = time.monotonic()
         self.stop = True
         if number == signal.SIGINT:
-            # The second one ends the process as it stands: recovery is made for that.
+            # A second Ctrl-C kills the process at once: the next start recovers.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def on_reload(self, number: int, _: FrameType | None) -> None:
-        """SIGHUP."""
+        """Handle SIGHUP."""
         self.reload = True
 
 
 @contextlib.contextmanager
 def handling_signals(wake_fd: int) -> Iterator[Signals]:
-    """Heed signals while this lasts; each writes a byte to `wake_fd`, which ends a wait."""
+    """Handle signals inside this context; each also writes a byte to `wake_fd`, to end a wait."""
     signals = Signals()
     handlers = {
         signal.SIGTERM: signals.on_stop,

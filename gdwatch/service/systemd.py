@@ -1,4 +1,4 @@
-"""What systemd is told, sd_notify(3): ready, alive, stopping. Without systemd, nothing happens."""
+"""Notifications to systemd, sd_notify(3): ready, alive, stopping. Without systemd, no-ops."""
 
 import contextlib
 import os
@@ -6,7 +6,7 @@ import socket
 
 
 def tell(message: str) -> None:
-    """Send one message, such as `READY=1`, to the socket that systemd has named."""
+    """Send a message, such as `READY=1`, to the socket that NOTIFY_SOCKET names, if it is set."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
@@ -18,6 +18,6 @@ def tell(message: str) -> None:
 
 
 def watchdog_s() -> float | None:
-    """How often systemd wants a sign of life; None if it does not."""
+    """Return systemd's watchdog period in seconds; None if there is no watchdog."""
     microseconds = os.environ.get("WATCHDOG_USEC", "")
     return int(microseconds) / 1e6 if microseconds.isdigit() else None

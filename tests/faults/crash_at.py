@@ -37,7 +37,7 @@ POINTS: Mapping[str, str | tuple[str, ...]] = {
     "C0.root": "gdwatch.root.root_id:prepare",
     "C0.schema": "gdwatch.ledger.migration:upgrade",
     "C0.ledger": "gdwatch.ledger.opening:open_ledger",
-    "C0.recover": "gdwatch.service.filer:Filer.grant_wishes",
+    "C0.recover": "gdwatch.service.filer:Filer.file_pending",
     "C1.list": "gdwatch.intake.inbox:Inbox.ready",
     "C1.look": "gdwatch.intake.inbox:Inbox._look_at",
     "C3.open": "gdwatch.service.loop:open_drop",
@@ -80,7 +80,7 @@ POINTS: Mapping[str, str | tuple[str, ...]] = {
     "W.current": "gdwatch.jobs.rejudge:Rejudging._make_current",
 }
 WAITS = (
-    "gdwatch.service.filer:_WISHES_S",
+    "gdwatch.service.filer:_PENDING_S",
     "gdwatch.service.loop:_LONGEST_TURN_S",
     "gdwatch.service.conditions:_LOOK_S",
 )

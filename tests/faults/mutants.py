@@ -298,12 +298,12 @@ def path_resolved_again() -> None:
 
 @mistake("T1")
 def recovery_skipped() -> None:
-    _instead("gdwatch.service.filer:Filer.grant_wishes", _nothing)
+    _instead("gdwatch.service.filer:Filer.file_pending", _nothing)
 
 
 @mistake("T1")
 def recovery_decides_again() -> None:
-    _instead("gdwatch.service.filer:Filer.grant_wishes", _nothing)
+    _instead("gdwatch.service.filer:Filer.file_pending", _nothing)
     _instead("gdwatch.ledger.transaction:Transaction.under_way", lambda *_: set())
 
 

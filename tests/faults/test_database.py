@@ -178,7 +178,7 @@ def test_a_check_waits_for_no_writer_and_stops_none(case: Case) -> None:
     checked = case.run(
         "db", "check", "--json",
         before=[call("tests.faults.acts:wait_for_no_lock")],
-        faults=[Fault("gdwatch.ledger.queries:chosen", do=(locked,))],
+        faults=[Fault("gdwatch.ledger.queries:filed_rows", do=(locked,))],
     )  # fmt: skip
     assert json.loads(checked.answer()) == {"damage": [], "missing": [], "without_row": []}
     case.judge()

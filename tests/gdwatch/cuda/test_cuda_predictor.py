@@ -250,18 +250,18 @@ def test_nothing_is_read_before_the_device_says_that_it_is_there(
     exact: PlainPredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a device whose results are valid only after a wait."""
-    on_their_way: list[tuple[Tensor, Tensor]] = []
+    being_moved: list[tuple[Tensor, Tensor]] = []
 
     def fetched(answer: Tensor) -> Tensor:
         copy = torch.full_like(answer, torch.nan)
-        on_their_way.append((copy, answer.clone()))
+        being_moved.append((copy, answer.clone()))
         return copy
 
     def mark(_: object) -> Callable[[], None]:
-        count = len(on_their_way)
+        count = len(being_moved)
 
         def wait() -> None:
-            for copy, answer in on_their_way[:count]:
+            for copy, answer in being_moved[:count]:
                 copy.copy_(answer)
 
         return wait
@@ -278,7 +278,7 @@ def test_nothing_is_read_before_the_device_says_that_it_is_there(
             found, splits = finish()
         require_alike(found, judged(exact, batch), DOUBT)
         assert splits == 0
-    assert len(on_their_way) > 5
+    assert len(being_moved) > 5
 
 
 class Noted:

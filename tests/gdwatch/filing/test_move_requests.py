@@ -76,4 +76,4 @@ def test_a_file_sent_elsewhere_while_it_was_looked_at_is_not_sent_again(
     )
     assert list(rejudging._opened(iter([entry.target]), other)) == []
     assert world.row(entry.id)["path"] == "unsure/a.jpg"
-    assert rejudging.tally.wishes == []
+    assert rejudging.tally.to_move == []
