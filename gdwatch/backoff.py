@@ -1,4 +1,4 @@
-"""When to try again what did not work: after a while, then after twice as long each time."""
+"""Exponential back-off: each failure doubles the wait before the next try, up to a limit."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """How long to wait until the next try: doubled each time, up to the longest."""
+    """The waits of an exponential back-off, in seconds: `first_s`, doubled up to `longest_s`."""
 
     first_s: float
     longest_s: float
 
     def after(self, last_s: float | None) -> float:
-        """The next wait. last_s: the wait before; None if there was none."""
+        """The next wait in seconds. last_s: the previous wait; None before the first."""
         return self.first_s if last_s is None else min(last_s * 2, self.longest_s)
 
 
@@ -23,38 +23,41 @@ _DELAY = Delay(first_s=1.0, longest_s=300.0)
 
 
 @dataclass(frozen=True, slots=True)
-class _Rest:
-    """Monotonic times."""
+class _Wait:
+    """The wait for one key. until_s: when it ends, monotonic. wait_s: how long it is."""
 
     until_s: float
     wait_s: float
 
 
 class Backoff(Generic[Key]):
-    """Which of many things rest now, since they failed not long ago."""
+    """The back-off of many keys: 1 second after the first failure, 5 minutes at most.
+
+    now_s: in seconds, monotonic.
+    """
 
     def __init__(self) -> None:
-        self._rests: dict[Key, _Rest] = {}
+        self._waits: dict[Key, _Wait] = {}
 
     def failed(self, key: Key, now_s: float) -> None:
-        """Let it rest, twice as long as the last time."""
-        before = self._rests.get(key)
+        """Record a failure of `key`: it waits twice as long as the last time."""
+        before = self._waits.get(key)
         wait_s = _DELAY.after(before.wait_s if before else None)
-        self._rests[key] = _Rest(now_s + wait_s, wait_s)
+        self._waits[key] = _Wait(now_s + wait_s, wait_s)
 
     def rests(self, key: Key, now_s: float) -> bool:
-        """Whether it is too early to try it again."""
-        rest = self._rests.get(key)
-        return rest is not None and now_s < rest.until_s
+        """Whether `key` still waits, so that it is too early to try again."""
+        wait = self._waits.get(key)
+        return wait is not None and now_s < wait.until_s
 
     def due(self, now_s: float) -> list[Key]:
-        """What has rested long enough."""
-        return [key for key, rest in self._rests.items() if now_s >= rest.until_s]
+        """The keys whose wait is over."""
+        return [key for key, wait in self._waits.items() if now_s >= wait.until_s]
 
     def forget(self, key: Key) -> None:
-        """It has worked, or is gone."""
-        self._rests.pop(key, None)
+        """Remove a key that has succeeded or no longer exists."""
+        self._waits.pop(key, None)
 
     def keep(self, keys: set[Key]) -> None:
-        """Forget all others."""
-        self._rests = {key: rest for key, rest in self._rests.items() if key in keys}
+        """Remove all keys but these."""
+        self._waits = {key: wait for key, wait in self._waits.items() if key in keys}

@@ -1,4 +1,4 @@
-"""What an operator can set, from where, and in which order of weight."""
+"""The settings, and the sources they come from, in order of precedence."""
 
 import difflib
 import json
@@ -44,7 +44,7 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
 class Settings(BaseSettings):
-    """Every setting: name, type, default, one sentence; docs/operate.md has the table of them."""
+    """Every setting: name, type, default and description; docs/operate.md lists them."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
@@ -138,23 +138,23 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Leave the merging to `load`, which also remembers where each value came from."""
+        """Use the given values only: `load` merges the sources and records each value's origin."""
         return (init_settings,)
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The settings in force, and for each by name where its value came from."""
+    """The settings in force. origins: by name, the source that gave each value."""
 
     settings: Settings
     origins: Mapping[str, str]
 
 
 def load(given: Mapping[str, str], config: Path | None) -> Loaded:
-    """Merge the command line, the environment, the file and the defaults, in this order of weight.
+    """Merge command line, environment, settings file and defaults, in this order of precedence.
 
-    given: names and values of the command line.
-    config: the file named by `--config`.
+    given: names and values from the command line.
+    config: the file named by `--config`; None looks in GDWATCH_CONFIG and CONFIG_FILES.
 
     Raises ActionNeeded for an unknown name, a bad value or a missing file.
     """

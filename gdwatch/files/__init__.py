@@ -1,1 +1,1 @@
-"""Files and folders as the kernel has them: names, identity, content, durability, mounts."""
+"""Files and folders at the level of system calls: names, identity, content, fsync, mounts."""

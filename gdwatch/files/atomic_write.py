@@ -1,4 +1,4 @@
-"""Replacing a file whole or not at all: its new content is written beside it, then renamed."""
+"""Atomic replacement of a file: the new content goes to a temporary file, then rename(2)."""
 
 import contextlib
 import os
@@ -7,31 +7,32 @@ from pathlib import Path
 
 from gdwatch.files.durability import make_durable
 
-PART = ".part"  # ends the name of what is not finished; a kill may leave it behind
+PART = ".part"  # the suffix of temporary files; a kill may leave one behind
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a name to write the new content to; on leaving, the file at `path` is replaced by it.
+    """Yield a temporary path to write to; on exit it is renamed to `path`.
 
-    After an error the old file stays, and nothing else. A power cut may take the new one away.
+    After an error the temporary file is removed and the old file stays. Without fsync(2), a power
+    cut may lose the new file. Raises OSError.
     """
-    aside = path.with_name(path.name + PART)
-    aside.unlink(missing_ok=True)
+    temporary = path.with_name(path.name + PART)
+    temporary.unlink(missing_ok=True)
     try:
-        yield aside
-        aside.replace(path)
+        yield temporary
+        temporary.replace(path)
     except BaseException:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
 @contextlib.contextmanager
 def replacing_durably(path: Path) -> Iterator[Path]:
-    """Do the same, so that the new file survives a power cut. Raises as `make_durable`."""
-    with replacing(path) as aside:
-        yield aside
-        _sync(aside)
+    """Like `replacing`, with fsync(2) of file and folder. Raises OSError, and as `make_durable`."""
+    with replacing(path) as temporary:
+        yield temporary
+        _sync(temporary)
     _sync(path.parent)
 
 

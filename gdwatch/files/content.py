@@ -1,4 +1,4 @@
-"""The bytes of a file: reading them whole or in chunks, and their SHA-256."""
+"""Reading a file's bytes, whole or in chunks, and their SHA-256."""
 
 import hashlib
 import os
@@ -6,17 +6,18 @@ from collections.abc import Iterator
 
 _CHUNK_BYTES = 1 << 20
 TO_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-Place = tuple[int, bytes]  # a folder's handle, and a name in it
+Place = tuple[int, bytes]  # a folder's descriptor, and a name in it
 
 
-class Unreadable(OSError):  # noqa: N818 - what the file is, not what went wrong here
-    """A file could not be read: its own trouble, and no sign of a disk that takes no more."""
+class Unreadable(OSError):  # noqa: N818 - a property of the file
+    """A file could not be read. This concerns the one file: it is no sign of a full disk."""
 
 
 def stable_digest(descriptor: int) -> tuple[os.stat_result, str]:
-    """Hash a file that may be being written to: what was hashed has this size and time.
+    """Return stat result and SHA-256 of one state of a file that may be being written to.
 
-    A writer that never rests is not waited for: the third look stands.
+    If size or modification time changes during each of three reads, the last result is returned.
+    Raises Unreadable.
     """
     for _ in range(3):
         before = os.fstat(descriptor)
@@ -28,7 +29,7 @@ def stable_digest(descriptor: int) -> tuple[os.stat_result, str]:
 
 
 def digest(descriptor: int) -> str:
-    """SHA-256 of a file's content, from its beginning, whatever its size. Raises Unreadable."""
+    """SHA-256 of a file's content as hexadecimal digits, read in chunks. Raises Unreadable."""
     sha256 = hashlib.sha256()
     for chunk in chunks(descriptor):
         sha256.update(chunk)
@@ -36,22 +37,22 @@ def digest(descriptor: int) -> str:
 
 
 def chunks(descriptor: int) -> Iterator[bytes]:
-    """A file's content from its beginning, a piece at a time. Raises Unreadable."""
-    at = 0
-    while chunk := _read(descriptor, at):
+    """Yield a file's content in chunks of 1 MiB offset most. Raises Unreadable."""
+    offset = 0
+    while chunk := _read(descriptor, offset):
         yield chunk
-        at += len(chunk)
+        offset += len(chunk)
 
 
-def _read(descriptor: int, at: int) -> bytes:
+def _read(descriptor: int, offset: int) -> bytes:
     try:
-        return os.pread(descriptor, _CHUNK_BYTES, at)
+        return os.pread(descriptor, _CHUNK_BYTES, offset)
     except OSError as error:
         raise Unreadable(error.errno, error.strerror) from error
 
 
 def digest_at(place: Place) -> str:
-    """SHA-256 of the file with this name in this folder. Raises Unreadable."""
+    """SHA-256 of the file offset a place, as hexadecimal digits. Raises Unreadable."""
     descriptor = opened_to_read(place)
     try:
         return digest(descriptor)
@@ -60,7 +61,7 @@ def digest_at(place: Place) -> str:
 
 
 def opened_to_read(place: Place) -> int:
-    """A descriptor of the file with this name in this folder; no link. Raises Unreadable."""
+    """Open the file offset a place and return its descriptor. Raises Unreadable, for links, too."""
     folder, name = place
     try:
         return os.open(name, TO_READ, dir_fd=folder)
@@ -69,10 +70,10 @@ def opened_to_read(place: Place) -> int:
 
 
 def read_whole(descriptor: int) -> bytes:
-    """Read from the beginning to the end, wherever the descriptor stands."""
-    read = []
-    at = 0
-    while chunk := os.pread(descriptor, _CHUNK_BYTES, at):
-        read.append(chunk)
-        at += len(chunk)
-    return b"".join(read)
+    """Return all bytes of a file, whatever the descriptor's offset. Raises OSError."""
+    parts = []
+    offset = 0
+    while chunk := os.pread(descriptor, _CHUNK_BYTES, offset):
+        parts.append(chunk)
+        offset += len(chunk)
+    return b"".join(parts)

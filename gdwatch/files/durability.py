@@ -1,4 +1,4 @@
-"""fsync(2): of bytes before a row speaks of them, and of names in folders."""
+"""fsync(2) of files, before the ledger records them, and of folders, after renames."""
 
 import errno
 import os
@@ -9,26 +9,29 @@ from gdwatch.errors import GdwatchError, Trouble
 from gdwatch.files import escaping
 
 _THREADS = 8
-_threads = ThreadPoolExecutor(max_workers=_THREADS)  # they start with the first files, and stay
+_threads = ThreadPoolExecutor(max_workers=_THREADS)  # started at the first use, then kept
 
 
 def require_descriptors(error: OSError) -> None:
-    """Raise Trouble if the process, or the system, has too many open files."""
+    """Raise Trouble if `error` means that the process or the system has too many open files."""
     if error.errno in (errno.EMFILE, errno.ENFILE):
         hint = "raise LimitNOFILE, or `ulimit -n`"
         raise Trouble("open_files", "too many open files", hint) from error
 
 
 def make_durable(descriptor: int) -> None:
-    """fsync(2), as far as the file system knows it.
+    """fsync(2) a file or folder; does nothing where the file system does not support it.
 
-    Raises Trouble for a full disk, and GdwatchError for any other fault: after that nobody knows
-    what is on the disk, and only a new start looks at everything again.
+    Raises Trouble if the disk is full, and GdwatchError for any other error: what is on the disk is
+    then unknown, and only a restart checks everything again.
     """
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno in (errno.EINVAL, errno.ENOTSUP):  # not for this kind of file there
+        if error.errno in (
+            errno.EINVAL,
+            errno.ENOTSUP,
+        ):  # not supported there for this kind of file
             return
         what = escaping.escape(os.readlink(b"/proc/self/fd/%d" % descriptor))
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -40,7 +43,7 @@ def make_durable(descriptor: int) -> None:
 
 
 def sync_contents(descriptors: Sequence[int]) -> None:
-    """Make the bytes of dropped files durable before a row says that they were decided.
+    """fsync(2) dropped files, in parallel, before the ledger records their decisions.
 
     Raises as `make_durable`.
     """

@@ -1,4 +1,4 @@
-"""Which disk a folder lies on, and whether other hosts may change it."""
+"""Which mount a file or folder is on, and whether it is a network file system."""
 
 import os
 import re
@@ -13,25 +13,25 @@ _NETWORK = (
 
 
 def mount_of(descriptor: int) -> int:
-    """The id of the mount that a folder or file was opened through (proc(5), fdinfo).
+    """The id of the mount through which a folder or file was opened (proc(5), fdinfo).
 
-    Where two mounts are of one device, as bind mounts are, nothing else tells them apart. Where
-    the kernel does not tell it: the device. Raises Trouble if too many files are open.
+    Only this id distinguishes two mounts of one device, such as bind mounts. If the kernel does not
+    give it, the device number. Raises Trouble if too many files are open.
     """
     try:
-        told = os.open(b"/proc/self/fdinfo/%d" % descriptor, os.O_RDONLY | os.O_CLOEXEC)
+        fdinfo = os.open(b"/proc/self/fdinfo/%d" % descriptor, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         require_descriptors(error)
         raise
     try:
-        _, _, rest = os.read(told, 1024).partition(b"mnt_id:")
+        _, _, rest = os.read(fdinfo, 1024).partition(b"mnt_id:")
     finally:
-        os.close(told)
+        os.close(fdinfo)
     return int(rest.split(None, 1)[0]) if rest else os.fstat(descriptor).st_dev
 
 
 def is_mount_point(folder: int) -> bool:
-    """Whether an open folder is where another disk begins, or a bind mount."""
+    """Whether an open folder is a mount point, bind mounts included. Raises OSError, Trouble."""
     above = os.open("..", PATH_ONLY, dir_fd=folder)
     try:
         return mount_of(folder) != mount_of(above)
@@ -40,7 +40,7 @@ def is_mount_point(folder: int) -> bool:
 
 
 def on_network(path: bytes) -> bool:
-    """Whether other hosts may change this folder without this kernel knowing.
+    """Whether a folder is on a network file system: inotify(7) misses changes by other hosts.
 
     Another disk may be mounted there later, with the id and the device number of this one: nothing
     but asking again tells. Raises Trouble if too many files are open.

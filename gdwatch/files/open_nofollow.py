@@ -1,4 +1,4 @@
-"""Opening a folder step by step, so that no link on the way is followed."""
+"""Opening a folder one path component at a time, so that no symbolic link is followed."""
 
 import contextlib
 import os
@@ -6,24 +6,25 @@ import os
 from gdwatch.files.durability import make_durable
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-PATH_ONLY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC  # may be searched, not read
+PATH_ONLY = (
+    os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+)  # O_PATH needs search permission only
 
 
 def open_folder(path: bytes, *, make: bool) -> int:
-    """Open a folder by its absolute path, every step of which refuses links.
+    """Open a folder by its absolute path and return the descriptor; refuses symbolic links.
 
-    Links were resolved at the start: one that is met now has been put there since, and leads
-    elsewhere.
+    The configured paths were resolved at the start: a link met now was put there since.
 
-    make: the last step, durably, if nothing is there.
+    make: create a missing last component, followed by fsync(2) of its parent.
 
     Raises OSError, and as `make_durable`.
     """
     handle = os.open(b"/", PATH_ONLY)
     *above, name = path.split(b"/")[1:]
     try:
-        for step in above:
-            below = os.open(step, PATH_ONLY, dir_fd=handle)
+        for component in above:
+            below = os.open(component, PATH_ONLY, dir_fd=handle)
             os.close(handle)
             handle = below
         try:
@@ -33,11 +34,11 @@ def open_folder(path: bytes, *, make: bool) -> int:
                 raise
         with contextlib.suppress(FileExistsError):
             os.mkdir(name, dir_fd=handle)
-        holder = os.open(b".", DIRECTORY, dir_fd=handle)
+        parent = os.open(b".", DIRECTORY, dir_fd=handle)
         try:
-            make_durable(holder)
+            make_durable(parent)
         finally:
-            os.close(holder)
+            os.close(parent)
         return os.open(name, DIRECTORY, dir_fd=handle)
     finally:
         os.close(handle)

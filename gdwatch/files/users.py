@@ -1,4 +1,4 @@
-"""What users are called, where a user has a name: containers run as numbers without one."""
+"""User names. In a container, a user id may have none."""
 
 import getpass
 import os
@@ -6,7 +6,7 @@ import pwd
 
 
 def name_of(uid: int) -> str:
-    """The name of a user, or the number where there is none."""
+    """A user's name, or the id as text if there is no name."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -14,7 +14,7 @@ def name_of(uid: int) -> str:
 
 
 def own_name() -> str:
-    """Who runs this, as the environment says it, else as `name_of`."""
+    """The current user's name, from the environment, else from `name_of`."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # the latter since Python 3.13

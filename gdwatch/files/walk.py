@@ -1,4 +1,4 @@
-"""The walk through the files below a folder."""
+"""Recursive listing of the files below a folder."""
 
 import os
 from collections.abc import Iterator
@@ -8,20 +8,22 @@ from fnmatch import fnmatch
 
 @dataclass(frozen=True, slots=True)
 class Unlisted:
-    """A folder that cannot be listed, and why, in the system's words."""
+    """A folder that cannot be listed. why: the message of the system error."""
 
     path: bytes
     why: str
 
 
 def files_below(folder: bytes, ignored: tuple[str, ...]) -> Iterator[bytes | Unlisted]:
-    """Regular files below a folder, sorted by name, in depth; links are not followed.
+    """Yield the regular files below a folder, depth first, sorted by name; follows no links.
 
-    A folder that cannot be listed comes in its place, for the caller to name or to pass over.
+    A folder that cannot be listed is yielded as `Unlisted`, for the caller to report or skip.
 
-    ignored: patterns of names; what has such a name is passed over, folders with all in them.
+    ignored: glob patterns; files and folders whose name matches one are left out.
     """
-    levels = [_entries(folder, ignored)]  # no recursion: folders may be a thousand levels deep
+    levels = [
+        _entries(folder, ignored)
+    ]  # a stack, no recursion: folders may be a thousand levels deep
     while levels:
         match next(levels[-1], None):
             case None:
@@ -35,7 +37,7 @@ def files_below(folder: bytes, ignored: tuple[str, ...]) -> Iterator[bytes | Unl
 
 
 def _entries(folder: bytes, ignored: tuple[str, ...]) -> Iterator[tuple[bytes, bool] | Unlisted]:
-    """What lies in one folder, sorted by name: paths, and whether each is a folder."""
+    """Yield the entries of one folder, sorted by name: path, and whether it is a folder."""
     try:
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)

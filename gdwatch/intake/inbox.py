@@ -1,7 +1,7 @@
-"""What lies in the inbox, and which of it is to be handed out.
+"""The inbox: finds files by listing the folder, and hands out those that are complete.
 
-The listing of the folder is the truth; notifications only make it happen sooner. It is read lazily.
-When a file is complete, `settling` says.
+The listing decides which files there are; notifications only make the service list or look sooner.
+The listing is read lazily. `settling` decides when a file is complete.
 """
 
 import os
@@ -28,14 +28,16 @@ from gdwatch.values import Drop, Identity
 
 log = structlog.get_logger()
 
-_STEPS = 4096  # names of the listing read in one turn
-_ARRIVALS = 4096  # seen to come by rename, and not yet handed out
+_STEPS = 4096  # entries of the listing read in one call of `ready`
+_ARRIVALS = 4096  # paths seen to arrive by rename, and not yet handed out
 
 
 class Inbox:
     """The inbox of one service.
 
-    once: list it a single time, and then be `exhausted`.
+    once: list it a single time, until `exhausted`.
+    skipped: path and reason of each file that has to stay.
+    newly_skipped: path, reason and hint of those not yet reported; the caller empties it.
     """
 
     def __init__(self, folders: Folders, settings: Settings, *, once: bool = False) -> None:
@@ -45,27 +47,27 @@ class Inbox:
         self._listing = Listing(folders, settings, self.skip)
         self._arrived: dict[bytes, datetime] = {}
         self._taken: dict[bytes, Identity] = {}
-        self._again: set[bytes] = set()  # taken, and seen to come by rename once more
+        self._arrived_again: set[bytes] = set()  # taken, and since seen to arrive by rename again
         self._walk: Generator[tuple[bytes, os.stat_result]] | None = None
         self._rescan = True
-        self._found_again: set[bytes] = set()
+        self._skipped_seen: set[bytes] = set()  # skipped paths found since the listing began
         self._refused: dict[bytes, Identity] = {}
-        self._tries = Backoff[bytes]()  # of those that were refused
+        self._backoff = Backoff[bytes]()  # of the refused files
         self._now_s = 0.0
-        self._looked_s = float("-inf")  # at the inbox itself
-        self._rested_s = float("-inf")  # since the last look at empty and refused files
-        self._mounts: set[int] = set()  # on which it has been and may be again
-        self._mount = -1  # that of the last look
+        self._checked_s = float("-inf")  # when the inbox was last found usable
+        self._slow_look_s = float("-inf")  # when empty and refused files were last looked at
+        self._mounts: set[int] = set()  # ids of the mounts accepted for the inbox
+        self._mount = -1  # the inbox's, at the last check
         self._was_mounted = False
         self.skipped: dict[bytes, str] = {}
-        self.newly_skipped: list[tuple[bytes, str, str]] = []  # path, reason, hint: to be reported
+        self.newly_skipped: list[tuple[bytes, str, str]] = []
 
     def rescan(self) -> None:
-        """List the folder again, after the listing that may be under way."""
+        """List the inbox again, once any listing under way has ended."""
         self._rescan = True
 
     def let_go(self) -> None:
-        """Close the folder, so that its disk can be unmounted; the listing will start over."""
+        """Close the inbox, so that its disk can be unmounted; the listing will start over."""
         if self._walk is not None:
             self._walk.close()
             self._walk = None
@@ -73,19 +75,21 @@ class Inbox:
 
     @property
     def exhausted(self) -> bool:
-        """Whether a single listing is over and everything of it was handed out."""
+        """Whether the listing is over and no file is left to hand out."""
         return not (self._walk or self._rescan or self._settling or self._arrived)
 
     @property
     def given_up(self) -> int:
-        """How many files a single run had to leave behind, since they went on changing."""
+        """How many files a single run left behind, since they went on changing."""
         return self._settling.given_up
 
     def ready(self, limit: int, now_s: float) -> list[Drop]:
-        """Up to `limit` complete files, each handed out once until `release`.
+        """Return up to `limit` complete files; none is handed out again before `release`.
 
-        Raises Trouble if the inbox is not there; where there is nothing to look at, it is looked
-        for once a second.
+        now_s: monotonic.
+
+        Raises Trouble if the inbox is missing or not writable; with no file to look at, this is
+        checked once a second.
         """
         drops: list[Drop] = []
         self._now_s = now_s
@@ -94,41 +98,41 @@ class Inbox:
         try:
             with Handles(self._folders) as handles:
                 self._require_usable(handles)
-                self._looked_s = now_s
+                self._checked_s = now_s
                 self._take_arrived(handles, limit, drops)
                 self._look_again(handles, limit, now_s, drops)
-                if limit > 0 and now_s - self._rested_s >= REST_S:
-                    self._rested_s = now_s
+                if limit > 0 and now_s - self._slow_look_s >= REST_S:
+                    self._slow_look_s = now_s
                     self._try_again(handles, now_s)
                     self._look_at_empty(handles, limit, now_s, drops)
-                self._look_further(now_s)
+                self._read_listing(now_s)
         except Trouble:
-            for drop in drops:  # nobody gets these, so the next listing must find them
+            for drop in drops:  # not returned, so the next listing must find them
                 self.release(drop.path)
             self._walk = None
             self.rescan()
             raise
-        if drops:  # from now on, only where these lie
+        if drops:  # the inbox must stay on the mount of these files
             self._mounts = {self._mount}
         return drops
 
     def _has_work(self, limit: int, now_s: float) -> bool:
-        """Whether to look at anything now: most turns of a busy service only wait for others."""
-        if now_s - self._looked_s >= REST_S or (limit > 0 and self._arrived):
+        """Whether `ready` has anything to do: in a busy service most calls have not."""
+        if now_s - self._checked_s >= REST_S or (limit > 0 and self._arrived):
             return True
         if (self._walk is not None or self._rescan) and self._settling.has_room:
             return True
         return limit > 0 and bool(self._settling.due(now_s, 1))
 
     def require_usable(self) -> None:
-        """Raise Trouble if the inbox is not there, or nothing can be taken out of it."""
+        """Raise Trouble if the inbox is missing, not writable, or no longer mounted."""
         with Handles(self._folders) as handles:
             self._require_usable(handles)
 
     def _require_usable(self, handles: Handles) -> None:
         inbox = handles.base(self._folders.inbox)
         name = f"inbox {os.fsdecode(self._folders.inbox)}"
-        # What it was mounted on must not pass for it: its files would seem to be gone.
+        # After an unmount, the bare mount point must not pass for the inbox, its files for removed.
         mount = mount_of(inbox)
         if mount not in self._mounts:
             is_mounted = is_mount_point(inbox)
@@ -145,36 +149,36 @@ class Inbox:
             )
 
     def arrived(self, path: bytes) -> None:
-        """A file was seen to come by rename, so it is complete and need not settle."""
-        if len(self._arrived) < _ARRIVALS:  # the listing finds what does not fit
+        """Note a file that arrived by rename: it is complete and need not settle."""
+        if len(self._arrived) < _ARRIVALS:  # the listing finds the others
             self._arrived[path] = datetime.now(UTC)
 
     def release(self, path: bytes) -> None:
-        """A file that was handed out has been dealt with."""
+        """Forget a file that was handed out and is done with."""
         self._taken.pop(path, None)
         self._refused.pop(path, None)
-        self._tries.forget(path)
+        self._backoff.forget(path)
         self.skipped.pop(path, None)
-        if path in self._again:
-            self._again.discard(path)
+        if path in self._arrived_again:
+            self._arrived_again.discard(path)
             self.arrived(path)
 
     def skip(self, path: bytes, reason: str, hint: str = "") -> None:
-        """A file has to stay for now; it is named once, and tried again, ever later."""
+        """Note a file that has to stay for now: reported once, tried again with back-off."""
         identity = self._taken.pop(path, None)
         if identity is not None:
             self._refused[path] = identity
-            self._tries.failed(path, self._now_s)
-        self._found_again.add(path)
+            self._backoff.failed(path, self._now_s)
+        self._skipped_seen.add(path)
         if self.skipped.get(path) != reason:
             self.skipped[path] = reason
             self.newly_skipped.append((path, reason, hint))
 
     def next_look_s(self, now_s: float) -> float:
-        """How long nothing will become ready by waiting alone."""
+        """Seconds until the next look is due, 60 at most; notifications may come before."""
         if self._arrived or ((self._rescan or self._walk) and self._settling.has_room):
             return 0.0
-        due_s = self._settling.next_look_at_s(self._rested_s)
+        due_s = self._settling.next_look_at_s(self._slow_look_s)
         return max(0.0, min(due_s - now_s, 60.0))
 
     # ------------------------------------------------------------------ looks
@@ -184,7 +188,7 @@ class Inbox:
             for path in list(islice(self._arrived, limit - len(drops))):
                 received_at = self._arrived.pop(path)
                 if path in self._taken:
-                    self._again.add(path)
+                    self._arrived_again.add(path)
                     continue
                 status = None if self._listing.ignores(path) else self._status(handles, path)
                 if status is not None and stat.S_ISREG(status.st_mode):
@@ -217,8 +221,8 @@ class Inbox:
         drops.append(drop)
 
     def _try_again(self, handles: Handles, now_s: float) -> None:
-        """Look at what was refused and has rested long enough; a single run does not wait."""
-        for path in () if self._once else self._tries.due(now_s):
+        """Look at the refused files whose back-off is over; a single run tries none again."""
+        for path in () if self._once else self._backoff.due(now_s):
             if self._settling.observes(path) or path in self._taken:
                 continue
             status = self._status(handles, path)
@@ -236,13 +240,13 @@ class Inbox:
             self._listing.skip(path, "unreadable")
         return None
 
-    def _look_further(self, now_s: float) -> None:
-        """Read on in the listing while there is room for more files under observation."""
+    def _read_listing(self, now_s: float) -> None:
+        """Read on in the listing while more files can be observed; start it if one is wanted."""
         if self._walk is None:
             if not self._rescan:
                 return
             self._rescan = False
-            self._found_again = set()
+            self._skipped_seen = set()
             # Asked for each listing: another disk may be mounted there by now.
             self._settling.wait(shared=on_network(self._folders.inbox))
             self._walk = self._listing.files(now_s)
@@ -252,31 +256,31 @@ class Inbox:
             found = next(self._walk, None)
             if found is None:
                 self._walk = None
-                self._forget_what_is_gone()
+                self._forget_unlisted()
                 return
             path, status = found
             if path in self.skipped:
-                self._found_again.add(path)
+                self._skipped_seen.add(path)
             if self._is_candidate(path, status, now_s):
                 self._settling.begin(path, identity_of(status), now_s)
 
-    def _forget_what_is_gone(self) -> None:
-        found = self._found_again
+    def _forget_unlisted(self) -> None:
+        found = self._skipped_seen
         self.skipped = {path: why for path, why in self.skipped.items() if path in found}
         self._refused = {path: seen for path, seen in self._refused.items() if path in found}
-        self._tries.keep(found)
+        self._backoff.keep(found)
 
     def _is_candidate(self, path: bytes, status: os.stat_result, now_s: float) -> bool:
         if path in self._taken or self._settling.observes(path, status.st_size):
             return False
-        # One that looks as it did when it was refused rests; a change may have mended it.
+        # A refused file waits for its back-off unless it has changed, which may have mended it.
         return not (
-            self._tries.rests(path, now_s) and identity_of(status) == self._refused.get(path)
+            self._backoff.rests(path, now_s) and identity_of(status) == self._refused.get(path)
         )
 
 
 def count_waiting(folders: Folders, settings: Settings) -> int | None:
-    """How many files lie in the inbox that the service would take; None if it is not there."""
+    """How many files in the inbox the service would take; None if it cannot be listed."""
     listing = Listing(folders, settings, lambda *_: None)
     try:
         return sum(1 for path, _ in listing.files() if not listing.ignores(path))

@@ -1,6 +1,7 @@
-"""The names in the inbox: every file below it, read lazily, by steps on folder handles.
+"""The recursive listing of the inbox, read lazily, folder by folder through descriptors.
 
-What is no regular file stays, and is named. Folders that have been empty for an hour go.
+Entries that are not regular files stay, and are reported. Sub-folders of sub-folders are removed
+when they have been empty for an hour.
 """
 
 import contextlib
@@ -40,9 +41,9 @@ def remove_folder(parent: int, name: bytes) -> None:
 
 
 class Listing:
-    """Lists one inbox, again and again.
+    """Lists one inbox, as often as wanted.
 
-    skipped: called with the path of what has to stay, the reason in a word, and what to do.
+    skipped: called with the path of each entry that has to stay, the reason in a word, and a hint.
     """
 
     def __init__(
@@ -56,29 +57,29 @@ class Listing:
         self._empty_folders: dict[bytes, tuple[int, float]] = {}
 
     def ignores(self, path: bytes) -> bool:
-        """Whether a name on the way to a file is one that the settings leave alone."""
+        """Whether the file, or a folder above it in the inbox, matches the setting `ignore`."""
         below = path[len(self._folders.inbox) + 1 :]
         return any(self._ignored.match(os.fsdecode(step)) for step in below.split(b"/"))
 
     def files(self, now_s: float = 0.0) -> Generator[tuple[bytes, os.stat_result]]:
-        """Every regular file below the inbox, each when it is wanted.
+        """Yield the path and lstat result of every regular file below the inbox.
 
-        now_s: on a clock that nobody sets, for what is removed when it has been empty for long.
+        now_s: monotonic; folders that have been empty for an hour by then are removed.
 
-        Raises Trouble if the inbox is not there, or too many files are open.
+        Raises Trouble if the inbox cannot be listed, or too many files are open.
         """
         with Handles(self._folders) as handles:
-            root = _another(handles.base(self._folders.inbox))
+            root = _duplicate(handles.base(self._folders.inbox))
         yield from self._list_folder(root, self._folders.inbox, 0, now_s)
 
     def skip(self, path: bytes, reason: str) -> None:
-        """Name what has to stay, and what to do about it."""
+        """Report an entry that has to stay, with the hint for its reason."""
         self._skipped(path, reason, _HINTS.get(reason, ""))
 
     def _list_folder(
         self, handle: int, path: bytes, depth: int, now_s: float
     ) -> Generator[tuple[bytes, os.stat_result]]:
-        """Yield what lies below an open folder, and close it."""
+        """Yield the files below an open folder, and close it."""
         try:
             with os.scandir(handle) as entries:
                 for entry in entries:
@@ -129,22 +130,24 @@ class Listing:
                 return
             except OSError as error:
                 require_descriptors(error)
-                return  # swapped for something else since it was listed
+                return  # replaced by something else since it was listed
             try:
-                is_over = depth >= 1 and self._long_empty(path, below, status, now_s)
+                is_long_empty = depth >= 1 and self._is_long_empty(path, below, status, now_s)
             except OSError as error:
                 os.close(below)
                 require_descriptors(error)
                 self.skip(path, "unreadable")
                 return
-            if is_over:
+            if is_long_empty:
                 os.close(below)
                 with contextlib.suppress(OSError):
                     remove_folder(handle, name)
                 return
             yield from self._list_folder(below, path, depth + 1, now_s)
 
-    def _long_empty(self, path: bytes, handle: int, status: os.stat_result, now_s: float) -> bool:
+    def _is_long_empty(
+        self, path: bytes, handle: int, status: os.stat_result, now_s: float
+    ) -> bool:
         with os.scandir(handle) as entries:
             if next(iter(entries), None) is not None:
                 self._empty_folders.pop(path, None)
@@ -156,8 +159,8 @@ class Listing:
         return now_s - since_s >= _EMPTY_FOLDER_WAIT_S
 
 
-def _another(handle: int) -> int:
-    """A second descriptor of the same folder. Raises Trouble if too many files are open."""
+def _duplicate(handle: int) -> int:
+    """dup(2) of a folder's descriptor. Raises Trouble if too many files are open."""
     try:
         return os.dup(handle)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""From a drop to an open descriptor: found again step by step, and checked before it is read."""
+"""Opening a drop: through directory handles, and checked before it is read."""
 
 import errno
 import fcntl
@@ -18,9 +18,9 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file that has to stay where it is.
+    """A drop that could not be opened, and stays in the inbox.
 
-    reason: `permission`, `unreadable`, `vanished` or `changed`.
+    reason: `permission`, `unreadable`, `vanished` or `changed`. hint: what to do about it.
     """
 
     reason: str
@@ -28,18 +28,19 @@ class Skipped:
 
 
 def is_being_written(path: bytes, handles: Handles) -> bool:
-    """Whether a process has the file open for writing, as far as this kernel knows and tells.
+    """Whether a process on this host has the file open for writing; False if that is unknown.
 
-    By a read lease (fcntl(2), F_SETLEASE), which no file with a writer gets; given back at once.
+    Takes a read lease (fcntl(2), F_SETLEASE), which fails while a writer has the file open, and
+    gives the lease back at once.
     """
     try:
         folder, name = handles.parent(path)
         descriptor = os.open(name, _FILE, dir_fd=folder)
     except OSError:
-        return False  # whoever opens it to read it will say why that cannot be
+        return False  # `open_drop` will report why
     try:
-        # To whom wants to write meanwhile the lease is broken, and we are told: by a signal that
-        # does nothing, instead of SIGIO, which would end the process.
+        # A process that opens the file to write breaks the lease, and the kernel signals that.
+        # SIGURG is ignored by default; SIGIO would end this process.
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
@@ -53,7 +54,7 @@ def is_being_written(path: bytes, handles: Handles) -> bool:
 
 
 def open_drop(drop: Drop, handles: Handles) -> Opened | Skipped:
-    """Open a drop that may be read now and moved later.
+    """Open a drop for reading, if it is unchanged and may be moved later.
 
     Raises Trouble if too many files are open.
     """
@@ -70,20 +71,20 @@ def open_drop(drop: Drop, handles: Handles) -> Opened | Skipped:
         require_descriptors(error)
         if error.errno == errno.EIO:
             return Skipped("unreadable", "look after the disk")
-        return Skipped("changed", error.strerror or "")  # a link where a file was a moment ago
+        return Skipped("changed", error.strerror or "")  # a link has replaced the file, for one
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or identity_of(status) != drop.identity:
         os.close(descriptor)
         return Skipped("changed")
     if not _may_be_moved(folder, status):
         os.close(descriptor)
-        holder = escaping.quote_for_shell(os.path.dirname(drop.path))
-        return Skipped("permission", f"setfacl -m u:{os.geteuid()}:rwx {holder}")
+        parent = escaping.quote_for_shell(os.path.dirname(drop.path))
+        return Skipped("permission", f"setfacl -m u:{os.geteuid()}:rwx {parent}")
     return Opened(drop, descriptor)
 
 
 def _may_be_moved(folder: int, status: os.stat_result) -> bool:
-    # By the handle's own path: faccessat(2) has no form without a name before Linux 5.8.
+    # By the name ".": faccessat(2) takes no empty path before Linux 5.8.
     if not os.access(".", os.W_OK | os.X_OK, dir_fd=folder, effective_ids=True):
         return False
     directory = os.fstat(folder)

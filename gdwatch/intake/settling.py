@@ -1,12 +1,12 @@
-"""When a dropped file is complete: it looked the same twice, `settle_ms` apart.
+"""Settling (debouncing): a file is complete if two looks `settle_ms` apart find it unchanged.
 
-- The clock is one that nobody sets; a file's own times are compared, never believed.
-- A change of size, time or inode starts over.
-- An empty file may still be filled: it waits for a minute.
-- A file that somebody has open for writing waits for him, half a minute after its last change.
-- A single run does not wait for ever for a file that goes on changing.
+- The clock is monotonic; a file's own times are only compared with each other.
+- A change of size, time or inode starts the wait over.
+- An empty file waits for a minute, since it may still be filled.
+- A file that a process has open for writing waits until half a minute after its last change.
+- A single run gives up on a file that goes on changing.
 
-So many files are observed together and no more: a full inbox costs no memory.
+The number of files under observation is bounded: a full inbox costs no memory.
 """
 
 from collections.abc import Callable
@@ -21,20 +21,21 @@ from gdwatch.values import Identity
 
 log = structlog.get_logger()
 
-REST_S = 1.0  # between two looks at what is not expected to change, as empty and refused files
+REST_S = 1.0  # between looks at files not expected to change: empty and refused ones
 _WINDOW = 4096  # files under observation at once
 _EMPTY_FILE_WAIT_S = 60.0
 _ONCE_WAIT_S = 30.0
-_NETWORK_SETTLE_S = 5.0  # others' writes are seen late there, and scanners open files again
+_NETWORK_SETTLE_S = 5.0  # there, writes of other hosts show late, and scanners reopen files
 _WRITER_WAIT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was seen of a file.
+    """The state in which a file was last seen. Times in seconds, monotonic.
 
-    since_s: when it first looked like this, or was last found open for writing. changed_s: when it
-    first looked like this. first_s: when it was first seen at all.
+    since_s: when the settling time began: at changed_s, or when last found open for writing.
+    changed_s: when this state was first seen. first_s: when the file was first seen.
+    received_at: when the file was first seen, UTC.
     """
 
     identity: Identity
@@ -45,16 +46,17 @@ class Look:
 
 
 def settled(look: Look, now_s: float, settle_s: float, empty_s: float) -> bool:
-    """Whether a file that still looks the same is complete."""
+    """Whether an unchanged file has waited long enough: `settle_s`, or `empty_s` if empty."""
     return now_s - look.since_s >= (settle_s if look.identity.size_bytes else empty_s)
 
 
 class Settling:
-    """The files under observation. All times are monotonic.
+    """The files under observation. All times are in seconds, monotonic.
 
-    once: a single run, which waits neither for empty files nor for ever.
+    once: a single run, which gives empty files no extra time and gives up on files that go on
+    changing.
 
-    given_up: how many files a single run had to leave behind, since they went on changing.
+    given_up: how many files a single run left behind, since they went on changing.
     """
 
     def __init__(self, settle_ms: int, *, once: bool) -> None:
@@ -62,7 +64,9 @@ class Settling:
         self._once = once
         self.wait(shared=False)
         self._looks: dict[bytes, Look] = {}  # the oldest first
-        self._empty_looks: dict[bytes, Look] = {}  # of those that wait for so long that they rest
+        self._empty_looks: dict[
+            bytes, Look
+        ] = {}  # of empty files that wait longer than `settle_ms`
         self.given_up = 0
 
     def wait(self, *, shared: bool) -> None:
@@ -79,32 +83,32 @@ class Settling:
         return len(self) < _WINDOW
 
     def observes(self, path: bytes, size_bytes: int | None = None) -> bool:
-        """Whether a file is under observation; with its size: and nothing new is to be seen."""
+        """Whether a file is under observation; an empty one is not if `size_bytes` is above 0."""
         is_empty = path in self._empty_looks and not size_bytes
         return path in self._looks or is_empty
 
     def begin(self, path: bytes, identity: Identity, now_s: float) -> None:
-        """Look at a file for the first time."""
+        """Start to observe a file."""
         self._observe(path, Look(identity, now_s, now_s, now_s, datetime.now(UTC)))
 
     def forget(self, path: bytes) -> None:
-        """Observe a file no longer."""
+        """Stop observing a file."""
         self._looks.pop(path, None)
         self._empty_looks.pop(path, None)
 
     def due(self, now_s: float, limit: int) -> list[bytes]:
-        """Up to `limit` files at which to look again, the oldest look first."""
+        """Up to `limit` files whose settling time is over, the oldest look first."""
         due = takewhile(
             lambda path: now_s - self._looks[path].since_s >= self._settle_s, self._looks
         )
         return list(islice(due, limit))
 
     def empty(self) -> list[bytes]:
-        """The empty files, at which to look once a second: any of them may be filled."""
+        """The empty files, to be looked at once a second, since any may have been filled."""
         return list(self._empty_looks)
 
     def next_look_at_s(self, rested_at_s: float) -> float:
-        """When the next file falls due, as far as that is known.
+        """When the next file must be looked at; infinity without files.
 
         rested_at_s: when the empty files were last looked at.
         """
@@ -118,17 +122,17 @@ class Settling:
     def look_again(
         self, path: bytes, identity: Identity, now_s: float, is_being_written: Callable[[], bool]
     ) -> Look | None:
-        """Look at a file another time; returns what was seen if it is complete, else None.
+        """Compare a file with its last look; returns that look if it is complete, else None.
 
-        is_being_written: asked only of a file that looks complete.
+        is_being_written: called only for a file that has settled, and not long after a change.
         """
         look = self._looks.get(path) or self._empty_looks[path]
         if identity != look.identity:
             self._start_over(path, look, identity, now_s)
         elif not settled(look, now_s, self._settle_s, self._empty_s):
             return None
-        # Bytes that are stored through memory change neither size nor time until the kernel writes
-        # them, and a writer may rest for longer than `settle_ms`.
+        # Writes through a memory map change neither size nor time until the kernel writes them
+        # back, and a writer may pause for longer than `settle_ms`.
         elif now_s - look.changed_s < _WRITER_WAIT_S + self._settle_s and is_being_written():
             self._observe(path, replace(look, since_s=now_s))
         else:
@@ -145,7 +149,7 @@ class Settling:
             self._observe(path, Look(identity, now_s, now_s, look.first_s, look.received_at))
 
     def _observe(self, path: bytes, look: Look) -> None:
-        """Look at a file again when its time has come."""
+        """Queue a file for its next look; empty files have a queue of their own."""
         self.forget(path)
-        rests = look.identity.size_bytes == 0 and self._empty_s > self._settle_s
-        (self._empty_looks if rests else self._looks)[path] = look
+        is_slow = look.identity.size_bytes == 0 and self._empty_s > self._settle_s
+        (self._empty_looks if is_slow else self._looks)[path] = look

@@ -1,4 +1,4 @@
-"""Notifications of the kernel: they wake the service, and never decide anything."""
+"""inotify(7) through watchdog: events wake the service early; only the listing decides."""
 
 import errno
 import logging
@@ -42,13 +42,13 @@ _HINTS = {
 
 
 class _Listener(FileSystemEventHandler):
-    """Called on watchdog's threads."""
+    """Watchdog's event handler, called on its threads."""
 
     def __init__(self, watch: "Watch") -> None:
         self._watch = watch
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Wake the service; remember what came by rename, which is complete."""
+        """Wake the service; note a file that arrived by rename, since it is complete."""
         if isinstance(event, FileMovedEvent) and event.dest_path:
             self._watch.arrivals.append(os.fsencode(event.dest_path))
         self._watch.changed = True
@@ -56,14 +56,14 @@ class _Listener(FileSystemEventHandler):
 
 
 class _Emitter(InotifyFullEmitter):
-    """Does not ask the kernel for what leaves the inbox.
+    """Leaves out IN_MOVED_FROM, the event of a file that leaves the inbox.
 
-    Watchdog would hold each such event back for half a second, to see where the file has gone,
-    and with it every arrival behind it.
+    Watchdog holds each such event back for half a second to pair it with an IN_MOVED_TO, and with
+    it every arrival behind it.
     """
 
     def get_event_mask_from_filter(self) -> Mask:
-        """What to ask for, as bits of inotify(7)."""
+        """The mask of inotify(7) events to ask for."""
         return Mask(super().get_event_mask_from_filter() & ~InotifyConstants.IN_MOVED_FROM)
 
 
@@ -74,14 +74,14 @@ class _Observer(InotifyObserver):
 
 
 class _Overflow(logging.Handler):
-    """Watchdog says only in its log that the kernel has dropped events."""
+    """A log handler that notices dropped events: watchdog reports an overflow only in its log."""
 
     def __init__(self, watch: "Watch") -> None:
         super().__init__(logging.WARNING)
         self._watch = watch
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Answer an overflow with a listing."""
+        """After an overflow, wake the service and have it list the inbox."""
         if "overflow" in record.getMessage():
             self._watch.overflowed = True
             self._watch.changed = True
@@ -89,10 +89,11 @@ class _Overflow(logging.Handler):
 
 
 class Watch:
-    """The watch on one inbox.
+    """The watch on one inbox: by inotify, or by polling on network file systems.
 
-    arrivals: paths seen to come by rename. changed: something has happened. overflowed: events
-    were lost. Set by watchdog's threads, taken back by the service's.
+    arrivals: paths of files that arrived by rename. changed: there were events. overflowed: events
+    were lost. Watchdog's threads set these; the service's thread resets them.
+    waker: a socket that is readable when the service should wake.
     """
 
     def __init__(self, inbox: bytes, mode: Literal["auto", "events", "poll"]) -> None:
@@ -115,18 +116,18 @@ class Watch:
 
     @property
     def is_polling(self) -> bool:
-        """Whether nothing wakes the service."""
+        """Whether there are no events, so that only listings find new files."""
         return self._observer is None
 
     def wake(self) -> None:
-        """End the wait of the service. Safe from any thread and from signal handlers."""
+        """Wake the service. Safe from any thread and from signal handlers."""
         try:
             self._bell.send(b"!")
         except BlockingIOError:
-            return  # it is about to wake anyway
+            return  # full: unread wake-ups are waiting
 
     def clear(self) -> None:
-        """Forget the wake-ups so far."""
+        """Read away the wake-ups so far."""
         try:
             while self.waker.recv(4096):
                 pass
@@ -134,17 +135,17 @@ class Watch:
             return
 
     def bell(self) -> int:
-        """The descriptor for signal.set_wakeup_fd."""
+        """The descriptor to write wake-ups to, for `signal.set_wakeup_fd`."""
         return self._bell.fileno()
 
     def rescan_s(self, wanted_s: float) -> float:
-        """How often to list the inbox; more often where nothing wakes the service."""
+        """Seconds between listings of the inbox: `wanted_s`, at most 2 while polling."""
         return wanted_s if self._observer is not None else min(wanted_s, _POLL_S)
 
     def keep(self) -> None:
-        """Watch the folder that lies at the inbox's path now; again, if the watch has died.
+        """Start the watch, or start it again if it has died or the inbox was replaced.
 
-        What lies on a network is polled instead, until a local disk is mounted there.
+        An inbox on a network file system is polled instead, until a local disk is mounted there.
         """
         if self._mode == "poll":
             return
@@ -160,17 +161,17 @@ class Watch:
         self._start()
 
     def stop(self) -> None:
-        """Let the folder go, so that its disk can be unmounted."""
+        """Stop the watch, so that the inbox's disk can be unmounted."""
         if self._observer is not None:
             self._observer.stop()
             self._observer = None
 
     def retry(self) -> None:
-        """What kept it from watching may be over: try again at once."""
+        """Let the next `keep` try at once if an earlier start of the watch failed."""
         self._retry_at = float("-inf")
 
     def close(self) -> None:
-        """End it for good."""
+        """Stop the watch and close its sockets."""
         self.stop()
         logging.getLogger("watchdog").removeHandler(self._overflow)
         self.waker.close()
@@ -193,7 +194,7 @@ class Watch:
                 _Listener(self), os.fsdecode(self._inbox), recursive=True, event_filter=_EVENTS
             )
             observer.start()
-        except (OSError, RecursionError) as error:  # watchdog walks the tree by recursion
+        except (OSError, RecursionError) as error:  # watchdog walks the tree recursively
             observer.stop()
             self._retry_at = time.monotonic() + _RETRY_S
             number = error.errno if isinstance(error, OSError) else None
@@ -217,9 +218,9 @@ class Watch:
 
 
 def _is_no_link(path: bytes) -> bool:
-    """Whether a folder is where it was configured: watching follows links, and lists what is there.
+    """Whether a folder can be opened without following links, as watchdog would.
 
-    What stands in its place is told by whoever opens it.
+    If not, the next listing of the inbox reports why.
     """
     try:
         os.close(open_folder(path, make=False))

@@ -1,4 +1,4 @@
-"""Comparing the ledger with the answer folders: a page at a time, beside a service that runs."""
+"""Compares the ledger with the answer folders, page by page, while the service may run."""
 
 import os
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from gdwatch.ledger.transaction import Transaction
 from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
 
-_PAGE = 500  # rows or files in one question, and rows in one transaction
+_PAGE = 500  # rows or files in one query, and rows in one transaction
 
 
 def damage(ledger: Ledger) -> list[str]:
-    """What is wrong with the database itself, as far as it can tell."""
+    """The faults that SQLite's own checks find, one line each; none are known for PostgreSQL."""
     if ledger.engine.dialect.name != "sqlite":
         return []
     with ledger.reading() as connection:
@@ -27,7 +27,7 @@ def damage(ledger: Ledger) -> list[str]:
 
 
 def mark_missing(ledger: Ledger, folders: Folders) -> Iterator[Row]:
-    """Mark the filed rows whose file has been taken away, and yield them."""
+    """Mark the filed rows whose file no longer exists as missing, and yield them."""
     filed = queries.filed_rows(ledger, None, None)
     with Handles(folders) as handles:
         while page := list(islice(filed, _PAGE)):
@@ -39,7 +39,10 @@ def mark_missing(ledger: Ledger, folders: Folders) -> Iterator[Row]:
 
 
 def without_row(ledger: Ledger, folders: Folders, ignored: tuple[str, ...]) -> Iterator[bytes]:
-    """Files of the answer folders that no row claims; not what file managers leave there."""
+    """Yield the files in the answer folders that no row records.
+
+    ignored: glob patterns of names that are left out, such as those that file managers create.
+    """
     for folder in folders.answers.values():
         found = (each for each in files_below(folder, ignored) if not isinstance(each, Unlisted))
         while page := list(islice(found, _PAGE)):
@@ -47,5 +50,5 @@ def without_row(ledger: Ledger, folders: Folders, ignored: tuple[str, ...]) -> I
             with ledger.reading() as connection:
                 transaction = Transaction(ledger.root, ledger.root_id, connection)
                 known = transaction.at(paths).keys() | transaction.being_moved(paths)
-            # What is gone by now was filed elsewhere since it was listed.
+            # A file that no longer exists was filed elsewhere since it was listed.
             yield from (path for path in page if path not in known and os.path.lexists(path))

@@ -1,4 +1,4 @@
-"""Answers for files and folders, in the order given; records and moves nothing."""
+"""Classifies files and folders in the order given; records and moves nothing."""
 
 import os
 import stat
@@ -28,20 +28,24 @@ Draw = Callable[[int, Judged], object]
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the command line names. null: names on standard input end with NUL."""
+    """The inputs named on the command line. null: names on standard input end with NUL."""
 
     paths: tuple[str, ...]
     null: bool
 
 
 def inputs(given: Given, ignored: tuple[str, ...]) -> Iterator[bytes]:
-    """The paths of all that was named, those below folders included, in the order given."""
+    """Yield the path of each input file, folders replaced by the files below, in the order given.
+
+    ignored: glob patterns of names that are left out below folders. A folder that cannot be listed
+    is yielded itself. A path `-` reads names from standard input.
+    """
     for path in given.paths:
         if path == "-":
             yield from _from_stdin(b"\0" if given.null else b"\n")
-        elif os.path.isdir(path):  # noqa: PTH112 - any bytes, a NUL too, are a name here
+        elif os.path.isdir(path):  # noqa: PTH112 - a name may hold a NUL
             for found in files_below(os.fsencode(path), ignored):
-                yield found.path if isinstance(found, Unlisted) else found  # its answer says why
+                yield found.path if isinstance(found, Unlisted) else found  # opening it reports why
         else:
             yield os.fsencode(path)
 
@@ -56,7 +60,7 @@ def _from_stdin(separator: bytes) -> Iterator[bytes]:
 
 
 def _open(path: bytes) -> Opened | str:
-    """Open an input; else say why that was not possible."""
+    """Open an input file; returns the reason if that fails."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -73,25 +77,27 @@ def _open(path: bytes) -> Opened | str:
 def answers(
     settings: Settings, inputs: Iterator[bytes], complain: Complain, draw: Draw | None = None
 ) -> Iterator[Answer]:
-    """One answer an input, in the order given, whatever the order of judging.
+    """Yield one answer for each input, in the order of the inputs.
 
-    complain: told of an input that cannot be opened, and why. draw: given each input's number with
-    what was judged, while its descriptor is still open.
+    complain: called with the path of an input that cannot be opened, and the reason. draw: called
+    with the number (from 0) and the result of each judged input, while its descriptor is open.
+
+    Raises ActionNeeded if the model cannot be used.
     """
-    done: dict[int, Answer] = {}  # what came before its turn; bounded by the pipeline
-    turn = 0
+    done: dict[int, Answer] = {}  # answers that wait for earlier ones; bounded by the pipeline
+    next_number = 0
     for number, answer in _numbered(settings, inputs, complain, draw):
         done[number] = answer
-        while turn in done:
-            yield done.pop(turn)
-            turn += 1
+        while next_number in done:
+            yield done.pop(next_number)
+            next_number += 1
 
 
 def _numbered(
     settings: Settings, inputs: Iterator[bytes], complain: Complain, draw: Draw | None
 ) -> Iterator[tuple[int, Answer]]:
-    """One answer an input with its number, in the order of judging."""
-    numbers: dict[int, int] = {}  # of inputs, by descriptor
+    """Yield one numbered answer for each input, in the order in which they are judged."""
+    numbers: dict[int, int] = {}  # input numbers by descriptor
     unopened: list[tuple[int, Answer]] = []
     with closing(Pipeline(settings)) as pipeline:
         model = f"{pipeline.model.name} {pipeline.model.version}"

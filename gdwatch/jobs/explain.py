@@ -1,4 +1,4 @@
-"""A panel for each picture: the face that was found, its crop, and where the network looked."""
+"""Explanatory panels: a photograph with its face box, the crop, and a Grad-CAM heat map."""
 
 import re
 from collections.abc import Callable
@@ -20,20 +20,20 @@ from gdwatch.jobs.contained import ContainedDecoder
 from gdwatch.settings import Settings
 from gdwatch.values import Box, Decision, Judged, Refusal
 
-_LEAST = 1024  # pixels that the longer side keeps, where a model sees the whole picture
-_SIDE = 288  # of each of the three pictures, in pixels
+_LEAST = 1024  # pixels of the longer side kept for the panel, if the model sees the whole picture
+_SIDE = 288  # pixels, of each of the three pictures
 _GAP = 8
-_TEXT = 36  # height of the line below
+_TEXT = 36  # pixels, the height of the caption
 _BOX = (255, 200, 0)
 _SAFE = re.compile(r"[^\w.-]+", re.ASCII)
 
 
 class Explainer:
-    """Draws panels into a folder.
+    """Writes panels into a folder, as PNG files.
 
-    complain: told of a picture that cannot be decoded again, and why; the others go on.
+    complain: called with the path of a picture that cannot be decoded again, and the reason.
 
-    Raises GdwatchError if the folder cannot be made, ActionNeeded if the model cannot be used.
+    Raises GdwatchError if the folder cannot be created, ActionNeeded if the model cannot be used.
     """
 
     def __init__(
@@ -51,20 +51,20 @@ class Explainer:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise GdwatchError(f"{folder}: {error.strerror}", "name another folder") from error
-        # The panel wants the picture's own shape, also where the model sees it squeezed.
+        # The panel shows the picture's own aspect ratio, even if the model sees it squeezed.
         shown = Reduction(_LEAST, whole=False) if self._layout.whole else self._layout
         self._decoder = ContainedDecoder(settings, shown)
 
     def close(self) -> None:
-        """End what decodes."""
+        """End the process that decodes."""
         self._decoder.close()
 
     def panel(self, number: int, judged: Judged) -> Path | None:
-        """Draw the panel of a picture; returns its path, or None if there is none of this one.
+        """Write the panel of a picture; returns its path, or None if it cannot be decoded.
 
-        number: of the input, so that equal names do not meet.
+        number: the input's number, which keeps equal names apart.
 
-        Raises GdwatchError if it cannot be written.
+        Raises GdwatchError if the panel cannot be written.
         """
         if isinstance(judged.decoded, Refusal):
             return None
@@ -83,7 +83,7 @@ class Explainer:
             [
                 _outlined(Image.fromarray(photo), box),
                 Image.fromarray(square),
-                _heated(square, self.evidence(square)),
+                _with_heat_map(square, self.evidence(square)),
             ],
             _caption(judged.decision),
         )
@@ -96,22 +96,25 @@ class Explainer:
         return path
 
     def evidence(self, square: Pixels) -> NDArray[np.float32]:
-        """Where the network saw what spoke for its answer (Grad-CAM, Selvaraju et al. 2017).
+        """The heat map of the pixels that support the answer (Grad-CAM, Selvaraju et al. 2017).
 
-        square: uint8 (side, side, 3), RGB, as the classifier sees it.
+        square: uint8 (side, side, 3), RGB, the classifier's input.
 
-        Returns float32 (side, side), 0 to 1; all 0 where nothing spoke for the answer.
+        Returns float32 (side, side), scaled to 0 to 1; all 0 if no pixel supports the answer.
         """
         photo = torch.from_numpy(square.copy()).permute(2, 0, 1)[None].float()
         with torch.no_grad():
             sign = 1.0 if float(self._classifier(photo)) >= 0 else -1.0
         heat = self._gradients.attribute(photo) * sign
         heat = LayerAttribution.interpolate(heat, square.shape[:2], "bilinear")
-        found: NDArray[np.float32] = heat[0, 0].clamp(min=0).detach().numpy()
-        return found / found.max() if found.max() > 0 else found
+        positive: NDArray[np.float32] = heat[0, 0].clamp(min=0).detach().numpy()
+        return positive / positive.max() if positive.max() > 0 else positive
 
     def _seen(self, photo: Pixels, box: Box | None) -> Pixels:
-        """The classifier's square, made as in the service. box: in pixels of `photo`."""
+        """The classifier's input, cropped as in the service: uint8 (side, side, 3), RGB.
+
+        photo: uint8 (H, W, 3), RGB. box: the face in pixels of `photo`.
+        """
         if self._layout.whole:
             return view(photo, self._layout)
         if box is None:
@@ -128,8 +131,8 @@ def _outlined(photo: Image.Image, box: Box | None) -> Image.Image:
     return shown
 
 
-def _heated(square: Pixels, heat: NDArray[np.float32]) -> Image.Image:
-    """The crop in grey, and in red what spoke for the answer."""
+def _with_heat_map(square: Pixels, heat: NDArray[np.float32]) -> Image.Image:
+    """The crop in grey, with the heat map, float32 (side, side), blended in as red."""
     grey = np.asarray(Image.fromarray(square).convert("L"), np.float32)[:, :, None] * 0.6
     red = np.array([255.0, 48.0, 0.0], np.float32)
     mixed = grey + (red - grey) * (0.75 * heat[:, :, None])

@@ -1,1 +1,1 @@
-"""Both ends of a child process, and what runs in one: the decode worker and the engine."""
+"""Child processes, the decode worker and the engine, and both ends of their sockets."""

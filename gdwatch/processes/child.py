@@ -1,6 +1,7 @@
-"""A child as its parent sees it: what can hang, crash or be attacked runs in one, and is replaced.
+"""The parent's side of a child process: code that may hang, crash or be attacked runs in one.
 
-A child is a module of ours with a socket as its standard input, and ends when its parent does.
+A child runs a module of this package with a socket as standard input, and ends with its parent.
+A child that fails is replaced.
 """
 
 import contextlib
@@ -15,29 +16,29 @@ from collections.abc import Sequence
 from gdwatch.processes.messages import PACKET_BYTES, Died, Packet, encoded
 
 ENVIRONMENT = {
-    # One thread a process: more would wait for cores that the other processes use.
+    # One thread a process: more would compete with the other processes for cores.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
-    # glibc gives large pieces of memory back at once, and takes them anew, page by page, for the
-    # next picture: a third of a worker's time on photographs of a megapixel.
+    # By default glibc returns large blocks to the kernel at once, and faults them in again, page by
+    # page, for the next picture: a third of a worker's time on photographs of one megapixel.
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
 }
 
 
 class Channel:
-    """The parent's end of a socket to one process. end: never waited for."""
+    """The parent's end of a socket to one process. end: a socket, made non-blocking."""
 
     def __init__(self, end: socket.socket) -> None:
         end.settimeout(0)
         self._end = end
 
     def fileno(self) -> int:
-        """Let a selector wait for packets."""
+        """The socket's descriptor, for a selector."""
         return self._end.fileno()
 
     def send(self, packet: Packet, descriptors: Sequence[int] = ()) -> None:
-        """Hand over a packet without ever waiting. Raises Died."""
+        """Send without blocking. Raises Died, or ValueError if the packet is too long."""
         content = encoded(packet)
         try:
             socket.send_fds(self._end, [content], descriptors)
@@ -45,35 +46,36 @@ class Channel:
             raise Died from error
 
     def receive(self) -> Packet | None:
-        """Take the next packet; None if there is none now. Raises Died."""
+        """Receive the next packet; None if none has arrived. Raises Died."""
         try:
             content, _, flags, _ = self._end.recvmsg(PACKET_BYTES)
         except BlockingIOError:
             return None
         except ConnectionResetError:
-            # It has died with packets unread, which Linux tells once, and before what it has said.
+            # It died with packets unread: Linux reports this once, ahead of its last packets.
             return self.receive()
         except OSError as error:
             raise Died from error
-        if not content or flags & socket.MSG_TRUNC:  # the rest of a packet too long is lost
+        if not content or flags & socket.MSG_TRUNC:  # the kernel drops the rest
             raise Died
         try:
             packet = json.loads(content)
-        except ValueError as error:  # what decodes hostile bytes may end up saying anything
+        except ValueError as error:  # a hostile picture may have taken the worker over
             raise Died from error
         if not isinstance(packet, dict):
             raise Died
         return packet
 
     def close(self) -> None:
-        """Let the process see that its parent listens no longer."""
+        """Close the socket: the process reads end of file."""
         self._end.close()
 
 
 class Child(Channel):
-    """One running child process, seen from its parent.
+    """A running child process.
 
-    forks: channels to the processes that it makes of itself, see `multiplied`.
+    module: the name of the module to run. start: its first packet, sent with `descriptors`.
+    forks: how many times the child forks, see `multiplied`; as an attribute, the channels to them.
     """
 
     def __init__(
@@ -95,29 +97,29 @@ class Child(Channel):
                 env={**os.environ, **ENVIRONMENT},
                 process_group=0,
             )
-            with contextlib.suppress(Died):  # whoever listens next learns of it
+            with contextlib.suppress(Died):  # the next `receive` reports it
                 self.send(start, [*descriptors, *(end.fileno() for _, end in others)])
 
     def is_alive(self) -> bool:
-        """Whether the process, forks aside, has not ended yet."""
-        how = os.WEXITED | os.WNOHANG | os.WNOWAIT  # `end` reaps it
+        """Whether the process itself still runs; its forks are not asked."""
+        options = os.WEXITED | os.WNOHANG | os.WNOWAIT  # `end` reaps it
         is_reaped = self.process.returncode is not None
-        return not is_reaped and os.waitid(os.P_PID, self.process.pid, how) is None
+        return not is_reaped and os.waitid(os.P_PID, self.process.pid, options) is None
 
     def end(self) -> None:
-        """Stop the process and its forks, whatever they are doing, and reap them."""
+        """Kill the process group, the child and its forks, and reap them."""
         for channel in (self, *self.forks):
             channel.close()
-        with contextlib.suppress(ProcessLookupError):  # reaped already, and nobody was left
+        with contextlib.suppress(ProcessLookupError):  # reaped, and the process group is empty
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         with contextlib.suppress(ChildProcessError):
-            while True:  # forks are only ours where we are the first process of a container
+            while True:  # orphaned forks are ours only if we are process 1
                 os.waitpid(-self.process.pid, 0)
 
 
 def _pair() -> tuple[socket.socket, socket.socket]:
-    """Both ends of a channel, each of which holds the longest packet."""
+    """Both ends of a channel; the send buffer of each holds the longest packet."""
     pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in pair:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PACKET_BYTES)  # Linux doubles it

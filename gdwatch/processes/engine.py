@@ -1,4 +1,4 @@
-"""The engine process: photographs in slots in, scores out. Only it has torch."""
+"""The engine process: scores the photographs in the slots. The only child that imports torch."""
 
 import faulthandler
 import os
@@ -18,15 +18,15 @@ from gdwatch.inference.predictor import DOUBT, Finish, PlainPredictor, Predictor
 from gdwatch.processes import messages, parent
 from gdwatch.processes.slots import Slots
 
-_CARD = "cuda"  # the type of device that has a predictor of its own
+_CARD = "cuda"  # the device type with a faster predictor
 
 
 def main() -> None:
-    """Say that the model is ready, or why not; then serve the parent until it goes.
+    """Load the model, report that it is ready or refused, then serve the parent until it ends.
 
-    With channels for forks, several processes serve it, and what torch takes is in memory once.
+    Given channels for forks, the process forks after loading: all share torch's memory.
     """
-    faulthandler.enable()  # of a fork that crashes, nobody would learn why
+    faulthandler.enable()  # nothing else says why a fork crashed
     channel, start, (memory, weights, *forks) = parent.connect()
     torch.set_num_threads(1)
     slots = Slots(start["slots"], Reduction(**start["layout"]), memory)
@@ -39,7 +39,7 @@ def main() -> None:
                 locate=not slots.layout.whole,
             )
         plain.test()
-        predictor = _best(plain, slots.photos, only_plain=start["plain"])
+        predictor = _fastest(plain, slots.photos, only_plain=start["plain"])
     except ActionNeeded as error:
         parent.send(channel, {"refused": error.message, "hint": error.hint})
         return
@@ -50,15 +50,15 @@ def main() -> None:
         hint = "allow more processes or memory, or set `workers` lower"
         parent.send(channel, {"refused": reason, "hint": hint})
         return
-    if channel is first:  # and so all are there
+    if channel is first:  # the first process returns last, after every fork
         parent.send(channel, {"ready": True, "device": str(plain.device)})
     serve(channel, slots, predictor)
 
 
-def _best(plain: PlainPredictor, slots: Pixels, *, only_plain: bool) -> Predictor:
+def _fastest(plain: PlainPredictor, slots: Pixels, *, only_plain: bool) -> Predictor:
     """The fastest predictor that the device allows.
 
-    only_plain: keep away from the card's own, of which an engine may have died.
+    only_plain: avoid the predictor for cards; the engine before this one may have died of it.
     """
     if plain.device.type != _CARD:
         return plain
@@ -69,9 +69,9 @@ def _best(plain: PlainPredictor, slots: Pixels, *, only_plain: bool) -> Predicto
 
 
 def serve(channel: socket.socket, slots: Slots, predictor: Predictor) -> None:
-    """Answer one batch after the other, in the order asked, until the parent goes.
+    """Answer batches in the order received, until the parent ends.
 
-    As long as others are waiting, as many are begun at once as what judges them is made for.
+    While more batches wait, up to `predictor.depth` of them are in flight.
     """
     begun: deque[tuple[float, Finish]] = deque()
     answered_at = 0.0
@@ -87,7 +87,7 @@ def serve(channel: socket.socket, slots: Slots, predictor: Predictor) -> None:
             continue
         began_at, finish = begun.popleft()
         scores, splits = finish()
-        began_at = max(began_at, answered_at)  # of the time that two share, the first has all
+        began_at = max(began_at, answered_at)  # overlapping time counts for the earlier batch
         answered_at = time.perf_counter()
         infer_ms = (answered_at - began_at) * 1000
         for packet in messages.answers_of(scores, infer_ms, splits):

@@ -1,7 +1,7 @@
-"""What goes over the wire between the service and its children, written and read in one place.
+"""The packets between the service and its child processes: encoding, decoding and validation.
 
-Packets are JSON, small, and may carry file descriptors; nothing from a child is ever unpickled.
-What a worker says is checked field by field: a picture may have taken it over.
+Packets are small JSON, and may carry file descriptors; nothing from a child is ever unpickled.
+A worker's answer is checked field by field: a hostile picture may have taken the worker over.
 """
 
 import json
@@ -14,29 +14,30 @@ from typing import Any, get_args
 from gdwatch.inference.faces import MOST_FACES
 from gdwatch.values import Box, Face, Header, Photo, Refusal, RejectedReason, Scores
 
-# No packet is longer: the kernel bounds what a socket holds (net.core.wmem_max). An answer that may
-# be longer goes in several packets, see `answers_of`.
+# The longest packet: the kernel bounds a socket's send buffer (net.core.wmem_max). The scores of a
+# batch may need several packets, see `answers_of`.
 PACKET_BYTES = 128 * 1024
 MOST_DESCRIPTORS = 16  # in one packet
 Packet = Mapping[str, Any]
 
 _SHA256 = re.compile("[0-9a-f]{64}")
-_UNREAD = "unreadable"  # the reason without a hash
-_MOST_PIXELS = 1 << 32  # of a side, as formats can say it
-# Scores in one packet, if every number is as long as one can be: -1.2345678901234567e-300, and what
-# parts it from the next. A face is seven of them in brackets; a photograph is two, and its faces.
+_UNREAD = "unreadable"  # the only reason that comes without a hash
+_MOST_PIXELS = 1 << 32  # of a side; image formats have 32 bits for it
+# How many Scores fit into one packet if every number is as long as a float can be, as in
+# -1.2345678901234567e-300, with its separator. A face is seven numbers in brackets; a photograph is
+# two numbers and its faces.
 _NUMBER_BYTES = 24 + 2
 _FACE_BYTES = 7 * _NUMBER_BYTES + 4
 _SCORES_BYTES = MOST_FACES * _FACE_BYTES + 2 * _NUMBER_BYTES + 8
-_MOST_SCORES = PACKET_BYTES // _SCORES_BYTES - 1  # the last has the place of all that is no score
+_MOST_SCORES = PACKET_BYTES // _SCORES_BYTES - 1  # one less: room for the other fields
 
 
-class Died(Exception):  # noqa: N818 - what happened to the child, not a failure of ours
-    """The child is no more, does not listen, or talks nonsense."""
+class Died(Exception):  # noqa: N818 - the child failed, not this process
+    """A child has ended, does not read its packets, or sent an invalid one."""
 
 
 def encoded(packet: Packet) -> bytes:
-    """As it is sent. Raises ValueError for what the other end would get only a part of."""
+    """The packet as JSON bytes. Raises ValueError if they are longer than PACKET_BYTES."""
     content = json.dumps(packet).encode()
     if len(content) > PACKET_BYTES:
         raise ValueError(f"{len(content)} bytes are longer than a packet may be")
@@ -44,12 +45,12 @@ def encoded(packet: Packet) -> bytes:
 
 
 def answer_of(slot: int, decoded: Photo | Refusal) -> Packet:
-    """What a worker says of the file in a slot; `read_answer` reads it."""
+    """A worker's packet about the file in a slot; `read_answer` parses it."""
     return {"slot": slot, type(decoded).__name__: _fields(decoded)}
 
 
 def _fields(value: Photo | Refusal | Header) -> dict[str, Any]:
-    """By name, as `asdict` gives them, in a tenth of its time."""
+    """Fields by name, like `dataclasses.asdict`, in a tenth of its time."""
     given = {name: getattr(value, name) for name in value.__slots__}
     return {
         name: _fields(each) if isinstance(each, Header) else each for name, each in given.items()
@@ -57,9 +58,9 @@ def _fields(value: Photo | Refusal | Header) -> dict[str, Any]:
 
 
 def read_answer(packet: Packet, longest: int) -> Photo | Refusal:
-    """Read an answer. longest: the most pixels that a side of what is in the slot may have.
+    """Validate and parse a worker's answer. longest: the longest side in a slot, in pixels.
 
-    Raises Died where it is none that a worker gives.
+    Raises Died if the answer is invalid.
     """
     try:
         return (
@@ -70,11 +71,13 @@ def read_answer(packet: Packet, longest: int) -> Photo | Refusal:
 
 
 def _photo(answer: Packet, longest: int) -> Photo | Refusal:
-    width, height = (_whole(number) for number in answer["size"])
+    width, height = (_integer(number) for number in answer["size"])
     sha256 = _hash(answer["sha256"])
     if not 0 < min(width, height) <= max(width, height) <= longest:
         return Refusal("decoder_crashed", f"left {width}x{height} pixels", sha256)
-    return Photo(sha256, _header(answer["header"]), (width, height), _ms(answer["decode_ms"]))
+    return Photo(
+        sha256, _header(answer["header"]), (width, height), _milliseconds(answer["decode_ms"])
+    )
 
 
 def _refusal(answer: Packet) -> Refusal:
@@ -84,30 +87,30 @@ def _refusal(answer: Packet) -> Refusal:
     has_hash = answer["sha256"] is not None or reason != _UNREAD
     return Refusal(
         reason,
-        _text(answer["detail"]),
+        _string(answer["detail"]),
         _hash(answer["sha256"]) if has_hash else None,
         _header(answer["header"]) if answer["header"] else None,
-        _ms(answer["decode_ms"]),
+        _milliseconds(answer["decode_ms"]),
     )
 
 
 def _header(given: Packet) -> Header:
-    width, height = _whole(given["width"]), _whole(given["height"])
+    width, height = _integer(given["width"]), _integer(given["height"])
     if not 0 <= min(width, height) <= max(width, height) <= _MOST_PIXELS:
         raise ValueError(f"{width}x{height}")
-    return Header(width, height, _text(given["format"]))
+    return Header(width, height, _string(given["format"]))
 
 
-def _whole(given: Any) -> int:
+def _integer(given: Any) -> int:
     if type(given) is not int:
         raise TypeError(given)
     return given
 
 
-def _text(given: Any) -> str:
+def _string(given: Any) -> str:
     if not isinstance(given, str):
         raise TypeError(given)
-    given.encode()  # half a surrogate pair can neither be written nor stored
+    given.encode()  # a lone surrogate can be neither logged nor stored
     return given
 
 
@@ -117,24 +120,24 @@ def _hash(given: Any) -> str:
     return str(given)
 
 
-def _ms(given: Any) -> float:
-    took = float(given)
-    if not (math.isfinite(took) and took >= 0):
+def _milliseconds(given: Any) -> float:
+    milliseconds = float(given)
+    if not (math.isfinite(milliseconds) and milliseconds >= 0):
         raise ValueError(given)
-    return took
+    return milliseconds
 
 
 def answers_of(scores: Sequence[Scores], infer_ms: float, splits: int) -> Iterator[Packet]:
-    """What an engine says of a batch, in as many packets as it takes; `infer_ms` is in the last."""
-    whole = [_packed(each) for each in scores]
-    while len(whole) > _MOST_SCORES:
-        yield {"scores": whole[:_MOST_SCORES]}
-        whole = whole[_MOST_SCORES:]
-    yield {"scores": whole, "infer_ms": infer_ms, "splits": splits}
+    """The engine's packets for one batch; only the last carries `infer_ms` and `splits`."""
+    packed = [_packed(each) for each in scores]
+    while len(packed) > _MOST_SCORES:
+        yield {"scores": packed[:_MOST_SCORES]}
+        packed = packed[_MOST_SCORES:]
+    yield {"scores": packed, "infer_ms": infer_ms, "splits": splits}
 
 
 def _packed(scores: Scores) -> list[Any]:
-    """Scores as a packet carries them: short, since thousands of faces are on their way."""
+    """Scores as a short list, without field names: a batch may have thousands of faces."""
     faces = []
     for face in scores.faces:
         box = [round(number, 1) for number in astuple(face.box)]
@@ -143,6 +146,6 @@ def _packed(scores: Scores) -> list[Any]:
 
 
 def unpacked(packed: Sequence[Any]) -> Scores:
-    """Scores from a packet."""
+    """Scores from the list that `_packed` made."""
     p_male, count, faces = packed
     return Scores(p_male, count, tuple(Face(Box(*face[:4]), *face[4:]) for face in faces))

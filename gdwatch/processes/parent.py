@@ -1,4 +1,4 @@
-"""The parent as a child sees it: the channel to it, and becoming several processes."""
+"""The child's side of a child process: the channel to its parent, and forking."""
 
 import contextlib
 import ctypes
@@ -16,12 +16,15 @@ _PR_SET_PDEATHSIG = 1
 
 
 def connect() -> tuple[socket.socket, Packet, list[int]]:
-    """In a child: the channel to the parent, its first packet, and the descriptors with it."""
+    """In a child: return the channel to the parent, the first packet and its descriptors.
+
+    Raises SystemExit if the parent has ended.
+    """
     _die_with(os.getppid())
     channel = socket.socket(fileno=os.dup(0))
-    nowhere = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nowhere, 0)  # a channel has one end in one process: closed, it says who died
-    os.close(nowhere)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)  # a fork would keep a copy open, and hide that this process died
+    os.close(null)
     packet, received = receive(channel)
     if packet is None:
         raise SystemExit
@@ -29,15 +32,15 @@ def connect() -> tuple[socket.socket, Packet, list[int]]:
 
 
 def multiplied(channel: socket.socket, forks: Sequence[int]) -> socket.socket:
-    """In a child without threads: become several, which share what is in memory by then.
+    """In a child without threads: fork; the processes share the memory filled so far.
 
-    forks: the descriptors of the others' channels, one for each process more.
+    forks: the descriptors of the channels of the new processes, one each.
 
-    Returns, in each process, its own channel. All end when this one does.
+    Returns, in each process, its own channel. The forks end with this process. Raises OSError.
     """
     first = os.getpid()
     gc.collect()
-    gc.freeze()  # the collector would write on every page that holds an object
+    gc.freeze()  # a collection writes to every page of objects, and would unshare it
     for number, descriptor in enumerate(forks):
         if os.fork() == 0:
             _die_with(first)
@@ -50,14 +53,17 @@ def multiplied(channel: socket.socket, forks: Sequence[int]) -> socket.socket:
 
 
 def _die_with(parent: int) -> None:
-    """End with the parent, even while a decoder or a network holds this process."""
+    """Have the kernel kill this process with its parent, even in the middle of C code."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before that call
+    if os.getppid() != parent:  # the parent died before that call
         os._exit(1)
 
 
 def receive(channel: socket.socket) -> tuple[Packet | None, list[int]]:
-    """In a child: wait for the next packet and what came with it; None when the parent has gone."""
+    """In a child: wait for the next packet and its descriptors; None if the parent has ended.
+
+    Raises ValueError if the packet or its descriptors were truncated.
+    """
     with contextlib.suppress(ConnectionError):
         content, received, flags, _ = socket.recv_fds(channel, PACKET_BYTES, MOST_DESCRIPTORS)
         if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
@@ -74,7 +80,7 @@ def has_packet(channel: socket.socket) -> bool:
 
 
 def send(channel: socket.socket, packet: Packet) -> None:
-    """In a child: answer; end quietly when the parent has gone."""
+    """In a child: send a packet. Raises SystemExit if the parent has ended."""
     try:
         channel.send(encoded(packet))
     except ConnectionError:

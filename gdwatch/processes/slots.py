@@ -1,4 +1,4 @@
-"""The shared memory in which decoded photographs wait: filled by workers, read by the engine."""
+"""The shared memory of decoded photographs: written by workers, read by the engine."""
 
 import mmap
 import os
@@ -11,14 +11,15 @@ from gdwatch.decode.reduce import Pixels, Reduction
 
 
 class Slots:
-    """Places for `count` photographs, in memory that no file name leads to.
+    """Shared memory with room for `count` photographs, reached by descriptor (memfd_create(2)).
 
-    A name in /dev/shm would outlive a killed service; a descriptor does not. Memory is only taken
-    where pixels are: a small photograph fills the beginning of its place. On a card all of it is
-    taken at the start, since it is locked.
+    A file in /dev/shm would outlive a killed service; a memfd does not. Pages are allocated when
+    written: a small photograph uses only the beginning of its slot. For a card all pages are
+    allocated at the start, since they are locked.
 
-    size_bytes: of all of it.
-    photos: uint8 (count, layout.longest² * 3), the pixels of each, row by row, RGB.
+    descriptor: the memfd of another process; None makes a new one.
+    size_bytes: of all slots together.
+    photos: uint8 (count, layout.most_bytes), the pixels of each, row by row, RGB.
     """
 
     def __init__(self, count: int, layout: Reduction, descriptor: int | None = None) -> None:
@@ -34,14 +35,14 @@ class Slots:
         self.photos: Pixels = pixels.reshape(count, layout.most_bytes)
 
     def put(self, slot: int, photo: Pixels) -> None:
-        """Fill a place. photo: uint8 (H, W, 3), no larger than the layout allows."""
+        """Copy a photograph into a slot. photo: uint8 (H, W, 3), at most layout.most_bytes."""
         self.photos[slot, : photo.size] = photo.reshape(-1)
 
     def photo(self, slot: int, size: Sequence[int]) -> Pixels:
-        """Look at what was put: uint8 (H, W, 3), not copied. size: width and height, pixels."""
+        """The photograph in a slot: uint8 (H, W, 3), a view. size: width and height in pixels."""
         width, height = size
         return self.photos[slot, : width * height * 3].reshape(height, width, 3)
 
     def close(self) -> None:
-        """Close the descriptor; the memory goes when the last process has let it go."""
+        """Close the descriptor; the kernel frees the memory when no process maps it."""
         os.close(self.descriptor)

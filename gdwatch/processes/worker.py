@@ -1,6 +1,6 @@
-"""A decode worker: descriptors in, pixels in slots out. Never imports torch.
+"""A decode worker: reads file descriptors, writes pixels into slots. Never imports torch.
 
-Limited in memory, and allowed to write nothing: what a hostile picture breaks is only this process.
+Its memory is limited and it may write no file: a hostile picture can break only this process.
 """
 
 import hashlib
@@ -22,11 +22,11 @@ _CHUNK_BYTES = 1 << 20
 
 
 def main() -> None:
-    """Serve the parent until it goes."""
+    """Set the resource limits, then decode for the parent until it ends."""
     channel, start, (memory,) = parent.connect()
     slots = Slots(start["slots"], Reduction(**start["layout"]), memory)
     limits = Limits(start["max_pixels"])
-    # The slots are everybody's: they take address space here, but are no memory of the decoder's.
+    # RLIMIT_AS counts the shared slots, too; `worker_memory_mb` does not.
     space = start["memory_mb"] * 1024 * 1024 + slots.size_bytes
     resource.setrlimit(resource.RLIMIT_AS, (space, space))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
@@ -40,21 +40,21 @@ def main() -> None:
         for slot, descriptor in zip(packet["slots"], descriptors, strict=True):
             answer = serve(descriptor, slots, slot, limits)
             os.close(descriptor)
-            # At once: were it to die of the next one, this one would be blamed.
+            # Sent at once: if the worker dies of the next file, this one must not be blamed.
             parent.send(channel, answer_of(slot, answer))
 
 
 def _silence_decoders() -> None:
-    """Keep what C libraries print of a picture out of the service's log; our own words stay."""
+    """Keep the messages of C libraries out of the service's log; Python's own still reach it."""
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    os.close(null)
 
 
 def serve(descriptor: int, slots: Slots, slot: int, limits: Limits) -> Photo | Refusal:
-    """Read a file once; hash and decode those bytes; leave the pixels in the slot."""
+    """Read a file once, hash and decode those bytes, and write the pixels into the slot."""
     began = time.perf_counter()
     try:
         content = read_whole(descriptor)
@@ -65,7 +65,7 @@ def serve(descriptor: int, slots: Slots, slot: int, limits: Limits) -> Photo | R
     sha256 = hashlib.sha256(content).hexdigest()
     try:
         header, size = decode(
-            content, limits, lambda photo: _lay_out(photo, slots, slot), slots.layout.least
+            content, limits, lambda photo: _put_view(photo, slots, slot), slots.layout.least
         )
     except Refused as refused:
         return Refusal(
@@ -74,11 +74,11 @@ def serve(descriptor: int, slots: Slots, slot: int, limits: Limits) -> Photo | R
     return Photo(sha256, header, size, _milliseconds_since(began))
 
 
-def _lay_out(photo: Picture, slots: Slots, slot: int) -> tuple[int, int]:
-    """Leave in the slot what the engine needs; returns width and height of what is there."""
-    seen = view(photo, slots.layout)
-    slots.put(slot, seen)
-    return seen.shape[1], seen.shape[0]
+def _put_view(photo: Picture, slots: Slots, slot: int) -> tuple[int, int]:
+    """Write the engine's view of a picture into the slot; returns its width and height."""
+    reduced = view(photo, slots.layout)
+    slots.put(slot, reduced)
+    return reduced.shape[1], reduced.shape[0]
 
 
 def _milliseconds_since(began: float) -> float:

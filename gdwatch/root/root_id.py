@@ -1,4 +1,4 @@
-"""The root folder: made at the first start, recognised at every other."""
+"""The root's id, in the marker file `root-id`: written at the first start, then required."""
 
 import contextlib
 import os
@@ -15,33 +15,35 @@ _MARKER = "root-id"
 
 
 def make_state(folders: Folders, has_rows: Callable[[], bool]) -> None:
-    """Make the folder in which the lock is, and nothing else: others may be starting, too.
+    """Create the state folder, which holds the lock file, and nothing else.
 
-    has_rows: whether there is a ledger with files in it; asked where the root has no id.
+    Another process may be starting too: all else is created under the lock, by `prepare`.
 
-    Raises ActionNeeded if the folder cannot be written, or the ledger belongs to another root.
+    has_rows: whether a ledger with rows exists; called if the root has no marker.
+
+    Raises ActionNeeded if the folder cannot be written, or the marker is missing but has_rows().
     """
     marker = folders.state / _MARKER
-    # Looked for again: a first start that goes on meanwhile makes the mark before any row.
+    # Checked again: a concurrent first start writes the marker before any row.
     if not marker.is_file() and has_rows() and not marker.is_file():
         raise ActionNeeded(
             f"{marker}: missing, but the ledger has rows",
             "is the right disk mounted? put root-id back, or move the ledger away",
         )
-    with _named():
+    with _naming_the_folder():
         folders.state.mkdir(parents=True, exist_ok=True)
     _require_writable(os.fsencode(folders.state))
 
 
 def prepare(folders: Folders) -> str:
-    """Make what a first start needs, and return the root's id; for who holds the lock.
+    """Create the marker, inbox and answer folders of a first start; returns the root's id.
 
-    Raises ActionNeeded if a folder cannot be written.
+    The caller holds the lock. Raises ActionNeeded if a folder cannot be created or written.
     """
     marker = folders.state / _MARKER
-    with _named():
+    with _naming_the_folder():
         if not marker.is_file():
-            # A missing inbox pauses later starts: it may be a disk that is not mounted.
+            # Only at the first start: later a missing inbox may be an unmounted disk, and pauses.
             Path(os.fsdecode(folders.inbox)).mkdir(parents=True, exist_ok=True)
             _write_marker(marker)
         for path in folders.answers.values():
@@ -52,8 +54,8 @@ def prepare(folders: Folders) -> str:
 
 
 @contextlib.contextmanager
-def _named() -> Iterator[None]:
-    """Name the folder that could not be made."""
+def _naming_the_folder() -> Iterator[None]:
+    """Turn an OSError into ActionNeeded that names the folder."""
     try:
         yield
     except OSError as error:
@@ -64,7 +66,7 @@ def _named() -> Iterator[None]:
 
 
 def read_id(folders: Folders) -> str:
-    """The root's id. Raises ActionNeeded if this is no root of gdwatch."""
+    """Return the root's id. Raises ActionNeeded if the folder is not a root of gdwatch."""
     try:
         return (folders.state / _MARKER).read_text(encoding="ascii").strip()
     except OSError as error:
@@ -75,9 +77,9 @@ def read_id(folders: Folders) -> str:
 
 
 def require_own(folders: Folders) -> None:
-    """Raise ActionNeeded unless the root belongs to the user that runs this.
+    """Raise ActionNeeded if the state folder exists and belongs to another user.
 
-    A ledger written by another user, root above all, would lock the service out.
+    Ledger files created by another user, above all by root, would lock the service out.
     """
     try:
         owner = folders.state.stat().st_uid
@@ -97,7 +99,7 @@ def require_own(folders: Folders) -> None:
 
 
 def _write_marker(marker: Path) -> None:
-    # Durably: rows may outlive a power cut, and without the mark they would stop every start.
+    # Rows may survive a power cut; without the marker they would then stop every start.
     with replacing_durably(marker) as aside:
         aside.write_text(f"{uuid.uuid4()}\n", encoding="ascii")
 
