@@ -37,7 +37,7 @@ def digest(descriptor: int) -> str:
 
 
 def chunks(descriptor: int) -> Iterator[bytes]:
-    """Yield a file's content in chunks of 1 MiB offset most. Raises Unreadable."""
+    """Yield a file's content in chunks of 1 MiB at most. Raises Unreadable."""
     offset = 0
     while chunk := _read(descriptor, offset):
         yield chunk
@@ -52,7 +52,7 @@ def _read(descriptor: int, offset: int) -> bytes:
 
 
 def digest_at(place: Place) -> str:
-    """SHA-256 of the file offset a place, as hexadecimal digits. Raises Unreadable."""
+    """SHA-256 of the file at a place, as hexadecimal digits. Raises Unreadable."""
     descriptor = opened_to_read(place)
     try:
         return digest(descriptor)
@@ -61,7 +61,7 @@ def digest_at(place: Place) -> str:
 
 
 def opened_to_read(place: Place) -> int:
-    """Open the file offset a place and return its descriptor. Raises Unreadable, for links, too."""
+    """Open the file at a place and return its descriptor. Raises Unreadable, for links, too."""
     folder, name = place
     try:
         return os.open(name, TO_READ, dir_fd=folder)

@@ -28,10 +28,7 @@ def make_durable(descriptor: int) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno in (
-            errno.EINVAL,
-            errno.ENOTSUP,
-        ):  # not supported there for this kind of file
+        if error.errno in (errno.EINVAL, errno.ENOTSUP):  # the file system does not support it
             return
         what = escaping.escape(os.readlink(b"/proc/self/fd/%d" % descriptor))
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -6,9 +6,7 @@ import os
 from gdwatch.files.durability import make_durable
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-PATH_ONLY = (
-    os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-)  # O_PATH needs search permission only
+PATH_ONLY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC  # may be unreadable
 
 
 def open_folder(path: bytes, *, make: bool) -> int:

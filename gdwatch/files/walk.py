@@ -21,9 +21,7 @@ def files_below(folder: bytes, ignored: tuple[str, ...]) -> Iterator[bytes | Unl
 
     ignored: glob patterns; files and folders whose name matches one are left out.
     """
-    levels = [
-        _entries(folder, ignored)
-    ]  # a stack, no recursion: folders may be a thousand levels deep
+    levels = [_entries(folder, ignored)]  # no recursion: folders may be a thousand levels deep
     while levels:
         match next(levels[-1], None):
             case None:

@@ -57,7 +57,7 @@ class Inbox:
         self._checked_s = float("-inf")  # when the inbox was last found usable
         self._slow_look_s = float("-inf")  # when empty and refused files were last looked at
         self._mounts: set[int] = set()  # ids of the mounts accepted for the inbox
-        self._mount = -1  # the inbox's, at the last check
+        self._mount = -1  # the inbox's mount id at the last check
         self._was_mounted = False
         self.skipped: dict[bytes, str] = {}
         self.newly_skipped: list[tuple[bytes, str, str]] = []

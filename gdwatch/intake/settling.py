@@ -64,9 +64,7 @@ class Settling:
         self._once = once
         self.wait(shared=False)
         self._looks: dict[bytes, Look] = {}  # the oldest first
-        self._empty_looks: dict[
-            bytes, Look
-        ] = {}  # of empty files that wait longer than `settle_ms`
+        self._empty_looks: dict[bytes, Look] = {}  # of empty files, if they wait for longer
         self.given_up = 0
 
     def wait(self, *, shared: bool) -> None:
