@@ -199,6 +199,23 @@ def test_changed_bytes_get_a_row_of_their_own(call, filed):
     assert states == ["missing", "filed"]
 
 
+def test_a_file_that_is_too_large_to_be_recorded_does_not_stop_the_others(call, filed):
+    (filed / "male" / "a-large.png").write_bytes(photograph(22, BRIGHT) + bytes(3_000_000))
+    (filed / "male" / "stray.png").write_bytes(photograph(23, BRIGHT))
+    done = call("reprocess", str(filed / "male"), "--json", max_bytes=2_000_000)
+    assert "a-large.png: larger than max_bytes" in done.stderr
+    assert json.loads(done.stdout)["failed"] == 1
+    assert [row["path"] for row in rows(filed) if "stray" in row["path"]] == ["male/stray.png"]
+
+
+def test_a_row_below_a_folder_of_earlier_settings_does_not_stop_the_others(call, filed, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = call("requeue", "--outcome", "male", "--json", male=elsewhere)
+    assert "bright.png: lies below none of the folders of today's settings" in done.stderr
+    assert json.loads(done.stdout)["failed"] == 1
+
+
 def test_reprocess_walks_folders_that_are_deeper_than_python_can_recurse(call, filed):
     path = f"{filed}/male"
     for _ in range(1100):

@@ -82,7 +82,7 @@ def report(tally: Tally, waiting: int, *, json_: bool) -> None:
             table.add_row("corrected by a person, left there", str(tally.kept))
         table.add_row("already judged by this model", str(tally.skipped))
         if tally.failed:
-            table.add_row("could not be opened", str(tally.failed))
+            table.add_row("failed", str(tally.failed))
         Console().print(table)
     if waiting:
         Console(stderr=True).print(f"{waiting} are recorded; the service moves them next")

@@ -48,7 +48,7 @@ class Tally:
     """Counts of a run so far.
 
     changes: files by old and new outcome. skipped: judged before, or being moved.
-    failed: could not be read.
+    failed: could not be read, or not recorded.
     kept: corrected by a person: the new result becomes the current one, the file stays.
     to_move: ids of the rows whose files are to be moved.
     """
@@ -157,20 +157,29 @@ class Rejudging:
     # ------------------------------------------------------------------ recording results
 
     def _finish(self, batch: Batch) -> None:
-        readable = [each for each in batch.judged if each.decision.reason != "unreadable"]
+        failed = {
+            each.opened.drop.path: each.decoded.detail
+            for each in batch.judged
+            if isinstance(each.decoded, Refusal) and each.decoded.reason == "unreadable"
+        }
+        readable = [each for each in batch.judged if each.opened.drop.path not in failed]
         if self._options.dry_run:
             self._count_only(readable)
         elif readable:
             with Handles(self._folders) as handles, self._ledger.writing() as transaction:
                 model_id = transaction.model_id(batch.model)
                 batch_id = transaction.batch(batch, model_id)
+                ids = model_id, batch_id
                 for each in readable:
-                    self._record(transaction, handles, each, batch.model, (model_id, batch_id))
+                    why = self._record(transaction, handles, each, batch.model, ids)
+                    if why is not None:
+                        failed[each.opened.drop.path] = why
         for each in batch.judged:
-            if isinstance(each.decoded, Refusal) and each.decoded.reason == "unreadable":
-                self._failed(each.opened.drop.path, each.decoded.detail)
+            path = each.opened.drop.path
+            if path in failed:
+                self._failed(path, failed[path])
             else:
-                self._done(each.opened.drop.path, None)
+                self._done(path, None)
 
     def _count_only(self, judged: list[Judged]) -> None:
         with self._ledger.reading() as connection:
@@ -188,17 +197,20 @@ class Rejudging:
         judged: Judged,
         model: Serving,
         ids: tuple[int, int | None],
-    ) -> None:
+    ) -> str | None:
+        """Record a result; if that is not possible, return why."""
         model_id, batch_id = ids
         path = judged.opened.drop.path
         row = transaction.at({path}).get(path)
         if transaction.being_moved({path}) or (row is not None and row.state != "filed"):
             self.tally.skipped += 1  # sent elsewhere while it was being judged
-            return
+            return None
         if row is None or not _is_same(row, judged):
             if not handles.is_file(path):
-                self.tally.failed += 1  # taken away while it was being judged
-                return
+                return "taken away while it was being judged"
+            outcome = self._folders.outcome_of(path)
+            if judged.decoded.sha256 is None and outcome not in ("unsure", "rejected"):
+                return f"larger than max_bytes, which the ledger never records as {outcome}"
             if row is not None:
                 transaction.mark_missing([row])  # its content is gone: another file lies there now
             row = self._insert(transaction, judged, model_id)
@@ -209,6 +221,7 @@ class Rejudging:
             self._make_current(transaction, handles, row, judged.decision, model_id)
         else:
             self._count(row, judged.decision)
+        return None
 
     def _insert(self, transaction: Transaction, judged: Judged, model_id: int) -> Row:
         """Insert a row for a file that has none; its outcome is that of the folder it lies in."""
@@ -274,6 +287,8 @@ def _open(path: bytes, handles: Handles) -> Opened | str:
     except OSError as error:
         require_descriptors(error)
         return error.strerror or str(error)
+    except ValueError:
+        return "lies below none of the folders of today's settings"
     if status is None:
         return "no such file"
     opened = open_drop(Drop(path, identity_of(status), datetime.now(UTC)), handles)
