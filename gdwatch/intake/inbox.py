@@ -2,6 +2,9 @@
 
 The listing decides which files there are; notifications only make the service list or look sooner.
 The listing is read lazily. `settling` decides when a file is complete.
+
+The module is long because one path is in exactly one state here (arrived, settling, handed out,
+skipped), and every change of state is below.
 """
 
 import os

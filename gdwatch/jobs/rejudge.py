@@ -1,4 +1,8 @@
-"""Judging filed photographs again, for `reprocess` and `requeue`."""
+"""Judging filed photographs again, for `reprocess` and `requeue`.
+
+The module is long because choosing, recording and moving one file all depend on what its row says
+at that moment.
+"""
 
 import os
 from collections import Counter

@@ -4,6 +4,9 @@
 
 Used by the service and by the commands that judge. One thread; only `turn` waits for a child, no
 longer than its timeout. The number of slots bounds the number of files in the pipeline.
+
+The module is long because each step that hands a file on must keep all three queues true to the
+slots; what needs only one of them has a module of its own beside this.
 """
 
 import os
