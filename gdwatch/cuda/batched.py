@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gdwatch.inference.crop_geometry import Axis, Square
+from gdwatch.inference.crop_geometry import Axis, Crop
 from gdwatch.inference.detection import thumbnail_size
 from gdwatch.inference.device import moved
 from gdwatch.networks.locator import PADDING
@@ -16,7 +16,7 @@ _HALF = 0.5 + 2**-11
 _AT_ONCE_BYTES = 1 << 28  # of photographs as float32 that are resized together
 
 
-def resized_together(photos: Sequence[Tensor], squares: Sequence[Square], side: int) -> Tensor:
+def resized_together(photos: Sequence[Tensor], squares: Sequence[Crop], side: int) -> Tensor:
     """Cut a square out of each photograph and resize it, in a few operations for all of them.
 
     The filter is that of `resized`, whose weights are integers: one byte in 300 differs from its
@@ -86,7 +86,7 @@ def thumbnails_together(photos: Sequence[Tensor], side: int) -> Tensor:
     return results.masked_fill_(padding, PADDING)
 
 
-def _thumbnail_square(height: int, width: int, side: int) -> Square:
+def _thumbnail_square(height: int, width: int, side: int) -> Crop:
     """Return the square of a thumbnail, with repeated edge pixels where its padding will be."""
     rows, columns = thumbnail_size(height, width, side)
-    return Square(Axis(slice(0, rows), slice(0, height)), Axis(slice(0, columns), slice(0, width)))
+    return Crop(Axis(slice(0, rows), slice(0, height)), Axis(slice(0, columns), slice(0, width)))

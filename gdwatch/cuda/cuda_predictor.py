@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from gdwatch.cuda.batched import resized_together, thumbnails_together
 from gdwatch.cuda.streams import Graph, Stream
 from gdwatch.decode.reduce import Pixels
-from gdwatch.inference.crop_geometry import Square, square_around, square_of
+from gdwatch.inference.crop_geometry import Crop, square_around, square_of
 from gdwatch.inference.detection import find
 from gdwatch.inference.device import fetched, moved
 from gdwatch.inference.faces import most_prominent, to_scores
@@ -147,7 +147,7 @@ class CudaPredictor:
         located = find(begun.answer[: len(begun.photos)], predictor.locator.threshold)
         faces = []
         photos: list[Tensor] = []
-        squares: list[Square] = []
+        squares: list[Crop] = []
         for photo, found in zip(begun.uploaded, located, strict=True):
             height, width = photo.shape[:2]
             best = most_prominent(found, predictor.thumbnail, width, height)
@@ -160,9 +160,7 @@ class CudaPredictor:
             squares += cut
         return to_scores(map(len, located), faces, self.faces(photos, squares))
 
-    def faces(
-        self, photos: Sequence[Tensor], squares: Sequence[Square]
-    ) -> list[tuple[float, float]]:
+    def faces(self, photos: Sequence[Tensor], squares: Sequence[Crop]) -> list[tuple[float, float]]:
         """Return the probability of `male` and the sharpness of each square.
 
         photos: each uint8 (H, W, 3), RGB, on the device, one for each square.

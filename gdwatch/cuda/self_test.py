@@ -13,7 +13,7 @@ from gdwatch.cuda.cuda_predictor import Begun, CudaPredictor
 from gdwatch.cuda.streams import pin, pinned, require_alive
 from gdwatch.decode.reduce import Pixels
 from gdwatch.inference import crop
-from gdwatch.inference.crop_geometry import Square, square_of
+from gdwatch.inference.crop_geometry import Crop, square_of
 from gdwatch.inference.detection import scores_and_boxes, thumbnails
 from gdwatch.inference.device import fetched, moved
 from gdwatch.inference.predictor import PlainPredictor, Predictor, warn_fallback
@@ -81,7 +81,7 @@ def _compare_locator(begun: Begun, predictor: PlainPredictor, doubt: float) -> N
 def _compare_classifier(
     begun: Begun, card: CudaPredictor, predictor: PlainPredictor, doubt: float
 ) -> None:
-    squares: list[Square] = []
+    squares: list[Crop] = []
     cut: list[Pixels] = []
     for photo in begun.photos:
         height, width = photo.shape[:2]

@@ -16,10 +16,16 @@ _CENTRE_WEIGHT = 0.8  # how steeply prominence falls with the distance, see `pro
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """A face that the locator found. box: in pixels of the thumbnail; score: 0 to 1."""
+    """A face that the locator found.
+
+    box: in pixels of the thumbnail.
+    score: 0 to 1.
+    tilt: degrees by which the face is turned clockwise; 0 from a locator without landmarks.
+    """
 
     box: Box
     score: float
+    tilt: float = 0.0
 
 
 def prominence(box: Box, width: float, height: float) -> float:

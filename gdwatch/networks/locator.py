@@ -11,6 +11,7 @@ from gdwatch.networks.layers import Activations, Normalisation, pixels, rectifie
 STRIDE = 8  # pixels of the thumbnail per cell of the output
 UNIT = 32  # pixels; a face of this size has the logarithm 0
 PADDING = 128  # pixel value of the grey that a thumbnail is padded with
+LANDMARKS = 5  # of a face: both eyes, the nose, both corners of the mouth
 _SPREAD = 64.0  # pixel levels that normalisation maps to 1; PADDING becomes 0
 
 
@@ -46,6 +47,7 @@ class Locator(nn.Module):
     widths, blocks: channels and residual blocks of each stage; each begins with a stride of 2.
     head: channels of the pyramid.
     threshold: the least score of a face, 0 to 1.
+    landmarks: whether it places the landmarks of each face, too.
     folded: whether to build it without batch norms, see `folding`.
     """
 
@@ -60,6 +62,7 @@ class Locator(nn.Module):
         blocks: Sequence[int],
         head: int,
         threshold: float,
+        landmarks: bool = False,
         folded: bool = False,
     ) -> None:
         super().__init__()
@@ -75,16 +78,17 @@ class Locator(nn.Module):
         self.lateral = nn.ModuleList(nn.Conv2d(width, head, 1) for width in widths)
         self.added = nn.ReLU(inplace=True)
         self.head = _conv_norm_relu(head, head, 3, 1, folded=folded)
-        self.out = nn.Conv2d(head, 5, 1)
+        self.out = nn.Conv2d(head, 5 + 2 * LANDMARKS * landmarks, 1)
 
     def forward(self, thumbnails: Tensor) -> Tensor:
         """Detect faces.
 
         thumbnails: uint8 (B, 3, S, S), RGB, S a multiple of 32.
 
-        Returns float (B, 5, S / 8, S / 8). For each cell: the logit that a face's centre lies in
-        it, the offset of that centre from the cell's own (x, y, in cells), and the logarithms of
-        the face's width and height in units of `UNIT` pixels.
+        Returns float (B, 5 or 15, S / 8, S / 8). For each cell: the logit that a face's centre lies
+        in it, the offset of that centre from the cell's own (x, y, in cells), and the logarithms of
+        the face's width and height in units of `UNIT` pixels. Then, if it places landmarks, the
+        offset of each from the face's centre (x, y, as shares of its width and height).
         """
         is_raw = takes_pixels(self.stem)
         x = pixels(thumbnails, PADDING) if is_raw else self._normalised(thumbnails)

@@ -42,18 +42,28 @@ def locate(
     out: RunOutput,
     recipe: Annotated[str, typer.Option(help="locator, or a file.")] = "locator",
     workers: Annotated[int, typer.Option(min=0, help="Processes that compose scenes.")] = 1,
+    drawn: Annotated[
+        Path | None,
+        typer.Option("--boxes", metavar="FILE", help="CSV of boxes that people drew."),
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="A locator, or a model file with one, to begin with."),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Train the network that finds faces; started again, it goes on after the last epoch."""
     from train.data.prepared_set import split_of_path, splits
     from train.data.sources import entries
-    from train.detection import boxes, locator_recipe, train_locator
+    from train.detection import boxes, locator_recipe, locator_run, train_locator
 
     listed, known = entries(data), splits(prepared)
     split = {entry.path: split_of_path(entry.path, known) for entry in listed}
-    run = train_locator.fit(
-        listed, split, boxes.read(faces), locator_recipe.read(recipe), out, workers
-    )
+    found = boxes.read(faces)
+    if drawn is not None:
+        found = boxes.merged(found, boxes.read_drawn(drawn))
+    begin = locator_run.load(start)[0] if start else None
+    run = train_locator.fit(listed, split, found, locator_recipe.read(recipe), out, workers, begin)
     for epoch, loss, measured in run:
         print(f"epoch={epoch} loss={loss:.4f}", flush=True)
         for at in measured:

@@ -10,9 +10,13 @@ from pathlib import Path
 from gdwatch.errors import GdwatchError
 
 CLASSES = ("female", "male")
-LABELS = (*CLASSES, "none")
+NOBODY = "none"  # nobody is on the picture
+UNKNOWN = "unknown"  # people are, of whom the label says nothing
+LABELS = (*CLASSES, NOBODY, UNKNOWN)
 SPLITS = ("train", "val", "test")
 MANIFEST = "manifest.csv"
+LEFT_OUT = "leave-out.csv"  # beside it: paths of pictures that no command takes
+UNLABELLED = "unlabelled.csv"  # beside it, of the same form: people without a label
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +60,18 @@ def entries(data: Sequence[Path]) -> list[Entry]:
     """List the pictures of all of `data`, those of label `none` too.
 
     data: each a folder with manifest.csv, female/ and male/, or tars in it; or one of these files.
+    Beside a manifest, unlabelled.csv lists pictures of unknown persons, and leave-out.csv, for all
+    of `data`, those that are left out.
 
     Raises GdwatchError where there is nothing to train with, or two pictures have one name.
     """
     found: list[Entry] = []
+    left_out: set[str] = set()
     for path in data:
         prefix = f"{_name(path)}/" if len(data) > 1 else ""
         found.extend(_entries(path, prefix))
+        left_out |= _left_out(path if path.is_dir() else path.parent)
+    found = [entry for entry in found if entry.path not in left_out]
     named: set[str] = set()
     for entry in found:
         if entry.path in named:
@@ -124,8 +133,14 @@ def _unknown(path: str, label: str, source: str, place: Place) -> Entry:
 
 
 def _from_manifest(folder: Path) -> list[Entry]:
-    path = folder / MANIFEST
     in_tars = _index_tars(folder)
+    found = _from_table(folder / MANIFEST, in_tars)
+    if (folder / UNLABELLED).is_file():
+        found += _from_table(folder / UNLABELLED, in_tars)
+    return found
+
+
+def _from_table(path: Path, in_tars: dict[str, Place]) -> list[Entry]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -137,8 +152,20 @@ def _from_manifest(folder: Path) -> list[Entry]:
                 f"{path}: no column `{column}`", "its first line must be path,label,…"
             )
     return [
-        _entry(row, f"{path}:{rows.line_num}", _place(folder, row["path"], in_tars)) for row in rows
+        _entry(row, f"{path}:{rows.line_num}", _place(path.parent, row["path"], in_tars))
+        for row in rows
     ]
+
+
+def _left_out(folder: Path) -> set[str]:
+    path = folder / LEFT_OUT
+    if not path.is_file():
+        return set()
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = csv.DictReader(stream)
+        if "path" not in (rows.fieldnames or ()):
+            raise GdwatchError(f"{path}: no column `path`", "its first line must be path")
+        return {row["path"] for row in rows}
 
 
 def _entry(row: dict[str, str], where: str, place: Place | None) -> Entry:

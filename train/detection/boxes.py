@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gdwatch.errors import GdwatchError
@@ -10,6 +10,10 @@ from gdwatch.values import Box
 from train.atomic_files import publish
 
 COLUMNS = ["path", "x", "y", "width", "height", "score", "landmarks"]
+
+# What people drew, with the share of the box that the face takes.
+_DRAWN = {"human face box": 1.0, "human head box": 0.85}
+_FACE_IS_LOW = 0.7  # share of what is cut off a head's box that is above the face
 
 Landmarks = tuple[float, ...]
 
@@ -55,6 +59,64 @@ def write(faces: Mapping[str, Sequence[Face]], file: Path) -> None:
                 writer.writerow(
                     [path, *(f"{value:.1f}" for value in numbers), f"{face.score:.3f}", points]
                 )
+
+
+def merged(
+    faces: Mapping[str, Sequence[Face]], drawn: Mapping[str, Sequence[Face]]
+) -> dict[str, list[Face]]:
+    """Add the faces that people drew to those that the detector found, each face once.
+
+    A face that both have keeps the detector's box and landmarks, and is sure.
+    """
+    together = {path: list(found) for path, found in faces.items()}
+    for path, boxes in drawn.items():
+        found = together.setdefault(path, [])
+        for one in boxes:
+            same = [at for at, face in enumerate(found) if _meets(face.box, one.box)]
+            if not same:
+                found.append(one)
+            for at in same[:1]:
+                found[at] = replace(found[at], score=1.0)
+    return together
+
+
+def read_drawn(file: Path) -> dict[str, list[Face]]:
+    """Read the boxes that people drew: CSV of path, x, y, w, h and by, in pixels.
+
+    `by` says what was drawn, `human face box` or `human head box`; others are left out. A head is
+    larger than its face, so a head's box is made smaller.
+
+    Raises GdwatchError.
+    """
+    drawn: dict[str, list[Face]] = {}
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            for row in csv.DictReader(stream):
+                if row["by"] in _DRAWN:
+                    x, y, width, height = (float(row[name]) for name in ("x", "y", "w", "h"))
+                    less = _DRAWN[row["by"]]
+                    box = Box(
+                        x + width * (1 - less) / 2,
+                        y + height * (1 - less) * _FACE_IS_LOW,
+                        width * less,
+                        height * less,
+                    )
+                    drawn.setdefault(row["path"], []).append(Face(box, 1.0, ()))
+    except (OSError, KeyError, ValueError) as error:
+        raise GdwatchError(
+            f"{file}: no table of drawn boxes ({error})", "its columns are path,x,y,w,h,by"
+        ) from error
+    return drawn
+
+
+def _meets(one: Box, other: Box) -> bool:
+    """Whether the centre of each box lies in the other one."""
+    return _holds(one, other) and _holds(other, one)
+
+
+def _holds(box: Box, inner: Box) -> bool:
+    x, y = inner.x + inner.width / 2, inner.y + inner.height / 2
+    return box.x <= x <= box.x + box.width and box.y <= y <= box.y + box.height
 
 
 def read(file: Path) -> dict[str, list[Face]]:

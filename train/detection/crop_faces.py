@@ -23,7 +23,7 @@ from gdwatch.values import Box
 from train.atomic_files import publish
 from train.data.prepare import LIMITS, write_header
 from train.data.prepared_set import BOXES, FACES, RIM, SIDE, load, split_of_path, splits
-from train.data.sources import CLASSES, Entry, Place
+from train.data.sources import NOBODY, Entry, Place
 from train.detection import boxes
 from train.detection.boxes import Face
 
@@ -54,7 +54,7 @@ def cut(listed: Sequence[Entry], folder: Path, locator: Locator, side: int) -> i
     empty = [
         entry.path
         for entry in listed
-        if entry.label not in CLASSES and split_of_path(entry.path, known) == "train"
+        if entry.label == NOBODY and split_of_path(entry.path, known) == "train"
     ]
     locator.to(torch.device("cuda" if torch.cuda.is_available() else "cpu")).eval()
     kept: dict[str, list[Face]] = {}

@@ -5,11 +5,20 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
 
-def loss_of(answer: Tensor, heat: Tensor, counts: Tensor, boxes: Tensor, weight: Tensor) -> Tensor:
+def loss_of(
+    answer: Tensor,
+    heat: Tensor,
+    counts: Tensor,
+    boxes: Tensor,
+    weight: Tensor,
+    marks: Tensor,
+    marked: Tensor,
+) -> Tensor:
     """The penalty-reduced focal loss of CenterNet (Zhou et al. 2019, arXiv:1904.07850) for the heat
     map, plus a smooth L1 loss for the boxes.
 
-    answer: float (B, 5, h, w), as from `Locator`; the others as in `Scene`, with a batch axis.
+    answer: float (B, C, h, w), as from `Locator`; the others as in `Scene`, with a batch axis.
+    The landmarks have a smooth L1 loss too, where the network places them.
     """
     sure = torch.sigmoid(answer[:, 0]).clamp(1e-4, 1 - 1e-4)
     centre = (heat >= 0.999).float()
@@ -18,5 +27,9 @@ def loss_of(answer: Tensor, heat: Tensor, counts: Tensor, boxes: Tensor, weight:
     focal = -(there + beside).sum() / centre.sum().clamp(min=1)
     whole = weight.sum().clamp(min=1)
     moved = F.smooth_l1_loss(answer[:, 1:3], boxes[:, :2], reduction="none", beta=0.3)
-    sized = F.smooth_l1_loss(answer[:, 3:], boxes[:, 2:], reduction="none", beta=0.1)
-    return focal + ((moved / 1.5 + 2 * sized) * weight[:, None]).sum() / whole
+    sized = F.smooth_l1_loss(answer[:, 3:5], boxes[:, 2:], reduction="none", beta=0.1)
+    loss = focal + ((moved / 1.5 + 2 * sized) * weight[:, None]).sum() / whole
+    if answer.shape[1] > 5:
+        placed = F.smooth_l1_loss(answer[:, 5:], marks, reduction="none", beta=0.05)
+        loss = loss + (placed * marked[:, None]).sum() / marked.sum().clamp(min=1)
+    return loss

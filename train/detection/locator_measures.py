@@ -10,7 +10,7 @@ from gdwatch.inference.detection import find, overlap, thumbnails
 from gdwatch.inference.faces import prominence
 from gdwatch.networks.locator import Locator
 from gdwatch.values import Box
-from train.data.sources import CLASSES, Entry
+from train.data.sources import NOBODY, Entry
 from train.detection.scenes import Photograph
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
@@ -53,7 +53,7 @@ def measure(
                 scale = max(seen.image.size) / side
                 boxes = [Box(*(scale * value for value in (box.x, box.y, box.width, box.height)))
                          for box in (face.box for face in found)]  # fmt: skip
-                if entry.label not in CLASSES:
+                if entry.label == NOBODY:
                     false[at].append(bool(boxes))
                     continue
                 wanted = _most_prominent(_sure(seen), seen.image.size)
@@ -83,7 +83,7 @@ def _shares(by_source: Mapping[str, Sequence[bool]]) -> dict[str, float]:
 def _sure(seen: Photograph) -> list[Box]:
     return [
         Box(*map(float, (left, top, right - left, bottom - top)))
-        for left, top, right, bottom, score in seen.faces
+        for left, top, right, bottom, score in seen.faces[:, :5]
         if score >= _SURE
     ]
 

@@ -25,6 +25,7 @@ class Shape(_Strict):
     widths: list[Whole]
     blocks: list[Annotated[int, Field(ge=0)]]
     head: Whole
+    landmarks: bool = False
 
 
 class LocatorRecipe(_Strict):
@@ -41,6 +42,9 @@ class LocatorRecipe(_Strict):
     warmup: Annotated[float, Field(ge=0, le=1)]
     ema: Annotated[float, Field(ge=0, lt=1)]
     close: Whole
+    scene: Annotated[int | None, Field(multiple_of=32, ge=32)] = None
+    windows: Annotated[float, Field(ge=0, le=1)] = 0.0
+    kept: Whole = 288
     without: list[str] = []
     network: Shape
     repeat: dict[str, Whole] = {}

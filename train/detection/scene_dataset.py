@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from train.detection.locator_recipe import LocatorRecipe
-from train.detection.scenes import Stock, compose
+from train.detection.scenes import Scene, Stock, Windows, compose
 
 
 class SceneDataset(Dataset[tuple[Tensor, ...]]):
@@ -19,9 +19,7 @@ class SceneDataset(Dataset[tuple[Tensor, ...]]):
         return self._recipe.scenes
 
     def __getitem__(self, number: int) -> tuple[Tensor, ...]:
+        windows = Windows(self._recipe.windows, self._recipe.input)
         rng = np.random.default_rng([self._recipe.seed, self._epoch, number])
-        scene = compose(self._stock, self._recipe.input, rng)
-        return tuple(
-            torch.from_numpy(values)
-            for values in (scene.thumbnail, scene.heat, scene.counts, scene.boxes, scene.weight)
-        )
+        scene = compose(self._stock, self._recipe.scene or self._recipe.input, rng, windows)
+        return tuple(torch.from_numpy(getattr(scene, name)) for name in Scene.__slots__)

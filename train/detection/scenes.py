@@ -9,22 +9,25 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image
 
-from gdwatch.networks.locator import STRIDE
+from gdwatch.networks.locator import LANDMARKS, STRIDE
 from train.detection.targets import Floats, targets
 
-LONGEST = 288  # pixels of a kept photograph's longer side: a thumbnail may show half of it
 _BESIDE = 128  # grey beside the picture, as in `detection.thumbnails` of the service
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _BILINEAR, _BICUBIC = Image.Resampling.BILINEAR, Image.Resampling.BICUBIC
 _TURN = 25  # degrees, at most
+_WINDOWS_WITHOUT_FACES = 0.25  # share of windows that show a photograph without people
+_WINDOWS_AT_FACES = 0.7  # share of the other windows that show a certain face
+_MIRRORED = (1, 0, 2, 4, 3)  # left eye and right change places, and the corners of the mouth
 
 
 @dataclass(frozen=True, slots=True)
 class Photograph:
     """A photograph to compose with.
 
-    image: RGB, at most `LONGEST` pixels on a side.
-    faces: float32 (F, 5): left, top, right, bottom in pixels of `image`, and the detector's score.
+    image: RGB.
+    faces: float32 (F, 15): left, top, right, bottom in pixels of `image`; the detector's score; x
+    and y of each landmark in the same pixels, NaN where they are not known.
     """
 
     image: Image.Image
@@ -40,6 +43,8 @@ class Scene:
     counts: float32 (S / 8, S / 8), 0 where the loss ignores a cell because its face is doubtful.
     boxes: float32 (4, S / 8, S / 8), as channels 1 to 4 of the locator's output.
     weight: float32 (S / 8, S / 8), weight of each cell in the loss of the boxes.
+    marks: float32 (10, S / 8, S / 8), as channels 5 to 14 of the locator's output.
+    marked: float32 (S / 8, S / 8), weight of each cell in the loss of the landmarks.
     """
 
     thumbnail: NDArray[np.uint8]
@@ -47,6 +52,8 @@ class Scene:
     counts: Floats
     boxes: Floats
     weight: Floats
+    marks: Floats
+    marked: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +70,22 @@ class Stock:
     empty: Sequence[Photograph]
 
 
-def compose(stock: Stock, side: int, rng: Generator) -> Scene:
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Scenes that show a window of a photograph, as a second look sees it.
+
+    share: of all scenes, 0 to 1.
+    longest: pixels of a photograph's longer side when the locator sees it.
+    """
+
+    share: float
+    longest: int
+
+
+def compose(stock: Stock, side: int, rng: Generator, windows: Windows | None = None) -> Scene:
     """Compose a scene of `side` pixels: without a face, of one photograph, or of pasted faces."""
+    if windows is not None and rng.random() < windows.share:
+        return _window(stock, side, windows.longest, rng)
     width, height = _shape(side, rng)
     kind = rng.random()
     faces: list[Floats] = []
@@ -76,10 +97,34 @@ def compose(stock: Stock, side: int, rng: Generator) -> Scene:
         image, faces = _pasted_faces(stock, width, height, rng)
     if rng.random() < 0.15:
         _hide(image, rng)
+    return _scene(image, faces, side, rng)
+
+
+def _scene(image: Image.Image, faces: Sequence[Floats], side: int, rng: Generator) -> Scene:
     square = np.full((side, side, 3), _BESIDE, np.uint8)
     square[: image.height, : image.width] = _recoloured(image, rng)
-    heat, counts, boxes, weight = targets(faces, image.width, image.height, side // STRIDE)
-    return Scene(np.ascontiguousarray(square.transpose(2, 0, 1)), heat, counts, boxes, weight)
+    wanted = targets(faces, image.width, image.height, side // STRIDE)
+    return Scene(np.ascontiguousarray(square.transpose(2, 0, 1)), *wanted)
+
+
+def _window(stock: Stock, side: int, longest: int, rng: Generator) -> Scene:
+    """A window of one photograph, at about the scale at which a second look sees it."""
+    of = stock.empty if stock.empty and rng.random() < _WINDOWS_WITHOUT_FACES else stock.wide
+    if not of:
+        return compose(stock, side, rng)
+    photograph = _mirrored_or_turned(of[int(rng.integers(len(of)))], rng)
+    image = photograph.image
+    scale = longest / max(image.size) * math.exp(rng.uniform(-0.6, 0.35))
+    across, down = (min(float(length), side / scale) for length in image.size)
+    x, y = rng.uniform(0, image.width - across), rng.uniform(0, image.height - down)
+    if len(photograph.faces) and rng.random() < _WINDOWS_AT_FACES:
+        left, top, right, bottom = photograph.faces[int(rng.integers(len(photograph.faces))), :4]
+        x = min(max((left + right) / 2 - across * rng.uniform(0.1, 0.9), 0), image.width - across)
+        y = min(max((top + bottom) / 2 - down * rng.uniform(0.1, 0.9), 0), image.height - down)
+    size = max(1, round(across * scale)), max(1, round(down * scale))
+    seen = image.resize(size, _BILINEAR, box=(x, y, x + across, y + down))
+    faces = [_moved(face, scale, -x * scale, -y * scale) for face in photograph.faces]
+    return _scene(seen, faces, side, rng)
 
 
 def _shape(side: int, rng: Generator) -> tuple[int, int]:
@@ -189,6 +234,9 @@ def _mirrored_or_turned(photograph: Photograph, rng: Generator) -> Photograph:
     if rng.random() < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         faces[:, [0, 2]] = image.width - faces[:, [2, 0]]
+        points = faces[:, 5:].reshape(-1, LANDMARKS, 2)[:, _MIRRORED]
+        points[:, :, 0] = image.width - points[:, :, 0]
+        faces[:, 5:] = points.reshape(len(faces), -1)
     if rng.random() < 0.3:
         angle = rng.uniform(-_TURN, _TURN)
         image = image.rotate(angle, _BILINEAR, fillcolor=_colour(rng))
@@ -197,12 +245,18 @@ def _mirrored_or_turned(photograph: Photograph, rng: Generator) -> Photograph:
         y = (faces[:, 1] + faces[:, 3]) / 2 - image.height / 2
         across, down = x * cos + y * sin - x, y * cos - x * sin - y
         faces[:, :4] += np.stack((across, down, across, down), 1)
+        middle = np.array([image.width / 2, image.height / 2], np.float32)
+        turn = np.array([[cos, -sin], [sin, cos]], np.float32)
+        points = (faces[:, 5:].reshape(-1, LANDMARKS, 2) - middle) @ turn + middle
+        faces[:, 5:] = points.reshape(len(faces), -1)
     return Photograph(image, faces)
 
 
 def _moved(face: Floats, scale: float, x: float, y: float) -> Floats:
-    move = np.array([x, y, x, y], np.float32)
-    return np.concatenate((face[:4] * np.float32(scale) + move, face[4:])).astype(np.float32)
+    moved = face * np.float32(scale) + np.resize(np.array([x, y], np.float32), face.shape)
+    moved[5:] = face[5:] * np.float32(scale) + np.resize(np.array([x, y], np.float32), 10)
+    moved[4] = face[4]
+    return moved.astype(np.float32)
 
 
 def _overlapping(one: Floats, other: Floats) -> bool:

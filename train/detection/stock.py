@@ -1,7 +1,9 @@
 """Read and sort the photographs that scenes are composed of, with their detected faces."""
 
 import io
+import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from PIL import Image
@@ -12,10 +14,11 @@ from gdwatch.decode import reduce
 from gdwatch.decode.decoder import decode
 from gdwatch.decode.formats import Refused
 from gdwatch.decode.reduce import Picture
+from gdwatch.networks.locator import LANDMARKS
 from train.data.prepare import LIMITS
-from train.data.sources import CLASSES, Entry
+from train.data.sources import NOBODY, Entry
 from train.detection.boxes import Face
-from train.detection.scenes import LONGEST, Photograph, Stock
+from train.detection.scenes import Photograph, Stock
 
 _CLOSE = 0.3  # a face longer than this share of the picture's longer side fills its picture
 
@@ -25,12 +28,14 @@ def load(
     faces: Mapping[str, Sequence[Face]],
     repeat: Mapping[str, int],
     close: int,
+    longest: int,
 ) -> Stock:
     """Read the photographs that scenes are composed of; unreadable ones are left out.
 
     faces: by path, as `boxes.read` gives them.
     repeat: by source, how often its wide photographs are repeated; 1 where it is not named.
     close: how many pictures that one face fills are taken of each source, at most.
+    longest: as for `read`.
     """
     wide: list[Photograph] = []
     near: list[Photograph] = []
@@ -42,10 +47,10 @@ def load(
         filled = _filled(entry, found)
         if filled and taken.get(entry.source, 0) >= close:
             continue
-        photograph = read(entry, found)
+        photograph = read(entry, found, longest)
         if photograph is None:
             continue
-        if entry.label not in CLASSES:
+        if entry.label == NOBODY:
             empty.append(photograph)
         elif filled:
             taken[entry.source] = taken.get(entry.source, 0) + 1
@@ -55,12 +60,15 @@ def load(
     return Stock(wide, near, empty)
 
 
-def read(entry: Entry, found: Sequence[Face]) -> Photograph | None:
-    """Read and shrink a photograph, with its faces in its new pixels; None if unreadable."""
+def read(entry: Entry, found: Sequence[Face], longest: int) -> Photograph | None:
+    """Read and shrink a photograph, with its faces in its new pixels; None if unreadable.
+
+    longest: pixels of its longer side that are kept, at most.
+    """
     if entry.place is None:
         return None
     try:
-        header, image = decode(entry.place.read(), LIMITS, _shrunk)
+        header, image = decode(entry.place.read(), LIMITS, partial(_shrunk, longest=longest))
     except (Refused, OSError):
         return None
     scale = image.width / header.width
@@ -71,15 +79,16 @@ def read(entry: Entry, found: Sequence[Face]) -> Photograph | None:
             (face.box.x + face.box.width) * scale,
             (face.box.y + face.box.height) * scale,
             face.score,
+            *([value * scale for value in face.landmarks] or [math.nan] * (2 * LANDMARKS)),
         )
         for face in found
     ]
-    return Photograph(image, np.array(rows, np.float32).reshape(-1, 5))
+    return Photograph(image, np.array(rows, np.float32).reshape(-1, 5 + 2 * LANDMARKS))
 
 
-def _shrunk(picture: Picture) -> Image.Image:
+def _shrunk(picture: Picture, longest: int) -> Image.Image:
     photo = reduce.image(picture)
-    scale = LONGEST / max(photo.size)
+    scale = longest / max(photo.size)
     if scale >= 1:
         return photo.copy()
     size = max(1, round(photo.width * scale)), max(1, round(photo.height * scale))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from gdwatch.errors import GdwatchError
+from gdwatch.networks.locator import Locator
 from train.atomic_files import make_folder, publish
 from train.data.sources import Entry
 from train.detection import stock
@@ -20,8 +21,11 @@ from train.detection.locator_measures import LocatorMeasures, measure
 from train.detection.locator_recipe import LocatorRecipe
 from train.detection.locator_run import LocatorRun, resume, save
 from train.detection.scene_dataset import SceneDataset
+from train.detection.scenes import Stock
+from train.detection.unfolding import unfold
 
 METRICS = "locator.json"
+_SCENES_TO_BEGIN = 256  # by which batch norms get their mean and variance
 
 
 def fit(
@@ -31,11 +35,13 @@ def fit(
     recipe: LocatorRecipe,
     out: Path,
     workers: int,
+    begin: Locator | None = None,
 ) -> Iterator[tuple[int, float, list[LocatorMeasures]]]:
     """Train until the last epoch, with a checkpoint in `out` after each.
 
     splits: by path, the split of each photograph. faces: by path, those that the detector found.
     workers: processes that compose scenes; 0 to compose them in this one.
+    begin: a finished locator, with whose weights the training begins.
 
     Yields each epoch's number, its mean loss and, after every fifth and the last, its measures on
     the split `val`. Raises GdwatchError.
@@ -50,11 +56,13 @@ def fit(
     learnt = [entry for entry in chosen if splits[entry.path] == "train"]
     held_back = [entry for entry in chosen if splits[entry.path] == "val"]
     if len(run.losses) < recipe.epochs:
-        made_of = stock.load(learnt, faces, recipe.repeat, recipe.close)
+        made_of = stock.load(learnt, faces, recipe.repeat, recipe.close, recipe.kept)
         if not made_of.wide and not made_of.close:
             raise GdwatchError("no photograph with a face to learn from", "check --faces")
         checked = [(entry, seen) for entry in held_back
-                   if (seen := stock.read(entry, faces.get(entry.path, [])))]  # fmt: skip
+                   if (seen := stock.read(entry, faces.get(entry.path, []), recipe.kept))]  # fmt: skip
+        if begin is not None and not run.losses:
+            _begin(run, begin, made_of)
     for epoch in range(len(run.losses), recipe.epochs):
         scenes = DataLoader(
             SceneDataset(made_of, recipe, epoch),
@@ -71,6 +79,14 @@ def fit(
             with publish(out / METRICS) as aside:
                 aside.write_text(json.dumps([asdict(one) for one in measured], indent=2) + "\n")
         yield epoch + 1, run.losses[-1], measured
+
+
+def _begin(run: LocatorRun, finished: Locator, made_of: Stock) -> None:
+    scenes = SceneDataset(made_of, run.recipe, epoch=0)
+    seen = torch.stack([scenes[number][0] for number in range(min(_SCENES_TO_BEGIN, len(scenes)))])
+    seen = seen.to(next(run.network.parameters()).device)
+    unfold(run.network, finished.to(seen.device), seen)
+    run.average.load_state_dict(run.network.state_dict())
 
 
 def _train_epoch(

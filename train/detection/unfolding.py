@@ -1,0 +1,49 @@
+"""Begin a locator's training with the weights of a finished one, whose batch norms are folded."""
+
+import torch
+from torch import Tensor, nn
+
+from gdwatch.networks.locator import Locator
+
+
+@torch.no_grad()
+def unfold(network: Locator, finished: Locator, thumbnails: Tensor) -> None:
+    """Give `network` the weights of `finished`, so that both answer alike at first.
+
+    network: with batch norms; it may have more blocks, which change nothing at first, and landmarks.
+    finished: without batch norms.
+    thumbnails: uint8 (B, 3, S, S), RGB, by which each batch norm gets its mean and variance.
+    """
+    known = finished.state_dict()
+    for name, own in network.state_dict().items():
+        if name in known and own.shape == known[name].shape:
+            own.copy_(known[name])
+    for own, old in zip(network.out.parameters(), finished.out.parameters(), strict=True):
+        own[: len(old)] = old
+    handles = []
+    for name, norm in network.named_modules():
+        if not isinstance(norm, nn.BatchNorm2d):
+            continue
+        # The folded convolution, which has the place before the norm, has a bias.
+        before, _, number = name.rpartition(".")
+        bias = known.get(f"{before}.{int(number) - 1}.bias")
+        handles.append(norm.register_forward_pre_hook(_measured(bias, is_first=".first." in name)))
+    network.eval()
+    network(thumbnails)
+    for handle in handles:
+        handle.remove()
+
+
+def _measured(bias: Tensor | None, *, is_first: bool):  # type: ignore[no-untyped-def]  # as torch's hooks are
+    def measure(norm: nn.BatchNorm2d, inputs: tuple[Tensor, ...]) -> None:
+        values = inputs[0]
+        norm.running_mean = values.mean((0, 2, 3))
+        norm.running_var = values.var((0, 2, 3), unbiased=False)
+        if bias is None:  # of a block that `finished` lacks: nothing is added to its shortcut
+            nn.init.constant_(norm.weight, 1 if is_first else 0)
+            nn.init.zeros_(norm.bias)
+            return
+        norm.weight.copy_((norm.running_var + norm.eps).sqrt())
+        norm.bias.copy_(norm.running_mean + bias)
+
+    return measure
