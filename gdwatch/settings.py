@@ -93,6 +93,9 @@ class Settings(BaseSettings):
     min_sharpness: Annotated[float, Field(ge=0)] = Field(
         0, description="a face less sharp (variance of the Laplacian) is `unsure`, `blurred`"
     )
+    bodies: bool = Field(
+        False, description="whether a person whose face is not seen is judged by what else is seen"
+    )
     settle_ms: Milliseconds = Field(
         1000, description="a file must look the same in two looks this far apart"
     )

@@ -121,14 +121,16 @@ class Face:
     """A detected face with the classifier's result for it.
 
     score: the locator's, 0 to 1.
-    p_male: calibrated probability, 0 to 1.
+    p_male: calibrated probability, 0 to 1, given that it is a face.
     sharpness: variance of the Laplacian, see `sharpness`.
+    p_nobody: probability that it is no face, 0 to 1.
     """
 
     box: Box
     score: float
     p_male: float
     sharpness: float
+    p_nobody: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +141,15 @@ class Scores:
         have their own.
     count: how many faces were detected; None if no locator was run.
     faces: the most prominent ones, most prominent first.
+    p_nobody: probability that nobody is on the picture, 0 to 1, if it has no faces.
+    model: which of the models in use has answered, from 0.
     """
 
     p_male: float | None
     count: int | None = None
     faces: tuple[Face, ...] = ()
+    p_nobody: float = 0.0
+    model: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +187,15 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A drop with its decision, ready for the ledger; its descriptor is still open."""
+    """A drop with its decision, ready for the ledger; its descriptor is still open.
+
+    model: the one that has answered; for a refusal, the first of those in use.
+    """
 
     opened: Opened
     decoded: Photo | Refusal
     decision: Decision
+    model: Serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +204,7 @@ class Batch:
 
     device: where the networks ran; None if none of the files was a photograph.
     infer_ms: wall time in the engine.
+    model: the one that judged all; in a cascade, a second one has judged some again.
     """
 
     judged: tuple[Judged, ...]

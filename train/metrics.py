@@ -165,15 +165,24 @@ def fit_temperature(logits: Floats, male: Bools) -> float:
     return float(1 / found.x)
 
 
-def choose_threshold(p_male: Floats, male: Bools, accuracy: float) -> Threshold:
+def choose_threshold(
+    p_male: Floats,
+    male: Bools,
+    accuracy: float,
+    sure: Floats | None = None,
+    weights: Floats | None = None,
+) -> Threshold:
     """The least confidence that reaches an accuracy; if none does, that with the highest one.
 
     p_male, male: (N,), N ≥ 1, of pictures that the network was not trained on.
+    sure: (N,), the confidence of each, if it is not that of `p_male`.
+    weights: (N,), of each; by default all weigh the same.
     """
-    sure = confidence(p_male)
+    sure = confidence(p_male) if sure is None else sure
+    weights = np.ones(len(sure)) if weights is None else weights
     order = np.argsort(-sure, kind="stable")
-    sure = sure[order]
-    reached = np.cumsum(((p_male > 0.5) == male)[order]) / np.arange(1, len(sure) + 1)
+    sure, weights = sure[order], weights[order]
+    reached = np.cumsum(((p_male > 0.5) == male)[order] * weights) / np.cumsum(weights)
     # Pictures of one confidence are accepted together, so only the last of them counts.
     last = np.append(sure[1:] != sure[:-1], True)
     last[: int(len(sure) * _FEWEST)] = False

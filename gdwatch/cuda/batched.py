@@ -89,4 +89,7 @@ def thumbnails_together(photos: Sequence[Tensor], side: int) -> Tensor:
 def _thumbnail_square(height: int, width: int, side: int) -> Crop:
     """Return the square of a thumbnail, with repeated edge pixels where its padding will be."""
     rows, columns = thumbnail_size(height, width, side)
-    return Crop(Axis(slice(0, rows), slice(0, height)), Axis(slice(0, columns), slice(0, width)))
+    return Crop(
+        Axis(slice(0, rows), slice(0, height), side),
+        Axis(slice(0, columns), slice(0, width), side),
+    )

@@ -11,27 +11,26 @@ not be written or read until the card has passed that point.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gdwatch.cuda.batched import resized_together, thumbnails_together
 from gdwatch.cuda.streams import Graph, Stream
 from gdwatch.decode.reduce import Pixels
 from gdwatch.inference.crop_geometry import Crop, square_around, square_of
-from gdwatch.inference.detection import find
 from gdwatch.inference.device import fetched, moved
-from gdwatch.inference.faces import most_prominent, to_scores
-from gdwatch.inference.predictor import Finish, PlainPredictor, warn_fallback
+from gdwatch.inference.faces import Judgement, most_prominent, to_scores
+from gdwatch.inference.predictor import Finish, PlainPredictor, Result, warn_fallback
 from gdwatch.inference.sharpness import sharpness
 from gdwatch.values import Scores
 
 _AT_ONCE = 128  # batch size of both networks: photographs, and faces
 
-Result = TypeVar("Result")
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,41 +69,47 @@ class CudaPredictor:
         self._at_once = at_once
         self._has_failed = False
         self.stream = Stream(predictor.device)
-        self._classify = self._graph(self._p_male_and_sharpness, predictor.side)
+        self._classify = self._graph(self._logits_and_sharpness, predictor.side)
         self._locate: Graph | None = None
-        if predictor.locator is not None:
-            self._locate = self._graph(predictor.locator, predictor.thumbnail)
+        self._thumbnail = 0
+        if predictor.finder is not None:
+            look = predictor.finder.first
+            self._locate, self._thumbnail = self._graph(look.locator, look.side), look.side
 
     def begin(self, photos: Sequence[Pixels]) -> Finish:
         """Enqueue the first half of a batch, without waiting for it.
 
         photos: as for `PlainPredictor.judge`; they must not change until the batch is finished.
 
-        Returns a function that finishes the batch and returns as `PlainPredictor.judge`.
+        Returns a function that finishes the batch and returns its result.
         """
         size = self._at_once
         first, *others = (photos[start : start + size] for start in range(0, len(photos), size))
         begun = self._attempt(partial(self.enqueue, first))
 
-        def finish() -> tuple[list[Scores], int]:
-            scores, splits = self._finished(first, begun)
+        def finish() -> Result:
+            result = self._finished(first, begun)
             for part in others:
-                more, more_splits = self._finished(part, self._attempt(partial(self.enqueue, part)))
-                scores, splits = scores + more, splits + more_splits
-            return scores, splits
+                more = self._finished(part, self._attempt(partial(self.enqueue, part)))
+                result = Result(
+                    result.scores + more.scores,
+                    result.located + more.located,
+                    result.splits + more.splits,
+                )
+            return result
 
         return finish
 
-    def _finished(self, photos: Sequence[Pixels], begun: Begun | None) -> tuple[list[Scores], int]:
-        scores = self._attempt(partial(self._judged, begun)) if begun else None
-        if scores is not None:
-            return scores, 0
+    def _finished(self, photos: Sequence[Pixels], begun: Begun | None) -> Result:
+        result = self._attempt(partial(self._judged, begun)) if begun else None
+        if result is not None:
+            return result
         if begun:
             begun.uploaded.clear()  # `PlainPredictor` needs the memory
-        scores, splits = self._predictor.judge(photos)
-        return scores, splits + (not self._has_failed)
+        result = self._predictor.judge(photos)
+        return replace(result, splits=result.splits + (not self._has_failed))
 
-    def _attempt(self, step: Callable[[], Result]) -> Result | None:
+    def _attempt(self, step: Callable[[], Done]) -> Done | None:
         """Run a step. Returns None if the device fails, once it no longer reads the photographs."""
         if self._has_failed:
             return None
@@ -130,27 +135,31 @@ class CudaPredictor:
                 for photo in photos
             ]
             if self._locate is not None:
-                answer = fetched(
-                    self._locate(thumbnails_together(uploaded, self._predictor.thumbnail))
-                )
+                answer = fetched(self._locate(thumbnails_together(uploaded, self._thumbnail)))
         return Begun(photos, uploaded, answer, self.stream.mark())
 
     @torch.inference_mode()
-    def _judged(self, begun: Begun) -> list[Scores]:
+    def _judged(self, begun: Begun) -> Result:
         begun.wait()
         predictor = self._predictor
-        if begun.answer is None or predictor.locator is None:
+        if begun.answer is None or predictor.finder is None:
             whole = [square_around(predictor.side, predictor.side, predictor.side)] * len(
                 begun.photos
             )
-            return [Scores(p_male) for p_male, _ in self.faces(begun.uploaded, whole)]
-        located = find(begun.answer[: len(begun.photos)], predictor.locator.threshold)
+            judged = self.faces(begun.uploaded, whole, [0.0] * len(whole))
+            scores = [Scores(each.p_male, p_nobody=each.p_nobody) for each in judged]
+            return Result(scores, [[] for _ in scores], 0)
+        located, splits = predictor.finder.look_closer(
+            begun.photos,
+            predictor.finder.first.faces(begun.answer[: len(begun.photos)], begun.photos),
+        )
         faces = []
         photos: list[Tensor] = []
         squares: list[Crop] = []
+        sizes: list[float] = []
         for photo, found in zip(begun.uploaded, located, strict=True):
             height, width = photo.shape[:2]
-            best = most_prominent(found, predictor.thumbnail, width, height)
+            best = most_prominent(found, width, height)
             faces.append(best)
             cut = [
                 square_of(each.box, predictor.margin, predictor.side, width, height)
@@ -158,43 +167,49 @@ class CudaPredictor:
             ] or [square_around(predictor.side, width, height)]
             photos += [photo] * len(cut)
             squares += cut
-        return to_scores(map(len, located), faces, self.faces(photos, squares))
+            sizes += [max(each.box.width, each.box.height) for each in best] or [0.0]
+        scores = to_scores(map(len, located), faces, self.faces(photos, squares, sizes))
+        return Result(scores, located, splits)
 
-    def faces(self, photos: Sequence[Tensor], squares: Sequence[Crop]) -> list[tuple[float, float]]:
-        """Return the probability of `male` and the sharpness of each square.
+    def faces(
+        self, photos: Sequence[Tensor], squares: Sequence[Crop], sizes: Sequence[float]
+    ) -> list[Judgement]:
+        """Judge squares, each cut out of a photograph.
 
         photos: each uint8 (H, W, 3), RGB, on the device, one for each square.
+        sizes: longer side of each face, in pixels of its photograph; 0 for a whole photograph.
         """
-        judged: list[tuple[float, float]] = []
+        judged: list[Judgement] = []
+        predictor = self._predictor
         for start in range(0, len(squares), self._at_once):
             chunk = slice(start, start + self._at_once)
             with self.stream.active():
-                cut = resized_together(photos[chunk], squares[chunk], self._predictor.side)
+                cut = resized_together(photos[chunk], squares[chunk], predictor.side)
                 answer = fetched(self._classify(cut))
             self.stream.wait()
-            p_male, sharp = answer.unbind(1)
-            near = (p_male[:, None] - self._predictor.borders).abs().amin(1) < self._doubt
-            if self._predictor.exact is not self._predictor.classifier and bool(near.any()):
+            male, nobody, sharp = answer.unbind(1)
+            size = torch.tensor(sizes[chunk])
+            p_male = predictor.calibration.p_male(male, size, sharp)
+            near = (p_male[:, None] - predictor.borders).abs().amin(1) < self._doubt
+            if predictor.exact is not predictor.classifier and bool(near.any()):
                 with self.stream.active():
                     again = cut[moved(near.nonzero()[:, 0], cut.device)]
-                    exact = fetched(self.p_male(self._predictor.exact, again))
+                    exact = fetched(predictor.exact(again).float())
                 self.stream.wait()
-                p_male[near] = exact
-            judged += zip(p_male.tolist(), sharp.tolist(), strict=True)
+                p_male[near] = predictor.calibration.p_male(exact[:, 0], size[near], sharp[near])
+            answers = zip(
+                p_male.tolist(), torch.sigmoid(nobody).tolist(), sharp.tolist(), strict=True
+            )
+            judged += [Judgement(*each) for each in answers]
         return judged
 
-    def _p_male_and_sharpness(self, squares: Tensor) -> Tensor:
-        """Return both for each square: float32 (B, 2). squares: uint8 (B, 3, side, side)."""
-        return torch.stack(
-            (self.p_male(self._predictor.classifier, squares), sharpness(squares)), 1
-        )
+    def _logits_and_sharpness(self, squares: Tensor) -> Tensor:
+        """Return the logits and the sharpness of each square: float32 (B, 3).
 
-    def p_male(self, network: nn.Module, squares: Tensor) -> Tensor:
-        """Return a network's probability of `male` of each square: float32 (N,), on the device.
-
-        squares: uint8 (N, 3, side, side), on the device.
+        squares: uint8 (B, 3, side, side).
         """
-        return torch.sigmoid(network(squares).float() / self._predictor.temperature)
+        logits = self._predictor.classifier(squares).float()
+        return torch.cat((logits, sharpness(squares)[:, None]), 1)
 
     def _graph(self, network: Callable[[Tensor], Tensor], side: int) -> Graph:
         shape = self._at_once, side, side, 3  # permuted to channels_last, the fastest layout

@@ -4,6 +4,8 @@
 networks run layer by layer.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,6 +18,7 @@ from gdwatch.inference import crop
 from gdwatch.inference.crop_geometry import Crop, square_of
 from gdwatch.inference.detection import scores_and_boxes, thumbnails
 from gdwatch.inference.device import fetched, moved
+from gdwatch.inference.faces import Judgement
 from gdwatch.inference.predictor import PlainPredictor, Predictor, warn_fallback
 from gdwatch.values import Box
 
@@ -55,7 +58,7 @@ def _run_self_test(card: CudaPredictor, predictor: PlainPredictor, doubt: float)
 
     Raises Differs if `PlainPredictor` gives other results, and whatever the device raises.
     """
-    sizes = _SIZES if predictor.locator else [(predictor.side,) * 2]
+    sizes = _SIZES if predictor.finder else [(predictor.side,) * 2]
     batches = [
         card.enqueue([pinned(_picture(seed, *size), predictor.device) for size in sizes])
         for seed in range(card.depth)
@@ -67,10 +70,11 @@ def _run_self_test(card: CudaPredictor, predictor: PlainPredictor, doubt: float)
 
 
 def _compare_locator(begun: Begun, predictor: PlainPredictor, doubt: float) -> None:
-    if begun.answer is None or predictor.locator is None:
+    if begun.answer is None or predictor.finder is None:
         return
-    batch = moved(thumbnails(begun.photos, predictor.thumbnail), predictor.device)
-    plain = predictor.locator(batch.permute(0, 3, 1, 2)).cpu()
+    look = predictor.finder.first
+    batch = moved(thumbnails(begun.photos, look.side), predictor.device)
+    plain = look.locator(batch.permute(0, 3, 1, 2)).cpu()
     scores, boxes = scores_and_boxes(begun.answer[: len(plain)])
     plain_scores, plain_boxes = scores_and_boxes(plain)
     _require("scores of faces", scores, plain_scores, doubt)
@@ -89,15 +93,25 @@ def _compare_classifier(
         squares.append(square_of(box, predictor.margin, predictor.side, width, height))
         cut.append(crop.face(photo, box, predictor.margin, predictor.side))
     plain = np.stack(cut)
+    sizes = [0.0] * len(squares)
     with card.stream.active():
         cut_on_card = resized_together(begun.uploaded, squares, predictor.side)
         pixels = fetched(cut_on_card.permute(0, 2, 3, 1).contiguous())
-        exact = fetched(card.p_male(predictor.exact, cut_on_card))
-    p_male = [p for p, _ in card.faces(begun.uploaded, squares)]  # waits for all of it
-    plain_p_male = torch.tensor(predictor.classify(plain)[0])
+        exact = fetched(torch.sigmoid(predictor.exact(cut_on_card).float()))
+    judged = card.faces(begun.uploaded, squares, sizes)  # waits for all of it
+    plain_judged = predictor.classify(plain)[0]
+    logits = torch.sigmoid(
+        predictor.exact(
+            moved(torch.from_numpy(plain), predictor.device).permute(0, 3, 1, 2)
+        ).float()
+    ).cpu()
     _require("pixels", pixels.float(), torch.from_numpy(plain).float(), _MAX_LEVELS)
-    _require("probabilities", torch.tensor(p_male), plain_p_male, doubt)
-    _require("probabilities in float32", exact, plain_p_male, doubt)
+    _require("probabilities", _probabilities(judged), _probabilities(plain_judged), doubt)
+    _require("probabilities in float32", exact, logits, doubt)
+
+
+def _probabilities(judged: Sequence[Judgement]) -> Tensor:
+    return torch.tensor([(each.p_male, each.p_nobody) for each in judged])
 
 
 def _picture(seed: int, width: int, height: int) -> Pixels:

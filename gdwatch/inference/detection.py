@@ -8,10 +8,13 @@ from torch import Tensor
 from gdwatch.decode.reduce import Pixels
 from gdwatch.inference.crop import resized
 from gdwatch.inference.faces import Detection
-from gdwatch.networks.locator import PADDING, STRIDE, UNIT
+from gdwatch.networks.locator import LANDMARKS, PADDING, STRIDE, UNIT
 from gdwatch.values import Box
 
 _CANDIDATES = 64  # cells of one photograph that are considered, those of the highest scores
+# Eyes, nose and corners of the mouth of an upright face, round their mean, in any unit: the usual
+# template of face recognition (Deng et al. 2019, arXiv:1801.07698).
+_UPRIGHT = ((-17.7, -20.2), (17.5, -20.4), (0.0, -0.2), (-14.5, 20.5), (14.7, 20.3))
 _OVERLAP = 0.4  # intersection over union above which two boxes show the same face
 
 
@@ -45,7 +48,7 @@ def thumbnail_size(height: int, width: int, side: int) -> tuple[int, int]:
 def scores_and_boxes(answer: Tensor) -> tuple[Tensor, Tensor]:
     """Return the scores and boxes of all cells in a locator's output.
 
-    answer: float (B, 5, h, w), as from `Locator`.
+    answer: float (B, 5 or 15, h, w), as from `Locator`.
 
     Returns the scores, (B, h * w), 0 to 1, and the boxes, (B, h * w, 4): left, top, right and
     bottom in pixels of the thumbnail.
@@ -54,7 +57,7 @@ def scores_and_boxes(answer: Tensor) -> tuple[Tensor, Tensor]:
     height, width = answer.shape[2:]
     rows = torch.arange(height, device=answer.device).view(1, -1, 1)
     columns = torch.arange(width, device=answer.device).view(1, 1, -1)
-    boxes = _boxes(answer.unbind(1)[1:], rows, columns)
+    boxes = _boxes(answer.unbind(1)[1:5], rows, columns)
     return torch.sigmoid(answer[:, 0]).flatten(1), boxes.flatten(1, 2)
 
 
@@ -79,33 +82,52 @@ def find(answer: Tensor, threshold: float) -> list[list[Detection]]:
     scores = torch.sigmoid(answer[:, 0])
     # Few cells reach the threshold: only their boxes are computed.
     pictures, rows, columns = (scores >= threshold).nonzero(as_tuple=True)
-    numbers = answer[pictures, 1:, rows, columns].unbind(1)
-    corners = _boxes(numbers, rows, columns).tolist()
+    numbers = answer[pictures, 1:, rows, columns]
+    corners = _boxes(numbers[:, :4].unbind(1), rows, columns)
+    tilts = _tilts(numbers[:, 4:], corners).tolist()
     kept_scores = scores[pictures, rows, columns].tolist()
-    candidates_of: list[list[tuple[float, list[float]]]] = [[] for _ in range(len(answer))]
-    for picture, score, box in zip(pictures.tolist(), kept_scores, corners, strict=True):
-        candidates_of[picture].append((score, box))
-    for candidates in candidates_of:
-        candidates.sort(key=lambda each: -each[0])
-    return [_distinct(candidates[:_CANDIDATES]) for candidates in candidates_of]
+    candidates_of: list[list[Detection]] = [[] for _ in range(len(answer))]
+    for picture, score, (left, top, right, bottom), tilt in zip(
+        pictures.tolist(), kept_scores, corners.tolist(), tilts, strict=True
+    ):
+        box = Box(left, top, right - left, bottom - top)
+        candidates_of[picture].append(Detection(box, score, tilt))
+    return [distinct(candidates) for candidates in candidates_of]
 
 
-def _distinct(candidates: Sequence[tuple[float, Sequence[float]]]) -> list[Detection]:
-    """Return the faces of one photograph, each once.
+def _tilts(landmarks: Tensor, corners: Tensor) -> Tensor:
+    """Return by how many degrees faces are turned clockwise, (N,).
 
-    candidates: scores and corners, highest score first.
+    landmarks: (N, 10), as in the locator's output; (N, 0) from one that places none.
+    corners: (N, 4), of the boxes.
+
+    It is the turn of the similarity transform that brings an upright face's landmarks closest to
+    the face's own.
     """
+    if landmarks.shape[1] == 0:
+        return torch.zeros(len(landmarks))
+    sides = (corners[:, 2:] - corners[:, :2])[:, None]
+    x, y = (landmarks.view(-1, LANDMARKS, 2) * sides).unbind(2)
+    template_x, template_y = torch.tensor(_UPRIGHT).unbind(1)
+    along = (x * template_x + y * template_y).sum(1)
+    across = (y * template_x - x * template_y).sum(1)
+    return torch.rad2deg(torch.atan2(across, along))
+
+
+def distinct(candidates: Sequence[Detection]) -> list[Detection]:
+    """Return the faces of one photograph, each once, highest score first."""
     # Non-maximum suppression; importing torchvision's would take a second and 90 MB.
     kept: list[Box] = []
     faces: list[Detection] = []
-    for score, (left, top, right, bottom) in candidates:
-        box = Box(left, top, right - left, bottom - top)
+    for candidate in sorted(candidates, key=lambda each: -each.score)[:_CANDIDATES]:
+        box = candidate.box
         if any(overlap(other, box) > _OVERLAP for other in kept):
             continue
         kept.append(box)
         # A part of a face may look like a smaller face, centred within the larger one.
-        if not any(_holds(face.box, (left + right) / 2, (top + bottom) / 2) for face in faces):
-            faces.append(Detection(box, score))
+        x, y = box.x + box.width / 2, box.y + box.height / 2
+        if not any(_holds(face.box, x, y) for face in faces):
+            faces.append(candidate)
     return faces
 
 

@@ -12,6 +12,7 @@ from gdwatch.errors import ActionNeeded
 from gdwatch.networks import quantised
 from gdwatch.networks.classifier import Classifier
 from gdwatch.networks.fused import computes_in, fuse
+from gdwatch.networks.two_inputs import FACE, TwoInputClassifier
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -59,6 +60,8 @@ def ready(
 
     ranges: as in the model file; only uint8 needs them.
     """
+    if isinstance(network, TwoInputClassifier):
+        return _ready_parts(network, ranges, precision, device)
     if precision is torch.uint8:
         assert ranges is not None
         return quantised.quantise(network, ranges)
@@ -70,6 +73,30 @@ def ready(
     if device.type == "cpu":
         fuse(network)
     return network
+
+
+def _ready_parts(
+    network: Network,
+    ranges: Mapping[str, float] | None,
+    precision: torch.dtype,
+    device: torch.device,
+) -> Network:
+    """As `ready`: only the face's network computes in 8-bit integers."""
+    assert isinstance(network, TwoInputClassifier)
+    assert isinstance(network.face, Classifier)
+    floats = fastest(device) if precision is torch.uint8 else precision
+    floats = torch.float32 if floats is torch.bfloat16 else floats
+    converted = copy.deepcopy(network).in_precision(floats).eval().to(device)
+    converted.surroundings = converted.surroundings.to(memory_format=torch.channels_last)
+    if device.type == "cpu":
+        fuse(converted.surroundings)
+    named = (
+        None
+        if ranges is None
+        else {name.removeprefix(FACE): largest for name, largest in ranges.items()}
+    )
+    converted.face = ready(network.face, named, precision, device)
+    return converted
 
 
 def choose_device(wanted: str) -> torch.device:

@@ -5,12 +5,12 @@ Nothing here needs torch: `decide`, in the service process, uses it as well.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from gdwatch.inference.coordinates import thumbnail_to_slot
 from gdwatch.values import Box, Face, Scores
 
 MOST_FACES = 5  # that are classified in one photograph, the most prominent ones
+NOBODY = 0.5  # probability of nobody from which a face counts as none
 _CENTRE_WEIGHT = 0.8  # how steeply prominence falls with the distance, see `prominence`
 
 
@@ -18,7 +18,7 @@ _CENTRE_WEIGHT = 0.8  # how steeply prominence falls with the distance, see `pro
 class Detection:
     """A face that the locator found.
 
-    box: in pixels of the thumbnail.
+    box: in pixels of the thumbnail, or of the photograph.
     score: 0 to 1.
     tilt: degrees by which the face is turned clockwise; 0 from a locator without landmarks.
     """
@@ -39,38 +39,55 @@ def prominence(box: Box, width: float, height: float) -> float:
     return max(box.width, box.height) * max(0.0, 1 - _CENTRE_WEIGHT * math.hypot(x, y))
 
 
-def most_prominent(
-    found: Sequence[Detection], thumbnail: int, width: int, height: int
-) -> list[Detection]:
-    """Return at most `MOST_FACES` faces, most prominent first, boxes in pixels of the photograph.
+def most_prominent(found: Sequence[Detection], width: int, height: int) -> list[Detection]:
+    """Return at most `MOST_FACES` faces of a photograph, most prominent first.
 
-    found: on its thumbnail, whose longer side has `thumbnail` pixels.
-    width, height: of the photograph, in pixels.
+    width, height: of the photograph, in the pixels of the boxes.
     """
-    size = (width, height)
-    faces = [replace(each, box=thumbnail_to_slot(each.box, thumbnail, size)) for each in found]
-    faces.sort(key=lambda each: prominence(each.box, width, height), reverse=True)
+    faces = sorted(found, key=lambda each: prominence(each.box, width, height), reverse=True)
     return faces[:MOST_FACES]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A classifier's answer for one crop.
+
+    p_male: calibrated probability of `male`, given that somebody is there, 0 to 1.
+    p_nobody: probability that nobody is there, 0 to 1.
+    sharpness: see `sharpness`.
+    """
+
+    p_male: float
+    p_nobody: float
+    sharpness: float
 
 
 def to_scores(
     counts: Iterable[int],
     faces: Iterable[Sequence[Detection]],
-    judged: Iterable[tuple[float, float]],
+    judged: Iterable[Judgement],
 ) -> list[Scores]:
     """Return the scores of each photograph.
 
     counts: how many faces were found on each photograph.
     faces: what `most_prominent` gave for each photograph.
-    judged: the probability and the sharpness of each of these faces in turn; those of the whole
-    photograph if it has no face.
+    judged: the answer for each of these faces in turn; that for the whole photograph if it has no
+    face.
+
+    What the classifier takes for nobody is no face. Where no other is left, the whole photograph
+    has the answer of the most prominent one.
     """
     rest = iter(judged)
     scores = []
     for count, best in zip(counts, faces, strict=True):
-        if not best:
-            scores.append(Scores(next(rest)[0], count=0))
-            continue
-        each = tuple(Face(face.box, face.score, *next(rest)) for face in best)
-        scores.append(Scores(None, count, each))
+        answers = [next(rest) for _ in range(max(1, len(best)))]
+        each = tuple(
+            Face(face.box, face.score, answer.p_male, answer.sharpness, answer.p_nobody)
+            for face, answer in zip(best, answers, strict=False)
+            if answer.p_nobody < NOBODY
+        )
+        if each:
+            scores.append(Scores(None, count - (len(best) - len(each)), each))
+        else:
+            scores.append(Scores(answers[0].p_male, 0, p_nobody=answers[0].p_nobody))
     return scores

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from gdwatch.errors import ActionNeeded, GdwatchError
 from gdwatch.files.atomic_write import replacing_durably
-from gdwatch.inference.model_file import METADATA_KEY, Details, ModelFile, Network
+from gdwatch.inference import eight_bits
+from gdwatch.inference.model_file import METADATA_KEY, SCALE, Details, ModelFile, Network
 from gdwatch.networks.classifier import Classifier
 from gdwatch.networks.locator import Locator
 from gdwatch.networks.quantised import ranged
@@ -20,29 +21,28 @@ from gdwatch.networks.registry import ARCHITECTURES, LOCATORS
 
 CLASSIFIER = "classifier."
 LOCATOR = "locator."
+CLOSER = "closer."
 Built = TypeVar("Built", bound=nn.Module)
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The networks of a model file, in evaluation mode on the CPU, with its metadata."""
+    """The networks of a model file, in evaluation mode on the CPU, with its metadata.
+
+    closer: the locator of the second look; None: there is only one look.
+    """
 
     locator: Locator | None
     classifier: Classifier
     details: Details
     sha256: str
-
-    @property
-    def ranges(self) -> tuple[Mapping[str, float] | None, Mapping[str, float] | None]:
-        """The activation ranges of classifier and locator; None where the file has none."""
-        locator = self.details.locator
-        return self.details.classifier.ranges, None if locator is None else locator.ranges
+    closer: Locator | None = None
 
     @property
     def is_ranged(self) -> bool:
         """Whether ranges are known for all networks, so that they can compute in 8-bit integers."""
-        of_classifier, of_locator = self.ranges
-        return of_classifier is not None and (self.locator is None or of_locator is not None)
+        described = (self.details.classifier, self.details.locator, self.details.closer)
+        return all(each is None or each.ranges is not None for each in described)
 
 
 def build_classifier(network: Network, details: Details) -> Classifier:
@@ -85,7 +85,7 @@ def load(file: ModelFile) -> Model:
     """
     with torch.device("meta"):  # allocates nothing, whatever sizes the file claims
         _require_same_shapes(file, _networks(file.details))
-    tensors = safetensors.torch.load(file.content)
+    tensors = eight_bits.floats(safetensors.torch.load(file.content))
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
             raise _differs(file, f"tensor {name} holds values that are not finite")
@@ -98,10 +98,12 @@ def load(file: ModelFile) -> Model:
             if name.startswith(prefix)
         }
         network.load_state_dict(weights, strict=False)
-    locator, classifier = networks.get(LOCATOR), networks[CLASSIFIER]
+    locator, closer = networks.get(LOCATOR), networks.get(CLOSER)
+    classifier = networks[CLASSIFIER]
     assert isinstance(classifier, Classifier)
     assert locator is None or isinstance(locator, Locator)
-    return Model(locator, classifier, file.details, file.sha256)
+    assert closer is None or isinstance(closer, Locator)
+    return Model(locator, classifier, file.details, file.sha256, closer)
 
 
 def _networks(details: Details) -> dict[str, nn.Module]:
@@ -109,6 +111,8 @@ def _networks(details: Details) -> dict[str, nn.Module]:
     networks: dict[str, nn.Module] = {CLASSIFIER: build_classifier(details.classifier, details)}
     if details.locator is not None:
         networks[LOCATOR] = build_locator(details.locator, details)
+    if details.closer is not None:
+        networks[CLOSER] = build_locator(details.closer, details)
     return networks
 
 
@@ -119,6 +123,11 @@ def _require_same_shapes(file: ModelFile, networks: Mapping[str, nn.Module]) -> 
         for name, tensor in network.state_dict().items()
     }
     counters = {name for name in expected if name.endswith("num_batches_tracked")}
+    expected |= {
+        name: shape[:1]
+        for name in file.shapes
+        if (shape := expected.get(name.removesuffix(SCALE))) and name.endswith(SCALE)
+    }
     for name in sorted((expected.keys() - counters) ^ file.shapes.keys()):
         what = "is missing" if name in expected else "does not belong there"
         raise _differs(file, f"tensor {name} {what}")
@@ -128,7 +137,11 @@ def _require_same_shapes(file: ModelFile, networks: Mapping[str, nn.Module]) -> 
 
 
 def _require_same_ranges(file: ModelFile, networks: Mapping[str, nn.Module]) -> None:
-    described = {CLASSIFIER: file.details.classifier, LOCATOR: file.details.locator}
+    described = {
+        CLASSIFIER: file.details.classifier,
+        LOCATOR: file.details.locator,
+        CLOSER: file.details.closer,
+    }
     for prefix, network in networks.items():
         description = described[prefix]
         if description is None or description.ranges is None:
@@ -139,24 +152,30 @@ def _require_same_ranges(file: ModelFile, networks: Mapping[str, nn.Module]) -> 
             raise _differs(file, f"range {prefix}{name} {what}")
 
 
-def save(
-    path: Path,
-    classifier: nn.Module,
-    details: Details,
-    locator: nn.Module | None = None,
-    dtype: torch.dtype = torch.float32,
-) -> None:
+def save(path: Path, networks: Model, dtype: torch.dtype = torch.float32) -> None:
     """Write a model file atomically. Raises GdwatchError if it cannot be written.
 
-    dtype: of the tensors in the file; float16 takes half the room. `load` makes them float32.
+    networks: with their metadata; their `sha256` does not count.
+    dtype: of the tensors in the file; float16 takes half the room, int8 a quarter. `load` makes
+    them float32.
     """
-    networks = {CLASSIFIER: classifier} | ({LOCATOR: locator} if locator is not None else {})
-    tensors: dict[str, Tensor] = {
-        prefix + name: tensor.detach().to(dtype).contiguous().cpu()
-        for prefix, network in networks.items()
+    details = networks.details
+    named: dict[str, nn.Module | None] = {
+        CLASSIFIER: networks.classifier,
+        LOCATOR: networks.locator,
+        CLOSER: networks.closer,
+    }
+    floats: dict[str, Tensor] = {
+        prefix + name: tensor.detach().contiguous().cpu()
+        for prefix, network in named.items()
+        if network is not None
         for name, tensor in network.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
+    if dtype is torch.int8:
+        tensors = eight_bits.stored(floats)
+    else:
+        tensors = {name: tensor.to(dtype) for name, tensor in floats.items()}
     metadata: dict[str, Any] = details.model_dump(mode="json")
     content = safetensors.torch.save(tensors, {METADATA_KEY: json.dumps(metadata)})
     try:

@@ -6,6 +6,7 @@ Nothing here needs torch, and nothing is ever unpickled. `model` builds the netw
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,13 +18,16 @@ from gdwatch.decode.reduce import Reduction
 from gdwatch.errors import ActionNeeded
 from gdwatch.values import Crop
 
-FORMAT = 1
+FORMATS = 1, 2  # format 2 may have all that is optional in `Details`
+SCALE = ".scale"  # ends the name of the scales of an 8-bit tensor
 METADATA_KEY = "gdwatch"
+CASCADES = {"auto": ("fast", "accurate")}  # the first judges all, see `cascade`
 MAX_BYTES = 256 * 1024 * 1024
 PACKAGED = Path(__file__).parents[1] / "models"
 # How much the smallest face that the locator finds may be enlarged to the classifier's input. No
 # measure of accuracy shows it, and a photograph of 1280 pixels is decoded at half its size.
 _ENLARGEMENT = 1.2
+_CLOSER = 1.5  # pixels of the slot for a pixel of the closer look, at least
 
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 
@@ -47,6 +51,7 @@ class Preprocessing(BaseModel):
     """How the classifier's input is cut out, see `crop`, and normalised.
 
     margin: side of the crop, as a multiple of the face's longer side; null without a locator.
+    upright: whether the crop is turned by the tilt of the face.
     smallest_face: size of the smallest face that the locator can find, in pixels of its input.
     mean, std: as in `Classifier`.
     """
@@ -54,6 +59,7 @@ class Preprocessing(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     margin: Annotated[FiniteFloat, Field(ge=1, le=4)] | None = None
+    upright: bool = False
     shape: Literal["square"] = "square"
     padding: Literal["edge"] = "edge"
     smallest_face: Annotated[FiniteFloat, Field(ge=4, le=256)] = 10
@@ -63,20 +69,40 @@ class Preprocessing(BaseModel):
     colour: Literal["RGB"] = "RGB"
 
 
-class Details(BaseModel):
-    """The JSON object in the file's metadata; the ledger's table `models` stores it unchanged."""
+class Calibration(BaseModel):
+    """How the logit of `male` depends on how well a face is seen, see `calibration`.
+
+    size: for each doubling of the face's longer side. sharpness: for each tenfold sharpness.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal[1]
+    size: FiniteFloat = 0.0
+    sharpness: FiniteFloat = 0.0
+
+
+class Details(BaseModel):
+    """The JSON object in the file's metadata; the ledger's table `models` stores it unchanged.
+
+    closer: the locator of the second look, see `finder`; null: there is only one look.
+    min_confidence_bodies: as `min_confidence`, for a person without a visible face; null: the model
+    cannot tell.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1, 2]
     name: Annotated[str, Field(min_length=1, pattern=r"^[\w.+-]+$")]
     version: Annotated[str, Field(min_length=1, pattern=r"^[\w.+-]+$")]
     created: str
     locator: Network | None
+    closer: Network | None = None
     classifier: Network
     preprocessing: Preprocessing
     temperature: Positive
+    calibration: Calibration = Calibration()
     min_confidence: Annotated[float, Field(ge=0.5, le=1)]
+    min_confidence_bodies: Annotated[float, Field(ge=0.5, le=1)] | None = None
     classes: tuple[Literal["female"], Literal["male"]]
     trained_on: dict[str, Any]
     measures: dict[str, Any]
@@ -88,7 +114,8 @@ class ModelFile:
     """The checked bytes of a model file, with its metadata.
 
     sha256: of the bytes, in hexadecimal.
-    shapes: of each tensor, by name; every tensor is float32, or float16 to take half the room.
+    shapes: of each tensor, by name; every tensor is float32, float16 to take half the room, or int8
+    with the scale of each of its first axis in a tensor of its own, see `eight_bits`.
     """
 
     path: Path
@@ -110,9 +137,20 @@ def find(model: str) -> Path:
     if not path.is_file():
         raise ActionNeeded(
             f"model {model}: no such file",
-            f"set `model` to {', '.join(shipped)} or to a .safetensors file",
+            f"set `model` to {', '.join([*CASCADES, *shipped])} or to a .safetensors file",
         )
     return path
+
+
+def read_models(model: str, crop: Crop) -> tuple[ModelFile, ...]:
+    """Read the files of the models that the setting `model` names: two for a cascade, else one.
+
+    crop: the setting; a whole picture is judged by the first model alone.
+
+    Raises ActionNeeded, as `find` and `read`.
+    """
+    names = CASCADES.get(model, (model,))
+    return tuple(read(find(name)) for name in (names[:1] if crop == "whole" else names))
 
 
 def read(path: Path) -> ModelFile:
@@ -142,8 +180,10 @@ def parse(path: Path, content: bytes) -> ModelFile:
     except safetensors.SafetensorError as error:
         raise _refused(path, f"not a whole safetensors file ({error})") from error
     for name, tensor in tensors.items():
-        if tensor["dtype"] not in ("F32", "F16"):
-            raise _refused(path, f"tensor {name} is {tensor['dtype']}, not F32 or F16")
+        if tensor["dtype"] not in ("F32", "F16", "I8"):
+            raise _refused(path, f"tensor {name} is {tensor['dtype']}, not F32, F16 or I8")
+        if tensor["dtype"] == "I8" and name + SCALE not in tensors:
+            raise _refused(path, f"tensor {name} is I8, but there is no {name}{SCALE}")
     return ModelFile(
         path=path,
         content=content,
@@ -153,8 +193,12 @@ def parse(path: Path, content: bytes) -> ModelFile:
     )
 
 
-def layout(details: Details, crop: Crop) -> Reduction:
-    """Return how workers reduce a photograph for the networks of a model."""
+def layout(models: Sequence[Details], crop: Crop) -> Reduction:
+    """Return how workers reduce a photograph for the networks of a model, or of a cascade.
+
+    The first model of a cascade decides, as it judges most photographs.
+    """
+    details = models[0]
     size = details.classifier.input
     if details.locator is None or details.preprocessing.margin is None or crop == "whole":
         return Reduction(size, whole=True)
@@ -162,7 +206,8 @@ def layout(details: Details, crop: Crop) -> Reduction:
     # classifier's input, as far as the file has the pixels.
     smallest = details.preprocessing.smallest_face / details.locator.input
     length = size / (details.preprocessing.margin * smallest * _ENLARGEMENT)
-    return Reduction(math.ceil(length), whole=False)
+    closer = 0 if details.closer is None else _CLOSER * details.closer.input
+    return Reduction(math.ceil(max(length, closer)), whole=False)
 
 
 def _details(path: Path, content: bytes) -> Details:
@@ -178,8 +223,9 @@ def _details(path: Path, content: bytes) -> Details:
     except (ValueError, RecursionError) as error:
         raise _refused(path, f"metadata `{METADATA_KEY}` is no JSON ({error})") from error
     version = found.get("format") if isinstance(found, dict) else None
-    if version != FORMAT:
-        raise _refused(path, f"model format {version}, this gdwatch reads {FORMAT}")
+    if version not in FORMATS:
+        known = " and ".join(map(str, FORMATS))
+        raise _refused(path, f"model format {version}, this gdwatch reads {known}")
     try:
         return Details.model_validate(found)
     except ValidationError as error:

@@ -3,6 +3,7 @@
 import math
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -13,20 +14,39 @@ from torch import Tensor, nn
 from gdwatch.decode.reduce import Pixels
 from gdwatch.errors import ActionNeeded
 from gdwatch.inference import crop
-from gdwatch.inference.detection import find, thumbnails
+from gdwatch.inference.calibration import Calibrated
 from gdwatch.inference.device import fastest, moved, ready
-from gdwatch.inference.faces import Detection, most_prominent, to_scores
+from gdwatch.inference.faces import Detection, Judgement, most_prominent, to_scores
+from gdwatch.inference.finder import Finder
+from gdwatch.inference.halving import in_halves
 from gdwatch.inference.model import Model
 from gdwatch.inference.sharpness import sharpness
-from gdwatch.networks.locator import Locator
+from gdwatch.networks.two_inputs import TwoInputClassifier
 from gdwatch.values import Scores
 
-Finish = Callable[[], tuple[list[Scores], int]]  # returns as `PlainPredictor.judge`
 
 # On a card, float16 changes a probability by less than this (the largest change of a thousand
 # photographs, with a margin). A probability nearer to a border is computed again in float32.
 DOUBT = 0.02
-_LOCATOR_BATCH, _LOCATOR_BATCH_ON_CARD = 32, 64  # thumbnails, see `PlainPredictor._locate`
+_SURROUNDINGS_BATCH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a predictor has found on a batch of photographs.
+
+    scores: of each photograph, boxes in its pixels.
+    located: the faces that the locator found on each, those that the classifier takes for nobody
+    too; none where no locator looked.
+    splits: how many times a batch was halved because memory ran out.
+    """
+
+    scores: list[Scores]
+    located: list[list[Detection]]
+    splits: int
+
+
+Finish = Callable[[], Result]
 
 
 def warn_fallback(device: torch.device, why: str) -> None:
@@ -71,19 +91,19 @@ class PlainPredictor:
         self.precision = precision or fastest(device, is_ranged=model.is_ranged)
         if not model.classifier.allows_reduced_precision:
             self.precision = torch.float32
-        classifier_ranges, locator_ranges = model.ranges
-        self.classifier = ready(model.classifier, classifier_ranges, self.precision, device)
+        details = model.details
+        self.classifier = ready(model.classifier, details.classifier.ranges, self.precision, device)
         self.exact = self.classifier
         if self.precision is torch.float16:
             self.exact = ready(model.classifier, None, torch.float32, device)
-        self.locator: Locator | None = None
+        self.finder: Finder | None = None
         if model.locator is not None and locate:
-            locator_precision = torch.float32 if self.precision is torch.float16 else self.precision
-            self.locator = ready(model.locator, locator_ranges, locator_precision, device)
-        self.side = model.details.classifier.input
-        self.thumbnail = model.details.locator.input if model.details.locator else 0
-        self.margin = model.details.preprocessing.margin or 1.0
-        self.temperature = model.details.temperature  # Guo et al. 2017, arXiv:1706.04599
+            exact = torch.float32 if self.precision is torch.float16 else self.precision
+            self.finder = Finder(model, device, exact)
+        self.side = details.classifier.input
+        self.margin = details.preprocessing.margin or 1.0
+        self.is_upright = details.preprocessing.upright
+        self.calibration = Calibrated(details.temperature, details.calibration)
         self.borders = torch.tensor(tuple(borders))
 
     def begin(self, photos: Sequence[Pixels]) -> Finish:
@@ -91,48 +111,91 @@ class PlainPredictor:
         return partial(self.judge, photos)
 
     @torch.inference_mode()
-    def judge(self, photos: Sequence[Pixels]) -> tuple[list[Scores], int]:
+    def judge(self, photos: Sequence[Pixels]) -> Result:
         """Find the faces, and return the probability of `male` of each.
 
         photos: of each photograph uint8 (H, W, 3), RGB; (side, side, 3) where no locator looks.
 
-        Returns the scores of each photograph, boxes in pixels of `photos`, and how many times a
-        batch was halved because memory ran out.
         Raises torch.OutOfMemoryError if even one photograph does not fit.
         """
-        if self.locator is None:
-            p_male, splits = self.classify(np.stack(photos))
-            return [Scores(p) for p in p_male], splits
-        located, splits = self._locate(photos)
+        if self.finder is None:
+            judged, splits = self.classify(np.stack(photos))
+            scores = [Scores(each.p_male, p_nobody=each.p_nobody) for each in judged]
+            return Result(scores, [[] for _ in photos], splits)
+        located, splits = self.finder.find(photos)
+        scores, more = self.judge_faces(photos, located)
+        return Result(scores, located, splits + more)
+
+    @torch.inference_mode()
+    def judge_faces(
+        self, photos: Sequence[Pixels], located: Sequence[Sequence[Detection]]
+    ) -> tuple[list[Scores], int]:
+        """Return the scores of photographs whose faces are known, and the splits, see `Result`.
+
+        located: the faces of each photograph, in its pixels.
+        """
         faces = []
-        crops = []
+        crops: list[Pixels] = []
+        around: list[Pixels] = []
+        sizes: list[float] = []
         for photo, found in zip(photos, located, strict=True):
             height, width = photo.shape[:2]
-            faces.append(most_prominent(found, self.thumbnail, width, height))
-            crops += [crop.face(photo, each.box, self.margin, self.side) for each in faces[-1]]
-            crops += [] if found else [crop.around(photo, self.side)]
-        squares = np.stack(crops)
-        p_male, more = self.classify(squares)
-        sharp = sharpness(torch.from_numpy(squares).permute(0, 3, 1, 2)).tolist()
-        judged = zip(p_male, sharp, strict=True)
-        return to_scores(map(len, located), faces, judged), splits + more
+            faces.append(most_prominent(found, width, height))
+            for each in faces[-1]:
+                crops.append(self._crop(photo, each))
+                sizes.append(max(each.box.width, each.box.height))
+            if not found:
+                crops.append(crop.around(photo, self.side))
+                sizes.append(0.0)
+            if self.sees_surroundings:
+                around += [crop.surroundings(photo, each.box) for each in faces[-1]]
+                around += [] if found else [crop.surroundings(photo, None)]
+        judged, splits = self.classify(
+            np.stack(crops), torch.tensor(sizes), np.stack(around) if around else None
+        )
+        return to_scores(map(len, located), faces, judged), splits
 
-    def classify(self, squares: Pixels) -> tuple[list[float], int]:
-        """Return the probability of `male` of each square.
+    @property
+    def sees_surroundings(self) -> bool:
+        """Whether the classifier has a second input, the surroundings of a face."""
+        return isinstance(self.classifier, TwoInputClassifier)
+
+    def _crop(self, photo: Pixels, face: Detection) -> Pixels:
+        if self.is_upright:
+            return crop.upright(photo, face.box, face.tilt, self.margin, self.side)
+        return crop.face(photo, face.box, self.margin, self.side)
+
+    def classify(
+        self, squares: Pixels, sizes: Tensor | None = None, around: Pixels | None = None
+    ) -> tuple[list[Judgement], int]:
+        """Judge crops.
 
         squares: uint8 (B, side, side, 3), RGB.
+        sizes: float (B,), longer side of each face, in pixels of the photograph; 0 or None where
+        the square is a whole photograph.
+        around: uint8 (B, 128, 80, 3), RGB, the surroundings, for a classifier that sees them.
 
-        Returns B probabilities, and how many times the batch was halved because memory ran out.
+        Returns B answers, and how many times the batch was halved because memory ran out.
         """
         batch = torch.from_numpy(np.ascontiguousarray(squares))
-        p_male, splits = in_halves(self._probabilities, batch)
+        sizes = torch.zeros(len(batch)) if sizes is None else sizes
+        sharp = sharpness(batch.permute(0, 3, 1, 2))
+        logits, splits = in_halves(self._logits, batch)
+        logits = self._fused(self.classifier, logits, sizes, around)
+        p_male = self.calibration.p_male(logits[:, 0], sizes, sharp)
         if self.precision is torch.float16:
             near = (p_male[:, None] - self.borders).abs().amin(1) < DOUBT
             if bool(near.any()):
-                p_male = p_male.clone()  # what inference mode has made is read-only here
-                p_male[near], more = in_halves(self._exact_probabilities, batch[near])
+                again, more = in_halves(self._exact_logits, batch[near])
                 splits += more
-        return p_male.tolist(), splits
+                beside = None if around is None else around[near.numpy()]
+                again = self._fused(self.exact, again, sizes[near], beside)
+                p_male = p_male.clone()  # what inference mode has made is read-only here
+                p_male[near] = self.calibration.p_male(again[:, 0], sizes[near], sharp[near])
+        answers = zip(
+            p_male.tolist(), torch.sigmoid(logits[:, 1]).tolist(), sharp.tolist(), strict=True
+        )
+        return [Judgement(*each) for each in answers], splits
 
     def test(self) -> None:
         """Run the networks once, on black, white and noise.
@@ -141,69 +204,47 @@ class PlainPredictor:
         """
         noise = np.random.default_rng(0).integers(0, 256, (self.side, self.side, 3))
         squares = np.stack([np.zeros_like(noise), np.full_like(noise, 255), noise]).astype(np.uint8)
-        p_male, _ = self.classify(squares)
-        answers = list(p_male)
-        if self.locator is not None:
-            side = self.thumbnail
-            grey = torch.full((1, side, side, 3), 128, dtype=torch.uint8)
-            answers.append(float(self._locator_output(grey).sum()))
+        around = None
+        if self.sees_surroundings:
+            around = np.stack([crop.surroundings(square, None) for square in squares])
+        judged, _ = self.classify(squares, torch.full((len(squares),), 32.0), around)
+        answers = [number for each in judged for number in (each.p_male, each.p_nobody)]
+        for look in self.finder.looks if self.finder is not None else ():
+            grey = torch.full((1, look.side, look.side, 3), 128, dtype=torch.uint8)
+            answers.append(float(look.output(grey).sum()))
         if not all(map(math.isfinite, answers)):
             raise ActionNeeded(
                 f"model fails its self-test: it answers {answers}",
                 "train it again, or set `model` to another",
             )
 
-    def _locate(self, photos: Sequence[Pixels]) -> tuple[list[list[Detection]], int]:
-        assert self.locator is not None
-        # Always in batches of the same size: another size adds in another order, and a box that
-        # moves by a millionth of a pixel gives other pixels to the classifier.
-        size = _LOCATOR_BATCH_ON_CARD if self.device.type == "cuda" else _LOCATOR_BATCH
-        found: list[list[Detection]] = []
-        splits = 0
-        for start in range(0, len(photos), size):
-            part = photos[start : start + size]
-            batch = thumbnails(part, self.thumbnail, size)
-            answer, more = in_halves(self._locator_output, batch)
-            found += find(answer[: len(part)], self.locator.threshold)
-            splits += more
-        return found, splits
+    def _logits(self, batch: Tensor) -> Tensor:
+        return self._logits_of(self.classifier, batch)
+
+    def _exact_logits(self, batch: Tensor) -> Tensor:
+        return self._logits_of(self.exact, batch)
 
     @torch.inference_mode()
-    def _locator_output(self, batch: Tensor) -> Tensor:
-        assert self.locator is not None
-        answer: Tensor = self.locator(self._moved(batch)).float().cpu()
-        return answer
-
-    def _probabilities(self, batch: Tensor) -> Tensor:
-        return self._probabilities_of(self.classifier, batch)
-
-    def _exact_probabilities(self, batch: Tensor) -> Tensor:
-        return self._probabilities_of(self.exact, batch)
+    def _logits_of(self, network: nn.Module, batch: Tensor) -> Tensor:
+        logits: Tensor = network(self._moved(batch)).float().cpu()
+        return logits
 
     @torch.inference_mode()
-    def _probabilities_of(self, network: nn.Module, batch: Tensor) -> Tensor:
-        logits = network(self._moved(batch)).float()
-        return torch.sigmoid(logits / self.temperature).cpu()
+    def _fused(
+        self, network: nn.Module, logits: Tensor, sizes: Tensor, around: Pixels | None
+    ) -> Tensor:
+        """Add what the surroundings say: float (B, 2), logits as in `Classifier.forward`."""
+        if not isinstance(network, TwoInputClassifier) or around is None:
+            return logits
+        parts = []
+        for start in range(0, len(around), _SURROUNDINGS_BATCH):
+            # Always in batches of the same size, as floats of others add up in another order.
+            part = around[start : start + _SURROUNDINGS_BATCH]
+            batch = np.zeros((_SURROUNDINGS_BATCH, *part.shape[1:]), np.uint8)
+            batch[: len(part)] = part
+            parts.append(network.around(self._moved(torch.from_numpy(batch))).cpu()[: len(part)])
+        return network.fused(logits, torch.cat(parts), sizes)
 
     def _moved(self, batch: Tensor) -> Tensor:
         # (B, H, W, 3) permuted to (B, 3, H, W) is channels_last already: nothing is copied.
         return moved(batch, self.device).permute(0, 3, 1, 2)
-
-
-def in_halves(forward: Callable[[Tensor], Tensor], batch: Tensor) -> tuple[Tensor, int]:
-    """Run a batch; if memory runs out, run its halves instead, recursively.
-
-    Returns what `forward` returns for the whole batch, and how many times a batch was halved.
-    Raises torch.OutOfMemoryError if one row alone does not fit.
-    """
-    try:
-        return forward(batch), 0
-    except torch.OutOfMemoryError:
-        if len(batch) == 1:
-            raise
-    # Outside the handler, where the traceback would keep the failed batch's tensors alive.
-    torch.cuda.empty_cache()  # does nothing where there is no card
-    middle = len(batch) // 2
-    first, first_splits = in_halves(forward, batch[:middle])
-    second, second_splits = in_halves(forward, batch[middle:])
-    return torch.cat((first, second)), first_splits + second_splits + 1

@@ -42,7 +42,7 @@ class Explainer:
         file = model_file.read(model_file.find(settings.model))
         self._classifier = model.load(file).classifier
         self._preprocessing = file.details.preprocessing
-        self._layout = layout(file.details, settings.crop)
+        self._layout = layout([file.details], settings.crop)
         self._side = file.details.classifier.input
         self._gradients = LayerGradCam(self._classifier, self._classifier.evidence)
         self._folder = folder

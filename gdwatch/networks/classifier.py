@@ -1,4 +1,4 @@
-"""The base class of all classifiers: uint8 photographs in, one logit each out.
+"""The base class of all classifiers: uint8 photographs in, logits out.
 
 Pixels are normalised inside the network. Intermediate results are overwritten in place: on small
 networks, allocating new memory costs a tenth of the time.
@@ -11,6 +11,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+NEVER = -30.0  # logit of nobody from a network that always takes what it sees for somebody
+
 
 class Classifier(nn.Module):
     """The base class of all classifiers.
@@ -18,10 +20,12 @@ class Classifier(nn.Module):
     mean, std: of the channels of the training pictures, RGB, pixels scaled to 0 to 1.
     precision: the dtype of the computation after the normalisation, see `in_precision`.
     allows_reduced_precision: whether it may compute in less than float32.
+    tells_nobody: whether it also says that what it sees is nobody: the last column of `logits`.
     """
 
     precision = torch.float32
     allows_reduced_precision = True
+    tells_nobody = False
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
@@ -39,15 +43,22 @@ class Classifier(nn.Module):
 
         photos: uint8 (B, 3, H, W), RGB.
 
-        Returns float (B,): the mean logit of `male` of all members, not divided by the temperature.
+        Returns float (B, 2): the mean logit of `male` of all members, given that somebody is there,
+        not divided by the temperature; and the logit that nobody is there.
         """
-        return self.logits(photos).mean(1)
+        logits = self.logits(photos)
+        if self.tells_nobody:
+            return torch.stack((logits[:, :-1].mean(1), logits[:, -1]), 1)
+        male = logits.mean(1)
+        return torch.stack((male, torch.full_like(male, NEVER)), 1)
 
     def logits(self, photos: Tensor) -> Tensor:
-        """Return the logit of `male` of each member, float (B, M); training fits each of them.
+        """Return the logit of `male` of each member; training fits each of them.
 
         photos: as in `forward`.
-        M: the members of an ensemble; 1 for a single network.
+
+        Returns float (B, M), M being the members of an ensemble, or 1; with one more column, the
+        logit of nobody, where the network tells that.
         """
         raise NotImplementedError
 

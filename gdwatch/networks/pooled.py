@@ -55,6 +55,7 @@ class PooledClassifier(Classifier):
     widths: channels of each stage; each but the first halves the resolution.
     blocks: residual blocks of each stage.
     dropout: the dropout rate of the embedding, in training.
+    nobody: whether it tells nobody, see `Classifier`.
     """
 
     first_layer = "stem"
@@ -68,8 +69,10 @@ class PooledClassifier(Classifier):
         mean: Sequence[float],
         std: Sequence[float],
         dropout: float = 0.2,
+        nobody: bool = False,
     ) -> None:
         super().__init__(mean, std)
+        self.tells_nobody = nobody
         self.stem = nn.Conv2d(3, widths[0], 7, stride=2)
         stages: list[nn.Module] = []
         inputs = widths[0]
@@ -80,7 +83,7 @@ class PooledClassifier(Classifier):
         self.features = nn.Sequential(*stages)
         self._explained = sum(blocks[:_EXPLAINED_STAGES]) - 1
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(inputs, 1)
+        self.head = nn.Linear(inputs, 1 + nobody)
 
     def embed(self, photos: Tensor) -> Tensor:  # noqa: D102 - as in Classifier
         x = pixels(photos, 0) if takes_pixels(self.stem) else self.normalised(photos)

@@ -29,7 +29,7 @@ _ONEDNN: Any = torch.ops.onednn
 _MAX_ACTIVATION = 255
 # Weights are -64 to 64. A processor without VNNI adds two products in 16 bits, where 2 * 255 * 64
 # just fits: with these weights, every processor gets the same sums.
-_MAX_WEIGHT = 64
+MAX_WEIGHT = 64
 _MIN_SCALE = 1e-12  # more than 0, because values are divided by their scale
 _FAST_CAPABILITIES = {"AVX2", "AVX512"}
 
@@ -49,6 +49,13 @@ class Quantisable(Protocol):
     @property
     def normalisation(self) -> Normalisation:  # noqa: D102 - said above
         ...
+
+
+@runtime_checkable
+class HasFaceNetwork(Protocol):
+    """A network of which only the part `face` can be quantised."""
+
+    face: nn.Module
 
 
 class Quantised(Convolution):
@@ -72,7 +79,7 @@ class Quantised(Convolution):
         self.takes_pixels = normalisation is not None
         self.relu = relu
         self.bias = bias
-        self.weight_scales = (weight.abs().amax((1, 2, 3)) / _MAX_WEIGHT).clamp_min(_MIN_SCALE)
+        self.weight_scales = (weight.abs().amax((1, 2, 3)) / MAX_WEIGHT).clamp_min(_MIN_SCALE)
         self.weight_zeros = torch.zeros(len(weight), dtype=torch.int32)
         self.geometry = convolution.stride, convolution.padding, convolution.dilation, 1
         self.scale = None if largest is None else max(largest / _MAX_ACTIVATION, _MIN_SCALE)
@@ -145,6 +152,8 @@ def _weight_and_bias(
 
 def ranged(network: nn.Module) -> list[str]:
     """Return the names of the layers that need ranges; none if it cannot be quantised."""
+    if isinstance(network, HasFaceNetwork):
+        return [f"face.{name}" for name in ranged(network.face)]
     is_folded = not any(isinstance(each, nn.BatchNorm2d) for each in network.modules())
     if not isinstance(network, Quantisable) or not is_folded:
         return []

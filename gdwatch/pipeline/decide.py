@@ -18,6 +18,7 @@ class Rules:
     """The settings that shape a decision.
 
     min_confidence: 0.5 to 1.
+    bodies: as min_confidence, for a person without a visible face; None: such a person is `unsure`.
     min_face: longer side of the smallest face that is judged, in pixels of the photograph.
     min_sharpness: of the face's crop, see `Face`.
     """
@@ -27,6 +28,7 @@ class Rules:
     min_confidence: float
     min_face: float
     min_sharpness: float
+    bodies: float | None = None
 
     def __str__(self) -> str:
         """Return the rules as the text that the ledger stores."""
@@ -36,7 +38,8 @@ class Rules:
         )
         if self.crop == "whole":  # no face is judged, so the others do not apply
             return text
-        return f"{text} min_face={self.min_face:g} min_sharpness={self.min_sharpness:g}"
+        text += f" min_face={self.min_face:g} min_sharpness={self.min_sharpness:g}"
+        return text if self.bodies is None else f"{text} bodies={self.bodies:g}"
 
 
 def decide(scores: Scores, header: Header, size: tuple[int, int], rules: Rules) -> Decision:
@@ -47,10 +50,18 @@ def decide(scores: Scores, header: Header, size: tuple[int, int], rules: Rules) 
     """
     if not scores.faces:
         assert scores.p_male is not None
-        return _answer(scores.p_male, "no_face" if scores.count == 0 else None, scores, None, rules)
+        answer = _Answer(scores.p_male, scores.p_nobody)
+        if scores.count != 0:  # no locator was run
+            return _decision(answer, None, scores, None, rules.min_confidence)
+        if rules.bodies is None:
+            return _decision(answer, "no_face", scores, None, rules.min_confidence)
+        doubt: Reason | None = "no_face" if answer.confidence < rules.bodies else None
+        return _decision(answer, doubt, scores, None, rules.bodies)
     first = scores.faces[0]
     box = slot_to_photograph(first.box, size, (header.width, header.height))
-    return _answer(first.p_male, _doubt(scores, header, size, rules), scores, box, rules)
+    answer = _Answer(first.p_male, first.p_nobody)
+    doubt = _doubt(scores, header, size, rules)
+    return _decision(answer, doubt, scores, box, rules.min_confidence)
 
 
 def refuse(refusal: Refusal) -> Decision:
@@ -58,19 +69,32 @@ def refuse(refusal: Refusal) -> Decision:
     return Decision(outcome="rejected", reason=refusal.reason)
 
 
-def _answer(
-    p_male: float, doubt: Reason | None, scores: Scores, box: Box | None, rules: Rules
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a model says of one face, or of the whole picture, see `Face`."""
+
+    p_male: float
+    p_nobody: float
+
+    @property
+    def confidence(self) -> float:
+        """The probability of the label: that somebody is there, and is as the label says."""
+        return max(self.p_male, 1 - self.p_male) * (1 - self.p_nobody)
+
+
+def _decision(
+    answer: _Answer, doubt: Reason | None, scores: Scores, box: Box | None, least: float
 ) -> Decision:
-    label = _label(p_male)
-    confidence = max(p_male, 1 - p_male)
-    if doubt is None and confidence < rules.min_confidence:
+    """Return the decision for an answer. least: the least confidence of one that is not unsure."""
+    label = _label(answer.p_male)
+    if doubt is None and answer.confidence < least:
         doubt = "low_confidence"
     return Decision(
         outcome="unsure" if doubt else label,
         reason=doubt,
         label=label,
-        p_male=p_male,
-        confidence=confidence,
+        p_male=answer.p_male,
+        confidence=answer.confidence,
         faces=scores.count,
         box=box,
     )

@@ -4,7 +4,8 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from selectors import EVENT_READ, BaseSelector
@@ -85,38 +86,38 @@ class Engine:
     count: of processes, each of which judges batches of its own.
     plain: use the PlainPredictor even on a card, as the CudaPredictor may have killed an engine.
     device: where the model runs; None until it has passed its self-test.
-    rules: turn its scores into decisions.
+    files: of its models, in the order of a cascade.
+    rules: of each model, which turn its scores into decisions.
     """
 
     def __init__(
         self,
         settings: Settings,
-        file: ModelFile,
+        files: tuple[ModelFile, ...],
         slots: Slots,
         selector: BaseSelector,
         count: int = 1,
         *,
         plain: bool,
     ) -> None:
-        self.file = file
+        self.files = files
         self.device: str | None = None
-        self.rules = rules_of(settings, file.details)
+        self.rules = [rules_of(settings, each.details) for each in files]
         start = {
             "slots": slots.count,
             "layout": asdict(slots.layout),
-            "model": str(file.path),
+            "models": [
+                {"path": str(file.path), "min_confidence": rules.min_confidence}
+                for file, rules in zip(files, self.rules, strict=True)
+            ],
             # A process that has initialised CUDA cannot fork.
             "device": settings.device if count == 1 else "cpu",
-            "min_confidence": self.rules.min_confidence,
             "plain": plain,
         }
         # The engine gets the bytes that were hashed here, not the file: rows name that hash.
-        weights = os.memfd_create("gdwatch-model", os.MFD_CLOEXEC)
-        with os.fdopen(weights, "wb") as copy:
-            copy.write(file.content)
-            copy.flush()
-            os.lseek(weights, 0, os.SEEK_SET)
-            given = [slots.descriptor, weights]
+        with ExitStack() as copies:
+            weights = [copies.enter_context(_in_memory(file.content)) for file in files]
+            given = [slots.descriptor, *weights]
             self.child = Child("gdwatch.processes.engine", start, given, forks=count - 1)
         self._ready_by = time.monotonic() + _START_S
         self._lanes = [_Lane(channel) for channel in (self.child, *self.child.forks)]
@@ -125,15 +126,19 @@ class Engine:
             selector.register(lane.channel, EVENT_READ, self)
 
     @property
-    def serving(self) -> Serving:
-        """Return the model, as rows name it."""
-        details = self.file.details
-        return Serving(
-            sha256=self.file.sha256,
-            name=details.name,
-            version=details.version,
-            details=details.model_dump(mode="json"),
-            rules=str(self.rules),
+    def serving(self) -> tuple[Serving, ...]:
+        """Return its models, as rows name them."""
+        cascade = "+".join(file.details.name for file in self.files)
+        suffix = f" cascade={cascade}" if len(self.files) > 1 else ""
+        return tuple(
+            Serving(
+                sha256=file.sha256,
+                name=file.details.name,
+                version=file.details.version,
+                details=file.details.model_dump(mode="json"),
+                rules=f"{rules}{suffix}",
+            )
+            for file, rules in zip(self.files, self.rules, strict=True)
         )
 
     @property
@@ -194,6 +199,17 @@ class Engine:
         return min(self._lanes, key=lambda lane: len(lane.batches))
 
 
+@contextmanager
+def _in_memory(content: bytes) -> Iterator[int]:
+    """A descriptor of a file in memory with this content, for a child."""
+    descriptor = os.memfd_create("gdwatch-model", os.MFD_CLOEXEC)
+    with os.fdopen(descriptor, "wb") as copy:
+        copy.write(content)
+        copy.flush()
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+
+
 def rules_of(settings: Settings, details: Details) -> Rules:
     """Return the rules; the model gives what the settings leave open. details: its metadata."""
     own = settings.min_confidence
@@ -204,4 +220,5 @@ def rules_of(settings: Settings, details: Details) -> Rules:
         min_confidence=details.min_confidence if own is None else own,
         min_face=settings.min_face,
         min_sharpness=settings.min_sharpness,
+        bodies=details.min_confidence_bodies if settings.bodies else None,
     )

@@ -46,12 +46,12 @@ class ModelSwap:
         if self._engine is not None and now_s > self._engine.deadline:
             self._refuse("its engine does not start")
 
-    def taken(self) -> ModelFile:
-        """End the trial of a model that has passed, and return its file."""
+    def taken(self) -> tuple[ModelFile, ...]:
+        """End the trial of models that have passed, and return their files."""
         assert self._engine is not None
-        file = self._engine.file
+        files = self._engine.files
         self.drop()
-        return file
+        return files
 
     def drop(self) -> None:
         """End the trial, if there is one."""

@@ -34,7 +34,7 @@ from gdwatch.pipeline.worker_pool import Worker, WorkerPool
 from gdwatch.processes.messages import Died
 from gdwatch.processes.slots import Slots
 from gdwatch.settings import Settings
-from gdwatch.values import Batch, Judged, Opened, Photo, Refusal
+from gdwatch.values import Batch, Judged, Opened, Photo, Refusal, Serving
 
 log = structlog.get_logger()
 
@@ -42,7 +42,7 @@ log = structlog.get_logger()
 class Pipeline:
     """Workers, slots and an engine, with the files on their way through them.
 
-    model: the one that judges now. capacity: the numbers of workers, slots and so on with it.
+    models: those that judge now; two are a cascade. capacity: the numbers of workers, slots and so on with it.
 
     Raises ActionNeeded, here or in `turn`, if the model cannot be used.
     """
@@ -55,12 +55,17 @@ class Pipeline:
         self._deaths = EngineDeaths(settings.device)
         self._selector = DefaultSelector()
         self._swap = ModelSwap()
-        self._start(model_file.read(model_file.find(settings.model)))
+        self._start(model_file.read_models(settings.model, settings.crop))
 
     @property
     def ready(self) -> bool:
         """Whether the model has passed its self-test."""
         return self.device is not None
+
+    @property
+    def model(self) -> Serving:
+        """The model that judges all photographs now; in a cascade the first."""
+        return self.models[0]
 
     @property
     def device(self) -> str | None:
@@ -135,12 +140,12 @@ class Pipeline:
         """
         self._swap.drop()
         try:
-            file = model_file.read(model_file.find(self._settings.model))
+            files = model_file.read_models(self._settings.model, self._settings.crop)
         except ActionNeeded as error:
             log.error("model.refused", reason=error.message)
             return
-        slots = Slots(1, self._reduction(file))
-        self._swap.begin(self._start_engine(file, slots), slots)
+        slots = Slots(1, self._reduction(files))
+        self._swap.begin(self._start_engine(files, slots), slots)
 
     def close(self) -> None:
         """End every child. Files in the pipeline are dropped, and their descriptors closed."""
@@ -152,12 +157,12 @@ class Pipeline:
 
     # ------------------------------------------------------------------ starting and ending
 
-    def _start(self, file: ModelFile) -> None:
-        reduction = self._reduction(file)
+    def _start(self, files: tuple[ModelFile, ...]) -> None:
+        reduction = self._reduction(files)
         self.capacity = Capacity.of(self._settings, reduction)
         self._slots = Slots(self.capacity.slots, reduction)
-        self._engine = self._start_engine(file, self._slots, self.capacity.engines)
-        self.model = self._engine.serving
+        self._engine = self._start_engine(files, self._slots, self.capacity.engines)
+        self.models = self._engine.serving
         self._workers = WorkerPool(
             self._settings,
             self._slots,
@@ -173,16 +178,16 @@ class Pipeline:
         self._workers.end()
         self._slots.close()
 
-    def _reduction(self, file: ModelFile) -> Reduction:
-        return layout(file.details, self._settings.crop)
+    def _reduction(self, files: tuple[ModelFile, ...]) -> Reduction:
+        return layout([file.details for file in files], self._settings.crop)
 
     def _tasks(self) -> list[Task]:
         judged = self._engine.tasks()
         return [*self._queued, *self._workers.tasks(), *self._decoded, *judged]
 
-    def _start_engine(self, file: ModelFile, slots: Slots, count: int = 1) -> Engine:
+    def _start_engine(self, files: tuple[ModelFile, ...], slots: Slots, count: int = 1) -> Engine:
         return Engine(
-            self._settings, file, slots, self._selector, count, plain=self._deaths.happened
+            self._settings, files, slots, self._selector, count, plain=self._deaths.happened
         )
 
     def _until_deadline_s(self) -> float:
@@ -255,15 +260,18 @@ class Pipeline:
         for task in tasks:
             match task.decoded:
                 case Photo() as photo:
-                    decision = decide.decide(next(scores), photo.header, photo.size, rules)
-                    judged.append(Judged(task.opened, photo, decision))
+                    each = next(scores)
+                    decision = decide.decide(each, photo.header, photo.size, rules[each.model])
+                    model = self.models[each.model]
+                    judged.append(Judged(task.opened, photo, decision, model))
                 case Refusal() as refusal:
-                    judged.append(Judged(task.opened, refusal, decide.refuse(refusal)))
+                    decision = decide.refuse(refusal)
+                    judged.append(Judged(task.opened, refusal, decision, self.models[0]))
             self._workers.release(task)
         now = datetime.now(UTC)
         return Batch(
             tuple(judged),
-            self.model,
+            self.models[0],
             self.device if answered else None,
             answered.infer_ms if answered else 0.0,
             answered.asked.started_at if answered else now,
@@ -277,16 +285,16 @@ class Pipeline:
         how = self._engine.end()
         self._decoded.extendleft(reversed(tasks))
         self._deaths.happened = True
-        self._engine = self._start_engine(self._engine.file, self._slots, self.capacity.engines)
+        self._engine = self._start_engine(self._engine.files, self._slots, self.capacity.engines)
         self._deaths.died(tasks, how, why, was_ready=was_ready)
 
     def _swap_when_empty(self) -> None:
         """Let a model that has passed its trial take over, with new workers and slots."""
         if self._swap.has_passed and self.outstanding == len(self._queued):
-            file = self._swap.taken()
+            files = self._swap.taken()
             self._end()
-            self._start(file)
-            log.info("service.reloaded", model=file.details.name, version=file.details.version)
+            self._start(files)
+            log.info("service.reloaded", model=self.model.name, version=self.model.version)
 
 
 def _allow_many_open_files() -> None:

@@ -5,7 +5,9 @@ import os
 import socket
 import time
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,8 +15,15 @@ from gdwatch.cuda.self_test import on_card
 from gdwatch.decode.reduce import Pixels, Reduction
 from gdwatch.errors import ActionNeeded
 from gdwatch.inference import model, model_file
+from gdwatch.inference.cascade import CascadePredictor
 from gdwatch.inference.device import choose_device
-from gdwatch.inference.predictor import DOUBT, Finish, PlainPredictor, Predictor, warn_fallback
+from gdwatch.inference.predictor import (
+    DOUBT,
+    Finish,
+    PlainPredictor,
+    Predictor,
+    warn_fallback,
+)
 from gdwatch.processes import messages, parent
 from gdwatch.processes.slots import Slots
 
@@ -27,32 +36,47 @@ def main() -> None:
     Given channels for forks, the process forks after loading: all share torch's memory.
     """
     faulthandler.enable()  # nothing else says why a fork crashed
-    channel, start, (memory, weights, *forks) = parent.connect()
+    channel, start, (memory, *descriptors) = parent.connect()
+    weights, forks = descriptors[: len(start["models"])], descriptors[len(start["models"]) :]
     torch.set_num_threads(1)
     slots = Slots(start["slots"], Reduction(**start["layout"]), memory)
     try:
-        with os.fdopen(weights, "rb") as file:
-            plain = PlainPredictor(
-                model.load(model_file.parse(Path(start["model"]), file.read())),
-                choose_device(start["device"]),
-                borders=(0.5, start["min_confidence"], 1 - start["min_confidence"]),
-                locate=not slots.layout.whole,
-            )
-        plain.test()
-        predictor = _fastest(plain, slots.photos, only_plain=start["plain"])
+        device = choose_device(start["device"])
+        first, *others = [
+            _plain(each, descriptor, device, locate=not slots.layout.whole)
+            for each, descriptor in zip(start["models"], weights, strict=True)
+        ]
+        predictor = _fastest(first, slots.photos, only_plain=start["plain"])
+        for second in others:
+            predictor = CascadePredictor(predictor, second)
     except ActionNeeded as error:
         parent.send(channel, {"refused": error.message, "hint": error.hint})
         return
     try:
-        first, channel = channel, parent.multiplied(channel, forks)
+        own, channel = channel, parent.multiplied(channel, forks)
     except OSError as error:
         reason = f"the engine cannot fork: {error.strerror}"
         hint = "allow more processes or memory, or set `workers` lower"
         parent.send(channel, {"refused": reason, "hint": hint})
         return
-    if channel is first:  # the first process returns last, after every fork
-        parent.send(channel, {"ready": True, "device": str(plain.device)})
+    if channel is own:  # the first process returns last, after every fork
+        parent.send(channel, {"ready": True, "device": str(device)})
     serve(channel, slots, predictor)
+
+
+def _plain(
+    told: Mapping[str, Any], weights: int, device: torch.device, *, locate: bool
+) -> PlainPredictor:
+    """A predictor for one model that has passed its self-test.
+
+    told: the model's path and its min_confidence. weights: the descriptor of its bytes.
+    """
+    least = told["min_confidence"]
+    with os.fdopen(weights, "rb") as file:
+        loaded = model.load(model_file.parse(Path(told["path"]), file.read()))
+    plain = PlainPredictor(loaded, device, borders=(0.5, least, 1 - least), locate=locate)
+    plain.test()
+    return plain
 
 
 def _fastest(plain: PlainPredictor, slots: Pixels, *, only_plain: bool) -> Predictor:
@@ -86,11 +110,11 @@ def serve(channel: socket.socket, slots: Slots, predictor: Predictor) -> None:
             begun.append((began_at, predictor.begin(photos)))
             continue
         began_at, finish = begun.popleft()
-        scores, splits = finish()
+        result = finish()
         began_at = max(began_at, answered_at)  # overlapping time counts for the earlier batch
         answered_at = time.perf_counter()
         infer_ms = (answered_at - began_at) * 1000
-        for packet in messages.answers_of(scores, infer_ms, splits):
+        for packet in messages.answers_of(result.scores, infer_ms, result.splits):
             parent.send(channel, packet)
 
 

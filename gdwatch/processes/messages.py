@@ -24,11 +24,11 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 _UNREAD = "unreadable"  # the only reason that comes without a hash
 _MOST_PIXELS = 1 << 32  # of a side; image formats have 32 bits for it
 # How many Scores fit into one packet if every number is as long as a float can be, as in
-# -1.2345678901234567e-300, with its separator. A face is seven numbers in brackets; a photograph is
-# two numbers and its faces.
+# -1.2345678901234567e-300, with its separator. A face is eight numbers in brackets; a photograph is
+# four numbers and its faces.
 _NUMBER_BYTES = 24 + 2
-_FACE_BYTES = 7 * _NUMBER_BYTES + 4
-_SCORES_BYTES = MOST_FACES * _FACE_BYTES + 2 * _NUMBER_BYTES + 8
+_FACE_BYTES = 8 * _NUMBER_BYTES + 4
+_SCORES_BYTES = MOST_FACES * _FACE_BYTES + 4 * _NUMBER_BYTES + 8
 _MOST_SCORES = PACKET_BYTES // _SCORES_BYTES - 1  # one less: room for the other fields
 
 
@@ -141,11 +141,13 @@ def _packed(scores: Scores) -> list[Any]:
     faces = []
     for face in scores.faces:
         box = [round(number, 1) for number in astuple(face.box)]
-        faces.append([*box, round(face.score, 4), face.p_male, round(face.sharpness, 1)])
-    return [scores.p_male, scores.count, faces]
+        rest = round(face.score, 4), face.p_male, round(face.sharpness, 1), face.p_nobody
+        faces.append([*box, *rest])
+    return [scores.p_male, scores.count, faces, scores.p_nobody, scores.model]
 
 
 def unpacked(packed: Sequence[Any]) -> Scores:
     """Scores from the list that `_packed` made."""
-    p_male, count, faces = packed
-    return Scores(p_male, count, tuple(Face(Box(*face[:4]), *face[4:]) for face in faces))
+    p_male, count, faces, p_nobody, model = packed
+    judged = tuple(Face(Box(*face[:4]), *face[4:]) for face in faces)
+    return Scores(p_male, count, judged, p_nobody, model)

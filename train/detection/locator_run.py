@@ -40,7 +40,7 @@ def start(recipe: LocatorRecipe) -> LocatorRun:
     network = Locator(**recipe.network.model_dump(), threshold=recipe.threshold)
     network = network.to(memory_format=torch.channels_last)
     # Faces are rare: the bias begins at that prior (Lin et al. 2017, arXiv:1708.02002).
-    network.out.bias = nn.Parameter(torch.tensor([-3.0] + [0.0] * (len(network.out.bias) - 1)))
+    network.out.bias = nn.Parameter(torch.tensor([-3.0] + [0.0] * (network.out.out_channels - 1)))
     optimizer = torch.optim.AdamW(network.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
     return LocatorRun(recipe, network, copy.deepcopy(network).eval(), optimizer, [])
 

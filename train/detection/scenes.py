@@ -247,7 +247,9 @@ def _mirrored_or_turned(photograph: Photograph, rng: Generator) -> Photograph:
         faces[:, :4] += np.stack((across, down, across, down), 1)
         middle = np.array([image.width / 2, image.height / 2], np.float32)
         turn = np.array([[cos, -sin], [sin, cos]], np.float32)
-        points = (faces[:, 5:].reshape(-1, LANDMARKS, 2) - middle) @ turn + middle
+        points = ((faces[:, 5:].reshape(-1, LANDMARKS, 2) - middle) @ turn + middle).astype(
+            np.float32
+        )
         faces[:, 5:] = points.reshape(len(faces), -1)
     return Photograph(image, faces)
 

@@ -2,7 +2,7 @@
 
     python -m train.evaluation.photographs DATA PREPARED MODEL… [--split test] [--without SOURCE]
 
-DATA has the photographs, as for `gdtrain prepare`; PREPARED is the prepared folder, which has their
+DATA has the photographs, as for `gdtrain prepare`, with a comma between several folders; PREPARED is the prepared folder, which has their
 splits. All photographs of a source named with --without are evaluated, since it was kept out of
 training. Photographs of label `none` tell how often a model answers where nobody is.
 """
@@ -24,16 +24,18 @@ from gdwatch.decode.decoder import decode
 from gdwatch.decode.formats import Refused
 from gdwatch.decode.reduce import Pixels, Reduction, view
 from gdwatch.inference import model, model_file
+from gdwatch.inference.cascade import CascadePredictor
 from gdwatch.inference.device import choose_device
 from gdwatch.inference.model import Model
 from gdwatch.inference.model_file import layout
-from gdwatch.inference.predictor import PlainPredictor
-from gdwatch.pipeline.decide import Rules, decide
+from gdwatch.inference.predictor import PlainPredictor, Predictor
+from gdwatch.pipeline.decide import decide
+from gdwatch.pipeline.engine_client import rules_of
 from gdwatch.settings import load as load_settings
 from gdwatch.values import Decision, Header, Scores
 from train.data.prepare import LIMITS
 from train.data.prepared_set import split_of_path, splits
-from train.data.sources import CLASSES, Entry, entries
+from train.data.sources import CLASSES, NOBODY, Entry, entries
 from train.evaluation.evaluate import age_band
 from train.metrics import Floats, balanced_accuracy, expected_calibration_error
 
@@ -82,29 +84,33 @@ def choose(
     ]
 
 
-def answers(loaded: Model, chosen: Sequence[Entry]) -> Iterator[Answered]:
-    """Classify photographs as the service does; those that cannot be decoded are left out."""
+def answers(models: Sequence[Model], chosen: Sequence[Entry]) -> Iterator[Answered]:
+    """Classify photographs as the service does; those that cannot be decoded are left out.
+
+    models: one, or the two of a cascade.
+    """
     settings = load_settings({}, None).settings
-    details = loaded.details
-    borders = 0.5, details.min_confidence, 1 - details.min_confidence
-    predictor = PlainPredictor(loaded, choose_device("auto"), borders=borders)
-    rules = Rules(
-        "face" if details.locator else "whole",
-        settings.several_faces,
-        details.min_confidence,
-        settings.min_face,
-        settings.min_sharpness,
-    )
-    for batch in batches(loaded, chosen):
-        scores, _ = predictor.judge([seen.photo for _, seen in batch])
-        for (entry, seen), each in zip(batch, scores, strict=True):
+    rules = [rules_of(settings, each.details) for each in models]
+    plain = [
+        PlainPredictor(
+            each,
+            choose_device("auto"),
+            borders=(0.5, rule.min_confidence, 1 - rule.min_confidence),
+        )
+        for each, rule in zip(models, rules, strict=True)
+    ]
+    predictor: Predictor = plain[0] if len(plain) == 1 else CascadePredictor(*plain)
+    for batch in batches(models, chosen):
+        result = predictor.begin([seen.photo for _, seen in batch])()
+        for (entry, seen), each in zip(batch, result.scores, strict=True):
             height, width = seen.photo.shape[:2]
-            yield Answered(entry, each, decide(each, seen.header, (width, height), rules))
+            decision = decide(each, seen.header, (width, height), rules[each.model])
+            yield Answered(entry, each, decision)
 
 
-def batches(loaded: Model, chosen: Sequence[Entry]) -> Iterator[list[tuple[Entry, Seen]]]:
+def batches(models: Sequence[Model], chosen: Sequence[Entry]) -> Iterator[list[tuple[Entry, Seen]]]:
     """The photographs as the engine gets them; those that cannot be decoded are left out."""
-    wanted = layout(loaded.details, "face")
+    wanted = layout([each.details for each in models], "face")
     for start in range(0, len(chosen), _BATCH):
         some = chosen[start : start + _BATCH]
         batch = [(each, seen) for each in some if (seen := _see(each, wanted)) is not None]
@@ -148,7 +154,7 @@ def table(found: Sequence[Answered], title: str) -> Table:
              for name in sorted(set(bands.values()) - {""})]  # fmt: skip
     for name, of in rows:
         shown.add_row(name, *_cells(of))
-    nobody = [each for each in found if each.entry.label not in CLASSES]
+    nobody = [each for each in found if each.entry.label == NOBODY]
     if nobody:
         answered = np.mean([each.decision.outcome != "unsure" for each in nobody])
         faces = np.mean([each.decision.faces != 0 for each in nobody])
@@ -181,18 +187,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m train.evaluation.photographs", description=__doc__
     )
-    parser.add_argument("data", type=Path)
+    parser.add_argument("data", type=lambda text: [Path(each) for each in text.split(",")])
     parser.add_argument("prepared", type=Path)
     parser.add_argument("models", nargs="+")
     parser.add_argument("--split", default="test")
     parser.add_argument("--without", action="append", default=[])
     given = parser.parse_args()
     torch.set_num_threads(1)
-    chosen = choose([given.data], given.prepared, given.split, given.without)
+    chosen = choose(given.data, given.prepared, given.split, given.without)
     console = Console(width=100)
     for name in given.models:
-        loaded = model.load(model_file.read(model_file.find(name)))
-        shown = track(answers(loaded, chosen), name, len(chosen), console=Console(stderr=True))
+        models = [model.load(file) for file in model_file.read_models(name, "face")]
+        shown = track(answers(models, chosen), name, len(chosen), console=Console(stderr=True))
         console.print(table(list(shown), f"{name}, split {given.split}"))
 
 

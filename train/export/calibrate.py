@@ -4,59 +4,89 @@ The ranges of its layers, the temperature and `min_confidence` are chosen on the
 photographs go the same way as in the service. Only then is the model measured on the split `test`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from gdwatch.inference import model
+from gdwatch.inference.calibration import Calibrated, qualities
 from gdwatch.inference.model import Model
-from gdwatch.inference.model_file import Details
+from gdwatch.inference.model_file import Calibration, Details
 from train.atomic_files import make_folder
 from train.data.sources import CLASSES
 from train.evaluation.photographs import Answered, answers, batches, choose, p_male
 from train.export.ranges import with_ranges
 from train.metrics import (
+    Floats,
     balanced_accuracy,
     choose_threshold,
     expected_calibration_error,
-    fit_temperature,
-    probabilities,
 )
 
 ACCURACY = 0.988  # of the accepted pictures, by default: a margin above 98.5 %
 _RANGED = 1000  # photographs that the ranges are measured on, at least
+_LOOSE = 1e6  # inverse of the regularisation: next to none
 _LEAST = 1e-7  # least distance of a probability from 0 and 1, so that it has a logit
 
 
 @dataclass(frozen=True, slots=True)
-class Calibrated:
+class Measured:
     """The details that were written, and the answers on the split `test`."""
 
     details: Details
     found: list[Answered]
 
 
-def choose_calibration(loaded: Model, found: Sequence[Answered], accuracy: float) -> Details:
-    """Choose temperature and min_confidence by the photographs on which a face was found.
+def choose_calibration(
+    loaded: Model, found: Sequence[Answered], accuracy: float, wild: Collection[str] = ()
+) -> Details:
+    """Choose calibration and min_confidence by the photographs on which a face was found.
 
     accuracy: wanted of the accepted ones, 0.5 to 1.
+    wild: sources that weigh as much as all others together; if none is named, all weigh the same.
     """
-    faces = [each for each in found if each.entry.label in CLASSES and each.decision.faces]
+    faces = [each for each in found if each.entry.label in CLASSES and each.scores.faces]
     male = np.array([each.entry.label == "male" for each in faces])
-    said = p_male(faces).clip(_LEAST, 1 - _LEAST)
-    logits = np.log(said / (1 - said)) * loaded.details.temperature
-    temperature = fit_temperature(logits, male)
-    threshold = choose_threshold(probabilities(logits, temperature), male, accuracy)
-    return loaded.details.model_copy(
-        update={
-            "temperature": round(temperature, 4),
-            "min_confidence": round(threshold.min_confidence, 4),
-        }
+    first = [each.scores.faces[0] for each in faces]
+    said = np.array([face.p_male for face in first]).clip(_LEAST, 1 - _LEAST)
+    sizes = torch.tensor([max(face.box.width, face.box.height) for face in first])
+    sharp = torch.tensor([face.sharpness for face in first])
+    was = Calibrated(loaded.details.temperature, loaded.details.calibration)
+    logits = np.log(said / (1 - said)) / was.factor(sizes, sharp).numpy()
+    seen = np.stack([np.ones(len(said)), *(each.numpy() for each in qualities(sizes, sharp))], 1)
+    weights = _weights([each.entry.source for each in faces], wild)
+    # A logistic fit without intercept, so that a logit of 0 stays a probability of 0.5.
+    fitted = LogisticRegression(C=_LOOSE, fit_intercept=False, max_iter=1000).fit(
+        seen * logits[:, None], male, weights
     )
+    plain, size, sharpness = fitted.coef_[0]
+    calibration = Calibration(
+        size=round(float(size / plain), 4), sharpness=round(float(sharpness / plain), 4)
+    )
+    details = loaded.details.model_copy(
+        update={"temperature": round(float(1 / plain), 4), "calibration": calibration}
+    )
+    now = Calibrated(details.temperature, calibration)
+    p = now.p_male(torch.from_numpy(logits), sizes, sharp).numpy()
+    somebody = 1 - np.array([face.p_nobody for face in first])
+    threshold = choose_threshold(
+        p, male, accuracy, sure=np.maximum(p, 1 - p) * somebody, weights=weights
+    )
+    return details.model_copy(update={"min_confidence": round(threshold.min_confidence, 4)})
+
+
+def _weights(sources: Sequence[str], wild: Collection[str]) -> Floats:
+    """Weights with which the wild photographs and the others count the same in all."""
+    is_wild = np.isin(sources, list(wild))
+    share = float(is_wild.mean())
+    if not 0 < share < 1:
+        return np.ones(len(sources))
+    return np.where(is_wild, 0.5 / share, 0.5 / (1 - share))
 
 
 def measures(found: Sequence[Answered]) -> dict[str, Any]:
@@ -86,11 +116,16 @@ def measures(found: Sequence[Answered]) -> dict[str, Any]:
 
 
 def calibrate(
-    loaded: Model, data: Sequence[Path], prepared: Path, accuracy: float, file: Path
-) -> Calibrated:
+    loaded: Model,
+    data: Sequence[Path],
+    prepared: Path,
+    accuracy: float,
+    file: Path,
+    wild: Collection[str] = (),
+) -> Measured:
     """Calibrate a model and write it to a file.
 
-    data, prepared: as for `photographs.choose`. A source that the model's recipe kept out of
+    data, prepared: as for `photographs.choose`. wild: as for `choose_calibration`. A source that the model's recipe kept out of
     training takes no part in what is chosen, and all of it in what is measured.
 
     Raises GdwatchError.
@@ -98,12 +133,12 @@ def calibrate(
     without = loaded.details.recipe.get("without", [])
     held_back = [each for each in choose(data, prepared, "val") if each.source not in without]
     some = held_back[:: max(1, len(held_back) // _RANGED)]
-    photographs = ([seen.photo for _, seen in batch] for batch in batches(loaded, some))
+    photographs = ([seen.photo for _, seen in batch] for batch in batches([loaded], some))
     loaded = with_ranges(loaded, photographs)
-    details = choose_calibration(loaded, list(answers(loaded, held_back)), accuracy)
-    loaded = Model(loaded.locator, loaded.classifier, details, "")
-    found = list(answers(loaded, choose(data, prepared, "test", without)))
-    details = details.model_copy(update={"measures": measures(found)})
+    details = choose_calibration(loaded, list(answers([loaded], held_back)), accuracy, wild)
+    loaded = replace(loaded, details=details)
+    found = list(answers([loaded], choose(data, prepared, "test", without)))
+    loaded = replace(loaded, details=details.model_copy(update={"measures": measures(found)}))
     make_folder(file.parent)
-    model.save(file, loaded.classifier, details, loaded.locator, torch.float16)
-    return Calibrated(details, found)
+    model.save(file, loaded, torch.int8)
+    return Measured(loaded.details, found)

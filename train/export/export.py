@@ -87,10 +87,9 @@ def export(
     evaluation = evaluate(Model(None, classifier, details, ""), prepared, "test", recipe.min_age)
     details = details.model_copy(update={"measures": measures(evaluation)})
     make_folder(file.parent)
-    if found is None:
-        model.save(file, classifier, details)
-    else:
-        model.save(file, classifier, details, found[0], torch.float16)
+    locator_ = None if found is None else found[0]
+    written_as = torch.float32 if found is None else torch.float16
+    model.save(file, Model(locator_, classifier, details, ""), written_as)
     written = model_file.read(file)
     model.load(written)  # what the service would refuse must not leave this function
     with publish(file.with_name(CARD)) as aside:

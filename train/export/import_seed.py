@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gdwatch.errors import GdwatchError
 from gdwatch.inference import model, model_file
+from gdwatch.inference.model import Model
 from gdwatch.inference.model_file import Details, ModelFile, Network, Preprocessing
 from gdwatch.networks.seed_classifier import SeedClassifier
 from train.atomic_files import make_folder
@@ -50,7 +51,7 @@ def import_seed(old: Path, file: Path) -> ModelFile:
         recipe={},
     )
     make_folder(file.parent)
-    model.save(file, network, details)
+    model.save(file, Model(None, network, details, ""))
     return model_file.read(file)
 
 

@@ -60,8 +60,9 @@ def with_ranges(loaded: Model, batches: Iterable[Sequence[Pixels]]) -> Model:
     predictor = PlainPredictor(loaded, torch.device("cpu"), borders=(), precision=torch.float32)
     predictor.classifier = _watched(loaded.classifier)
     watched: dict[str, nn.Module] = {"classifier": predictor.classifier}
-    if loaded.locator is not None:
-        predictor.locator = watched["locator"] = _watched(loaded.locator)
+    if predictor.finder is not None:
+        for name, look in zip(("locator", "closer"), predictor.finder.looks, strict=False):
+            look.locator = watched[name] = _watched(look.locator)
     seen = 0
     for photographs in batches:
         predictor.judge(photographs)

@@ -158,7 +158,7 @@ def _augmented(
 @torch.no_grad()
 def _tutor_answers(tutor: Model, seen: Tensor) -> Tensor:
     """The tutor's probabilities of `male`, float32 (B,)."""
-    logits = tutor.classifier(_resized(seen, tutor.details.classifier.input)).float()
+    logits = tutor.classifier(_resized(seen, tutor.details.classifier.input))[:, 0].float()
     return torch.sigmoid(logits / tutor.details.temperature)
 
 

@@ -25,7 +25,9 @@ def logits(
     cache = cache or PictureCache(prepared, CPU)
     with torch.inference_mode():
         parts = [
-            network(shrink(cache.pixels(rows[at : at + _BATCH]).to(device), size)).float().cpu()
+            network(shrink(cache.pixels(rows[at : at + _BATCH]).to(device), size))[:, 0]
+            .float()
+            .cpu()
             for at in range(0, len(rows), _BATCH)
         ]
     return torch.cat(parts).double().numpy()
