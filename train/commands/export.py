@@ -51,6 +51,12 @@ def calibrate(
         Path | None, typer.Option("-o", metavar="FILE", help="Model file to write, if another.")
     ] = None,
     accuracy: Accuracy = 0.987,
+    wild: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SOURCE", help="Source that counts as half of all, with the others so named."
+        ),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Set ranges, temperature and min_confidence by whole photographs, and measure a model."""
@@ -60,7 +66,7 @@ def calibrate(
     from train.evaluation.photographs import table
     from train.export.calibrate import calibrate
 
-    done = calibrate(inputs.open_model(model), data, prepared, accuracy, file or model)
+    done = calibrate(inputs.open_model(model), data, prepared, accuracy, file or model, wild or ())
     details = done.details
     print(f"{file or model}")
     print(f"temperature {details.temperature}")
