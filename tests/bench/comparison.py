@@ -34,7 +34,7 @@ class Sizes:
         """times: as a multiple of what a whole run takes."""
         whole = {
             AUTO: (3000, 1000), FAST: (3000, 1000), ACCURATE: (900, 500), OLD: (200, 80),
-            TODAY: (100, 25),            DECODE: (1500, 300), FORWARD: (640, 320), FILES: (1500, 320),
+            TODAY: (100, 25), DECODE: (1500, 300), FORWARD: (640, 320), FILES: (1500, 320),
         }  # fmt: skip
         counts = {
             name: {

@@ -11,8 +11,8 @@ def loss_of(answer: Tensor, wanted: Sequence[Tensor]) -> Tensor:
     """The penalty-reduced focal loss of CenterNet (Zhou et al. 2019, arXiv:1904.07850) for the heat
     map, plus a smooth L1 loss for the boxes.
 
-    answer: float (B, C, h, w), as from `Locator`; wanted: what a `Scene` has beside its thumbnail, in
-    the same order, each with a batch axis.
+    answer: float (B, C, h, w), as from `Locator`.
+    wanted: what a `Scene` has beside its thumbnail, in its order, each with a batch axis.
 
     The landmarks have a smooth L1 loss too, where the network places them.
     """

@@ -12,7 +12,7 @@ from gdwatch.networks.locator import Locator
 def unfold(network: Locator, finished: Locator, thumbnails: Tensor) -> None:
     """Give `network` the weights of `finished`, so that both answer alike at first.
 
-    network: with batch norms; it may have landmarks, and more blocks, which change nothing at first.
+    network: with batch norms; it may have landmarks, and more blocks, which at first do nothing.
     finished: without batch norms.
     thumbnails: uint8 (B, 3, S, S), RGB, by which each batch norm gets its mean and variance.
     """

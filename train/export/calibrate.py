@@ -115,7 +115,7 @@ def measures(found: Sequence[Answered]) -> dict[str, Any]:
     }
 
 
-def calibrate(  # noqa: PLR0913 - what is chosen by
+def calibrate(
     loaded: Model,
     data: Sequence[Path],
     prepared: Path,
@@ -125,8 +125,8 @@ def calibrate(  # noqa: PLR0913 - what is chosen by
 ) -> Measured:
     """Calibrate a model and write it to a file.
 
-    data, prepared: as for `photographs.choose`. A source that the model's recipe kept out of training
-    takes no part in what is chosen, and all of it in what is measured.
+    data, prepared: as for `photographs.choose`. A source that the recipe kept out of training takes
+    no part in what is chosen, and all of it in what is measured.
     wild: as for `choose_calibration`.
 
     Raises GdwatchError.
