@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from train.published.weights import CENTERFACE, DLIB, FEATURE, GENDER, find
+from train.published.weights import CENTERFACE, DLIB, TEACHERS, find
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def steps(
 
     Raises GdwatchError where weights are not on this machine.
     """
-    begin, *_ = (str(find(each, weights)) for each in (DLIB, CENTERFACE, FEATURE, GENDER))
+    begin, *_ = (str(find(each, weights)) for each in (DLIB, CENTERFACE, *TEACHERS))
     workers = len(os.sched_getaffinity(0)) - 1  # scenes are the same for any number of them
     photographs = list(map(str, data))
     published = [word for folder in weights for word in ("--weights", str(folder))]

@@ -94,7 +94,12 @@ def test_one_command_trains_both_models_and_goes_on_where_it_was_stopped(
     assert fast.trained_on["teacher_sha256"] == loaded_sha256(out / "accurate.safetensors")
     kept = {file: file.stat().st_mtime_ns for file in out.rglob("*.safetensors")}
     with np.load(out / "prepared/embeddings/000000.npz") as part:
-        assert len(part["embedded"]) == 80
+        assert len(part["embedded"]) >= 80
+    assert "answers 80 " in told.out
+    assert "source photos" in told.out
+    lines = (out / "teacher-faces.csv").read_text().splitlines()
+    assert lines[0] == "path,x,y,w,h,p_male"
+    assert len({line.split(",")[0] for line in lines[1:]}) == 80
     (out / "fast.safetensors").unlink()
     told = gdtrain(*command)
     assert told.status == 0, told.err

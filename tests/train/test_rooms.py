@@ -36,6 +36,8 @@ TESTED_ELSEWHERE = {
     "fitting/predict": "train/fitting/test_fit.py",
     "html_page": "train/evaluation/test_report.py",
     "progress": "train/test_cli.py",
+    "teachers/perceptron": "train/teachers/test_teach.py",
+    "teachers/surroundings": "train/teachers/test_teach.py",
 }
 
 

@@ -25,19 +25,29 @@ def open_session(
 
     Raises GdwatchError.
     """
+    try:
+        network = onnx.load(path)
+        _loosen(network, names, free)
+    except _REFUSED as error:
+        raise _no_network(path, error) from error
+    return start_session(path, network, names)
+
+
+def start_session(path: Path, network: onnx.ModelProto, names: tuple[str, ...]) -> InferenceSession:
+    """Make a network ready that was read from `path`; names: as for `open_session`.
+
+    Raises GdwatchError.
+    """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # its warnings are about how the file was made
     # Denormal numbers take a CPU ten times as long as others, and some networks have many.
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     try:
-        network = onnx.load(path)
-        _loosen(network, names, free)
         session = InferenceSession(
             network.SerializeToString(), options, providers=onnxruntime.get_available_providers()
         )
     except _REFUSED as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise GdwatchError(f"{path}: no network of ONNX ({first})", "get the file again") from error
+        raise _no_network(path, error) from error
     there = {each.name for each in (*session.get_inputs(), *session.get_outputs())}
     if not there >= set(names):
         raise GdwatchError(
@@ -45,6 +55,11 @@ def open_session(
             "get the file of the named package",
         )
     return session
+
+
+def _no_network(path: Path, error: Exception) -> GdwatchError:
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    return GdwatchError(f"{path}: no network of ONNX ({first})", "get the file again")
 
 
 def _loosen(network: onnx.ModelProto, names: tuple[str, ...], free: tuple[int, ...]) -> None:

