@@ -58,4 +58,4 @@ def test_another_network_or_a_cut_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("side", [57, 64, 65, 66, 80, 112])
 def test_a_pooled_network_takes_any_size(side: int) -> None:
     photos = torch.from_numpy(np.full((2, 3, side, side), 90, np.uint8))
-    assert network()(photos).shape == (2,)
+    assert network()(photos).shape == (2, 2)
