@@ -100,14 +100,22 @@ def _tilts(landmarks: Tensor, corners: Tensor) -> Tensor:
 
     landmarks: (N, 10), as in the locator's output; (N, 0) from one that places none.
     corners: (N, 4), of the boxes.
-
-    It is the turn of the similarity transform that brings an upright face's landmarks closest to
-    the face's own.
     """
     if landmarks.shape[1] == 0:
         return torch.zeros(len(landmarks))
     sides = (corners[:, 2:] - corners[:, :2])[:, None]
-    x, y = (landmarks.view(-1, LANDMARKS, 2) * sides).unbind(2)
+    return tilts(landmarks.view(-1, LANDMARKS, 2) * sides)
+
+
+def tilts(landmarks: Tensor) -> Tensor:
+    """Return by how many degrees faces are turned clockwise, (N,).
+
+    landmarks: (N, 5, 2), x and y of eyes, nose and corners of the mouth, in pixels from anywhere.
+
+    It is the turn of the similarity transform that brings an upright face's landmarks closest to
+    the face's own.
+    """
+    x, y = landmarks.unbind(2)
     template_x, template_y = torch.tensor(_UPRIGHT).unbind(1)
     along = (x * template_x + y * template_y).sum(1)
     across = (y * template_x - x * template_y).sum(1)

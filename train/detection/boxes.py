@@ -5,7 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from gdwatch.errors import GdwatchError
+from gdwatch.inference.detection import tilts
+from gdwatch.inference.faces import prominence
+from gdwatch.networks.locator import LANDMARKS
 from gdwatch.values import Box
 from train.atomic_files import publish
 
@@ -13,6 +18,7 @@ COLUMNS = ["path", "x", "y", "width", "height", "score", "landmarks"]
 
 # What people drew, with the share of the box that the face takes.
 _DRAWN = {"human face box": 1.0, "human head box": 0.85}
+_SURE = 0.5  # score of a face
 _FACE_IS_LOW = 0.7  # share of what is cut off a head's box that is above the face
 
 Landmarks = tuple[float, ...]
@@ -30,6 +36,13 @@ class Face:
     box: Box
     score: float
     landmarks: Landmarks
+
+    @property
+    def tilt(self) -> float:
+        """Degrees by which the face is turned clockwise; 0 where its landmarks are not known."""
+        if len(self.landmarks) != 2 * LANDMARKS:
+            return 0.0
+        return float(tilts(torch.tensor(self.landmarks).view(1, LANDMARKS, 2))[0])
 
     def scaled(self, scale: float) -> "Face":
         """The same face in a photograph larger by this factor."""
@@ -107,6 +120,35 @@ def read_drawn(file: Path) -> dict[str, list[Face]]:
             f"{file}: no table of drawn boxes ({error})", "its columns are path,x,y,w,h,by"
         ) from error
     return drawn
+
+
+def most_prominent(found: Sequence[Face], width: float, height: float) -> Face | None:
+    """The face that counts on a photograph; an unsure one only where no other is there.
+
+    found: those with landmarks count, which the detector has found. width, height: in pixels.
+    """
+    marked = [face for face in found if len(face.landmarks) == 2 * LANDMARKS]
+    sure = [face for face in marked if face.score >= _SURE] or marked
+    return max(sure, key=lambda face: prominence(face.box, width, height), default=None)
+
+
+def read_taught(file: Path) -> dict[str, list[tuple[Box, float]]]:
+    """Read the faces that a teacher answers for: CSV of path, x, y, w, h in pixels, and p_male.
+
+    Raises GdwatchError.
+    """
+    taught: dict[str, list[tuple[Box, float]]] = {}
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            for row in csv.DictReader(stream):
+                box = Box(*(float(row[name]) for name in ("x", "y", "w", "h")))
+                taught.setdefault(row["path"], []).append((box, float(row["p_male"])))
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise GdwatchError(
+            f"{file}: no table of a teacher's faces ({error})",
+            "its columns are path,x,y,w,h,p_male",
+        ) from error
+    return taught
 
 
 def _meets(one: Box, other: Box) -> bool:

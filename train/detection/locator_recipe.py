@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gdwatch.errors import GdwatchError, UsageError
 
 RECIPE = "locator"
-PACKAGED = Path(__file__).with_name("locator.toml")
+PACKAGED = {name: Path(__file__).with_name(f"{name}.toml") for name in (RECIPE, "closer")}
 
 Whole = Annotated[int, Field(ge=1)]
 
@@ -52,12 +52,12 @@ class LocatorRecipe(_Strict):
 
 def read(recipe: str) -> LocatorRecipe:
     """Read a recipe by its name in the package, or from a file. Raises GdwatchError."""
-    path = PACKAGED if recipe == RECIPE else Path(recipe)
+    path = PACKAGED.get(recipe, Path(recipe))
     try:
         return LocatorRecipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UsageError(
-            f"recipe {recipe}: no such file", f"name {RECIPE}, or a .toml file"
+            f"recipe {recipe}: no such file", f"name {', '.join(PACKAGED)}, or a .toml file"
         ) from error
     except ValidationError as error:
         first = error.errors()[0]

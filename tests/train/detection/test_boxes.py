@@ -50,3 +50,22 @@ def test_a_broken_file_of_faces_is_named(content: str, tmp_path: Path) -> None:
     (tmp_path / "faces.csv").write_text(content)
     with pytest.raises(GdwatchError, match=r"faces.csv: not a file of faces"):
         boxes.read(tmp_path / "faces.csv")
+
+
+def test_the_faces_that_a_teacher_answers_for_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "taught.csv"
+    file.write_text("path,x,y,w,h,p_male\na.jpg,1,2,3,4,0.25\na.jpg,5,6,7,8,1\n")
+    taught = boxes.read_taught(file)
+    assert taught == {"a.jpg": [(Box(1, 2, 3, 4), 0.25), (Box(5, 6, 7, 8), 1.0)]}
+    file.write_text("path,x,y,w,h\na.jpg,1,2,3,4\n")
+    with pytest.raises(GdwatchError, match=r"no table of a teacher's faces .*path,x,y,w,h,p_male"):
+        boxes.read_taught(file)
+
+
+def test_an_unsure_face_counts_only_where_there_is_no_other() -> None:
+    small, large = Box(40, 40, 20, 20), Box(0, 0, 90, 90)
+    sure, unsure = Face(small, 0.9, (1.0,) * 10), Face(large, 0.3, (1.0,) * 10)
+    unmarked = Face(large, 1.0, ())
+    assert boxes.most_prominent([unsure, sure, unmarked], 100, 100) is sure
+    assert boxes.most_prominent([unsure, unmarked], 100, 100) is unsure
+    assert boxes.most_prominent([unmarked], 100, 100) is None
