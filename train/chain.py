@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from train.published.weights import CENTERFACE, DLIB, FEATURE, GENDER, find
+from train.published.weights import CENTERFACE, DLIB, FEATURE, GENDER, MOBILENET, find
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,53 @@ class Step:
 
     command: list[str]
     leaves: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the models are made of.
+
+    data: the photographs, as for `prepare`.
+    out: the folder of all files that are made.
+    weights: folders with published weights.
+    recipes: a folder with recipes in place of the package's.
+    drawn: a table of boxes that people drew.
+    wild: sources that count for more in the calibration.
+    anew: whether the networks of faces begin with dlib's weights, not with the shipped models.
+    version: of both models.
+    """
+
+    data: Sequence[Path]
+    out: Path
+    version: str
+    weights: Sequence[Path] = ()
+    recipes: Path | None = None
+    drawn: Path | None = None
+    wild: Sequence[str] = ()
+    anew: bool = False
+
+    @property
+    def photographs(self) -> list[str]:
+        """The photographs, as arguments."""
+        return list(map(str, self.data))
+
+    @property
+    def prepared(self) -> Path:
+        """The prepared folder."""
+        return self.out / "prepared"
+
+    @property
+    def locators(self) -> list[str]:
+        """Both locators, as options."""
+        return ["--locator", str(self.out / "locator"), "--closer", str(self.out / "closer")]
+
+    def recipe(self, name: str) -> list[str]:
+        """A recipe, as an option."""
+        return ["--recipe", name if self.recipes is None else str(self.recipes / f"{name}.toml")]
+
+    def finished(self, name: str) -> Path:
+        """The file of a finished model."""
+        return self.out / f"{name}.safetensors"
 
 
 def run(chain: Sequence[Step], gdtrain: Callable[[list[str]], None]) -> None:
@@ -34,49 +81,72 @@ def run(chain: Sequence[Step], gdtrain: Callable[[list[str]], None]) -> None:
             gdtrain(step.command)
 
 
-def steps(
-    data: Sequence[Path], out: Path, weights: Sequence[Path], recipes: Path | None, version: str
-) -> list[Step]:
-    """The steps that train both models from photographs; all their files are under `out`.
-
-    weights: folders with published weights.
-    recipes: a folder with locator.toml, accurate.toml and fast.toml in place of the package's.
+def steps(plan: Plan) -> list[Step]:
+    """The steps that train both models from photographs.
 
     Raises GdwatchError where weights are not on this machine.
     """
-    begin, *_ = (str(find(each, weights)) for each in (DLIB, CENTERFACE, FEATURE, GENDER))
-    workers = len(os.sched_getaffinity(0)) - 1  # scenes are the same for any number of them
-    photographs = list(map(str, data))
-    published = [word for folder in weights for word in ("--weights", str(folder))]
-    prepared, faces, answers = out / "prepared", out / "faces.csv", out / "teacher.csv"
-    locator = out / "locator"
-    option = ["--prepared", str(prepared)]
-
-    def recipe(name: str) -> str:
-        return name if recipes is None else str(recipes / f"{name}.toml")
-
-    def finished(name: str) -> Path:
-        return out / f"{name}.safetensors"
-
-    def model(name: str, teacher: Path) -> list[Step]:
-        run, exported, done = out / name, out / name / "exported.safetensors", finished(name)
-        return [
-            Step(["fit", str(prepared), "--clean", "--recipe", recipe(name), "--teacher",
-                  str(teacher), "--start", begin, "--out", str(run)]),
-            Step(["export", str(run), "--locator", str(locator), "--name", name,
-                  "--version", version, "-o", str(exported)], exported),
-            Step(["calibrate", str(exported), *photographs, *option, "-o", str(done)], done),
-        ]  # fmt: skip
-
+    wanted = (DLIB, MOBILENET, CENTERFACE, FEATURE, GENDER)
+    dlib, mobilenet, *_ = (str(find(each, plan.weights)) for each in wanted)
     return [
-        Step(["prepare", *photographs, "--out", str(prepared)], prepared / "manifest.csv"),
-        Step(["audit", str(prepared), "--apply"], prepared / "manifest.clean.csv"),
-        Step(["detect", *photographs, "-o", str(faces), *published]),
-        Step(["locate", *photographs, *option, "--faces", str(faces), "--recipe", recipe("locator"),
-              "--workers", str(workers), "--out", str(locator)]),
-        Step(["crop", *photographs, *option, "--locator", str(locator)], prepared / "faces.csv"),
-        Step(["teach", *photographs, *option, "--clean", "--faces", str(faces), "--recipe",
-              recipe("accurate"), "-o", str(answers), *published], answers),
-        *model("accurate", answers),
-        *model("fast", finished("accurate")),
+        *_of_pictures(plan),
+        *_of_faces(plan),
+        _fit(plan, "accurate", "accurate/face", dlib if plan.anew else "accurate"),
+        _fit(plan, "surroundings", "accurate/surroundings", mobilenet),
+        *_model(plan, "accurate", ["fuse", str(plan.out / "accurate/face"),
+                                   str(plan.out / "accurate/surroundings")]),
+        _fit(plan, "fast", "fast/face", dlib if plan.anew else "fast"),
+        *_model(plan, "fast", ["export", str(plan.out / "fast/face")]),
+    ]  # fmt: skip
+
+
+def _of_pictures(plan: Plan) -> list[Step]:
+    """Pictures prepared, faces found, and the locators that find them."""
+    prepared, faces = str(plan.prepared), str(plan.out / "faces.csv")
+    published = [word for folder in plan.weights for word in ("--weights", str(folder))]
+    workers = len(os.sched_getaffinity(0)) - 1  # scenes are the same for any number of them
+    locate = ["locate", *plan.photographs, "--prepared", prepared, "--faces", faces, *_drawn(plan),
+              "--workers", str(workers)]  # fmt: skip
+    first, closer = str(plan.out / "locator"), str(plan.out / "closer")
+    return [
+        Step(["prepare", *plan.photographs, "--out", prepared], plan.prepared / "manifest.csv"),
+        Step(["audit", prepared, "--apply"], plan.prepared / "manifest.clean.csv"),
+        Step(["detect", *plan.photographs, "-o", faces, *published]),
+        Step([*locate, *plan.recipe("locator"), "--out", first]),
+        Step([*locate, *plan.recipe("closer"), "--start", first, "--out", closer]),
+    ]
+
+
+def _of_faces(plan: Plan) -> list[Step]:
+    """What the networks see of the pictures, and what teachers say of that."""
+    photographs = [*plan.photographs, "--prepared", str(plan.prepared),
+                   "--faces", str(plan.out / "faces.csv")]  # fmt: skip
+    published = [word for folder in plan.weights for word in ("--weights", str(folder))]
+    return [
+        Step(["crop", *photographs, *_drawn(plan), *plan.locators, "--upright", "--surroundings"],
+             plan.prepared / "crops.csv"),
+        Step(["teach", *photographs, "--clean", *plan.recipe("accurate"), *published,
+              "-o", str(plan.out / "teacher.csv")], plan.out / "teacher.csv"),
+    ]  # fmt: skip
+
+
+def _drawn(plan: Plan) -> list[str]:
+    return [] if plan.drawn is None else ["--boxes", str(plan.drawn)]
+
+
+def _fit(plan: Plan, recipe: str, folder: str, start: str) -> Step:
+    return Step(["fit", str(plan.prepared), "--clean", *plan.recipe(recipe), "--teacher",
+                 str(plan.out / "teacher.csv"), "--start", start,
+                 "--out", str(plan.out / folder)])  # fmt: skip
+
+
+def _model(plan: Plan, name: str, made: list[str]) -> list[Step]:
+    """A model file of runs, and the same calibrated. made: the command that makes it of them."""
+    exported, finished = plan.out / name / "exported.safetensors", plan.finished(name)
+    named = ["--name", name, "--version", plan.version]
+    wild = [word for source in plan.wild for word in ("--wild", source)]
+    return [
+        Step([*made, *plan.locators, *named, "-o", str(exported)], exported),
+        Step(["calibrate", str(exported), *plan.photographs, "--prepared", str(plan.prepared),
+              *wild, "-o", str(finished)], finished),
     ]  # fmt: skip

@@ -33,6 +33,7 @@ app.command()(evaluation.compare)
 app.command()(evaluation.report)
 app.command(name="import-seed")(export.import_seed)
 app.command()(export.export)
+app.command()(export.fuse)
 app.command()(export.calibrate)
 app.command(name="all")(everything.train_all)
 

@@ -15,6 +15,11 @@ _UNIT = 32.0  # pixels; a face of this size has the logarithm 0
 _SMALLEST, _LARGEST = -1.5, 2.5  # logarithms of a face's size, between which fusion knows it
 
 
+def size_in_doublings(sizes: Tensor) -> Tensor:
+    """Return how often a face of 32 pixels is to be doubled for these sizes, clipped; (B,)."""
+    return torch.log2(sizes.clamp(min=1) / _UNIT).clamp(_SMALLEST, _LARGEST)
+
+
 class TwoInputClassifier(Classifier):
     """A network for the face and one for its surroundings, fused by the face's size.
 
@@ -55,7 +60,7 @@ class TwoInputClassifier(Classifier):
         """
         male, nobody_ = self.male.float().cpu(), self.nobody.float().cpu()
         has_face = sizes > 0
-        s = torch.log2(sizes.clamp(min=1) / _UNIT).clamp(_SMALLEST, _LARGEST)
+        s = size_in_doublings(sizes)
         a, b, c, d, e = male
         both = (a + b * s) * face[:, 0] + (c + d * s) * around[:, 0]
         of_face, of_surroundings, constant = nobody_

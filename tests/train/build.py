@@ -14,12 +14,14 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 from scipy import ndimage
 
+from gdwatch.networks.locator import Locator
 from gdwatch.values import Box
 from train.data import prepared_set
 from train.data.prepared_set import Prepared, Row
 from train.data.sources import entries
 from train.detection import locator_recipe
 from train.detection.boxes import Face
+from train.detection.false_faces import Look
 from train.detection.locator_recipe import LocatorRecipe
 from train.fitting.checkpoint import Epoch, Run
 from train.fitting.epoch import Step
@@ -70,6 +72,11 @@ TINY_LOCATOR = LocatorRecipe(
     warmup=0.1, ema=0.9, close=5,
     network=locator_recipe.Shape(stem=4, widths=[4, 4, 4], blocks=[0, 0, 0], head=4),
 )  # fmt: skip
+
+
+def blind_look() -> Look:
+    """A locator that knows nothing, and says so."""
+    return Look(Locator(**TINY_LOCATOR.network.model_dump(), threshold=0.999), 64)
 
 
 def saved(content: object) -> bytes:

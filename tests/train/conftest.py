@@ -9,8 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gdwatch.networks.locator import Locator
-from tests.train.build import TINY, TINY_LOCATOR, Told, picture
+from tests.train.build import TINY, Told, blind_look, picture
 from train.cli import main
 from train.data import prepared_set
 from train.data.prepare import prepare
@@ -60,8 +59,7 @@ def recipe() -> Recipe:
 def cut(prepared: Prepared) -> Prepared:
     """Prepared pictures with squares of their faces; an untrained locator finds none."""
     data = next(prepared.folder.parent.glob("*/female")).parent
-    finder = Locator(**TINY_LOCATOR.network.model_dump(), threshold=0.999)
-    assert crop_faces.cut(entries([data]), prepared.folder, finder, 64) == 0
+    assert crop_faces.cut(entries([data]), prepared.folder, [blind_look()]) == 0
     return prepared_set.load(prepared.folder, "face")
 
 
@@ -77,8 +75,7 @@ def with_nobody(class_folders: object, prepared: Prepared) -> Prepared:
     listed = ["path,label", *(f"{row.path},{row.label}" for row in prepared.rows)]
     listed += [f"none/{number}.png,none" for number in range(6)]
     (data / "manifest.csv").write_text("\n".join(listed))
-    finder = Locator(**TINY_LOCATOR.network.model_dump(), threshold=0.999)
-    crop_faces.cut(entries([data]), prepared.folder, finder, 64)
+    crop_faces.cut(entries([data]), prepared.folder, [blind_look()])
     return prepared_set.load(prepared.folder, "face")
 
 

@@ -7,6 +7,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper, save_model
 
 from gdwatch.networks.pooled import PooledClassifier
+from gdwatch.networks.surroundings import SurroundingsNetwork
 from tests.train.published.dlib_file import written
 from train.published import dlib
 
@@ -64,6 +65,12 @@ def gender(path: Path) -> None:
     _save(nodes, {"images": ["N", 3, 32, 32]}, {"probabilities": ["N", 2]}, [one], path)
 
 
+def mobilenet(path: Path) -> None:
+    """The first two stages of the published network; a recipe may use fewer."""
+    network = SurroundingsNetwork(stem=32, stages=[(1, 16, 1, 1), (6, 24, 2, 2)], head=8)
+    torch.save(network.state_dict(), path)
+
+
 def write_all(folder: Path) -> None:
     """Write all of them under the names of the published ones; dlib's is as large as that."""
     folder.mkdir()
@@ -71,6 +78,7 @@ def write_all(folder: Path) -> None:
     feature(folder / "fr_feature.onnx")
     gender(folder / "gender-v1.onnx")
     torch.manual_seed(0)
+    mobilenet(folder / "mobilenet_v2-b0353104.pth")
     network = PooledClassifier(
         widths=[32, 64, 128, 256, 256], blocks=[3, 4, 3, 3, 1], mean=dlib.MEAN, std=dlib.STD
     )

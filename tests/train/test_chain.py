@@ -12,7 +12,7 @@ for each in ("onnx", "onnxruntime"):
 from gdwatch.inference import model, model_file
 from tests.train import standins
 from tests.train.build import Told, photograph, write_recipe
-from train.fitting.recipe import Pooled, Recipe
+from train.fitting.recipe import Pooled, Recipe, Surroundings
 
 LOCATOR = """
 seed = 1
@@ -50,14 +50,22 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def recipes(recipe: Recipe, tmp_path: Path) -> Path:
-    (tmp_path / "recipes").mkdir()
-    (tmp_path / "recipes/locator.toml").write_text(LOCATOR)
-    for name in ("accurate", "fast"):
-        phase = recipe.phases[0].model_copy(update={"size": 32, "epochs": 1})
-        shape = Pooled(arch="pooled", widths=[32], blocks=[1])
-        changed = {"phases": [phase], "network": shape, "crop": "face", "teacher": 0.6}
-        write_recipe(recipe.model_copy(update=changed), tmp_path / f"recipes/{name}.toml")
-    return tmp_path / "recipes"
+    folder = tmp_path / "recipes"
+    folder.mkdir()
+    for name in ("locator", "closer"):
+        (folder / f"{name}.toml").write_text(LOCATOR)
+    phase = recipe.phases[0].model_copy(update={"size": 32, "epochs": 1})
+    colours = {"mean": (0.4, 0.4, 0.4), "std": (1.0, 1.0, 1.0)}
+    common = {"phases": [phase], "teacher": 0.6, "nobody": 0.5, **colours}
+    face = Pooled(arch="pooled", widths=[32], blocks=[1], nobody=True)
+    around = Surroundings(arch="surroundings", stem=32, stages=[(1, 16, 1, 1)], head=8)
+    for name, view, shape in (
+        ("accurate", "upright", face), ("surroundings", "surroundings", around),
+        ("fast", "face", face),
+    ):  # fmt: skip
+        changed = {**common, "network": shape, "crop": view}
+        write_recipe(recipe.model_copy(update=changed), folder / f"{name}.toml")
+    return folder
 
 
 def commands(told: Told) -> list[str]:
@@ -78,20 +86,22 @@ def test_one_command_trains_both_models_and_goes_on_where_it_was_stopped(
     standins.write_all(tmp_path / "weights")
     out = tmp_path / "out"
     command = ("all", data, "--out", out, "--weights", tmp_path / "weights", "--recipes", recipes,
-               "--version", "7")  # fmt: skip
+               "--anew", "--wild", "photos", "--version", "7")  # fmt: skip
     told = gdtrain(*command)
     assert told.status == 0, told.err
-    model_steps = ["fit", "export", "calibrate"]
     assert commands(told) == [
-        "prepare", "audit", "detect", "locate", "crop", "teach", *model_steps, *model_steps
+        "prepare", "audit", "detect", "locate", "locate", "crop", "teach",
+        "fit", "fit", "fuse", "calibrate", "fit", "export", "calibrate",
     ]  # fmt: skip
     for name in ("accurate", "fast"):
         loaded = model.load(model_file.read(out / f"{name}.safetensors"))
         assert (loaded.details.name, loaded.details.version) == (name, "7")
         assert loaded.locator is not None
+        assert loaded.closer is not None
+        assert loaded.classifier.tells_nobody
         assert loaded.details.measures["split"] == "test"
-    fast = model_file.read(out / "fast.safetensors").details
-    assert fast.trained_on["teacher_sha256"] == loaded_sha256(out / "accurate.safetensors")
+    accurate = model_file.read(out / "accurate.safetensors").details
+    assert accurate.classifier.arch == "two_inputs"
     kept = {file: file.stat().st_mtime_ns for file in out.rglob("*.safetensors")}
     with np.load(out / "prepared/embeddings/000000.npz") as part:
         assert len(part["embedded"]) == 80
@@ -99,15 +109,11 @@ def test_one_command_trains_both_models_and_goes_on_where_it_was_stopped(
     told = gdtrain(*command)
     assert told.status == 0, told.err
     assert commands(told) == [
-        "(prepare)", "(audit)", "detect", "locate", "(crop)", "(teach)",
-        "fit", "(export)", "(calibrate)", "fit", "(export)", "calibrate",
+        "(prepare)", "(audit)", "detect", "locate", "locate", "(crop)", "(teach)",
+        "fit", "fit", "(fuse)", "(calibrate)", "fit", "(export)", "calibrate",
     ]  # fmt: skip
     del kept[out / "fast.safetensors"]
     assert all(file.stat().st_mtime_ns == before for file, before in kept.items())
-
-
-def loaded_sha256(file: Path) -> str:
-    return model_file.read(file).sha256
 
 
 def test_weights_that_are_missing_are_named_before_anything_is_done(

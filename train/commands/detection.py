@@ -1,12 +1,14 @@
 """The commands that find faces, train the locator and cut the faces out."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from train.commands.options import (
+    Closer,
     Debug,
+    DrawnBoxes,
     Photographs,
     PreparedOption,
     PreparedSplits,
@@ -14,6 +16,9 @@ from train.commands.options import (
     Weights,
 )
 from train.commands.stopping import resumable
+
+if TYPE_CHECKING:
+    from train.data.prepared_set import View
 
 
 def detect(
@@ -40,12 +45,9 @@ def locate(
     prepared: PreparedSplits,
     faces: Annotated[Path, typer.Option(metavar="FILE", help="CSV of faces, from a detector.")],
     out: RunOutput,
-    recipe: Annotated[str, typer.Option(help="locator, or a file.")] = "locator",
+    recipe: Annotated[str, typer.Option(help="locator, closer, or a file.")] = "locator",
     workers: Annotated[int, typer.Option(min=0, help="Processes that compose scenes.")] = 1,
-    drawn: Annotated[
-        Path | None,
-        typer.Option("--boxes", metavar="FILE", help="CSV of boxes that people drew."),
-    ] = None,
+    drawn: DrawnBoxes = None,
     start: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="A locator, or a model file with one, to begin with."),
@@ -81,12 +83,37 @@ def crop(
     locator: Annotated[
         Path, typer.Option(metavar="RUN", help="What `locate` wrote, or a model file with one.")
     ],
+    closer: Closer = None,
+    upright: Annotated[
+        bool, typer.Option("--upright", help="Cut the faces out turned upright, too.")
+    ] = False,
+    surroundings: Annotated[
+        bool, typer.Option("--surroundings", help="Cut out what surrounds the faces, too.")
+    ] = False,
+    faces: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="CSV of all faces, in place of what the locator finds."),
+    ] = None,
+    drawn: DrawnBoxes = None,
+    teacher_faces: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV of further faces that teach.")
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Cut the face out of every prepared photograph, for recipes that learn from faces."""
     from train.data.sources import entries
-    from train.detection import crop_faces
-    from train.detection.locator_run import load
+    from train.detection import boxes, crop_faces
+    from train.detection.false_faces import Look
+    from train.detection.locator_run import load_looks
+    from train.detection.places import Known
 
-    finder, network = load(locator)
-    print(f"faces {crop_faces.cut(entries(data), prepared, finder, network.input)}")
+    known = Known(
+        faces=boxes.read(faces) if faces else None,
+        drawn=boxes.read_drawn(drawn) if drawn else {},
+        taught=boxes.read_taught(teacher_faces) if teacher_faces else {},
+    )
+    views: list[View] = ["face"]
+    views += ["upright"] if upright else []
+    views += ["surroundings"] if surroundings else []
+    looks = [Look(found, network.input) for found, network in load_looks(locator, closer)]
+    print(f"faces {crop_faces.cut(entries(data), prepared, looks, known, views)}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from train.commands.options import Debug, Photographs, Weights
+from train.commands.options import Debug, DrawnBoxes, Photographs, Weights
 from train.commands.stopping import resumable
 
 
@@ -17,18 +17,39 @@ def train_all(
     weights: Weights = None,
     recipes: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="With locator.toml, accurate.toml and fast.toml."),
+        typer.Option(
+            metavar="DIR",
+            help="With locator.toml, closer.toml, accurate.toml, surroundings.toml and fast.toml.",
+        ),
     ] = None,
+    drawn: DrawnBoxes = None,
+    wild: Annotated[
+        list[str] | None, typer.Option(help="A source that calibrates more; may be repeated.")
+    ] = None,
+    anew: Annotated[
+        bool,
+        typer.Option("--anew", help="Begin with dlib's weights, not with the shipped models."),
+    ] = False,
     version: Annotated[str, typer.Option(help="Of both models.")] = "0.1.0",
     debug: Debug = False,
 ) -> None:
     """Train both shipped models, from the photographs on; a stopped one goes on."""
-    from train.chain import run, steps
+    from train.chain import Plan, run, steps
 
+    plan = Plan(
+        data=data,
+        out=out,
+        version=version,
+        weights=weights or [],
+        recipes=recipes,
+        drawn=drawn,
+        wild=wild or [],
+        anew=anew,
+    )
     program = context.find_root().command
 
     def gdtrain(command: list[str]) -> None:
         program.main(command, prog_name="gdtrain", standalone_mode=False)
 
     with resumable():
-        run(steps(data, out, weights or [], recipes, version), gdtrain)
+        run(steps(plan), gdtrain)

@@ -2,11 +2,22 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from train.commands.options import Accuracy, Debug, ModelOutput, Photographs, PreparedSplits
+from train.commands.options import (
+    Accuracy,
+    Closer,
+    Debug,
+    LocatorOption,
+    ModelOutput,
+    Photographs,
+    PreparedSplits,
+)
+
+if TYPE_CHECKING:
+    from train.export.export import Exported
 
 
 def export(
@@ -16,18 +27,37 @@ def export(
     name: Annotated[str, typer.Option(help="Of the model.")] = "fast",
     version: Annotated[str, typer.Option(help="Of the model.")] = "0.1.0",
     accuracy: Accuracy = 0.99,
-    locator: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="RUN", help="What `locate` wrote, or a model file; for recipes of faces."
-        ),
-    ] = None,
+    locator: LocatorOption = None,
+    closer: Closer = None,
     debug: Debug = False,
 ) -> None:
     """Calibrate the best epoch and write it as a model file, with MODEL_CARD.md beside it."""
     from train.export.export import export
 
-    done = export(run, file, name, version, accuracy, locator)
+    _show(export(run, file, name, version, accuracy, locator, closer), accuracy)
+
+
+def fuse(
+    face: Annotated[Path, typer.Argument(metavar="FACE", help="A run of `accurate`.")],
+    around: Annotated[
+        Path, typer.Argument(metavar="SURROUNDINGS", help="A run of `surroundings`.")
+    ],
+    *,
+    file: ModelOutput,
+    name: Annotated[str, typer.Option(help="Of the model.")] = "accurate",
+    version: Annotated[str, typer.Option(help="Of the model.")] = "0.1.0",
+    accuracy: Accuracy = 0.99,
+    locator: LocatorOption = None,
+    closer: Closer = None,
+    debug: Debug = False,
+) -> None:
+    """Put the best epochs of two runs into one model, which sees a face and its surroundings."""
+    from train.export.fuse import fuse
+
+    _show(fuse(face, around, file, (name, version), accuracy, (locator, closer)), accuracy)
+
+
+def _show(done: "Exported", accuracy: float) -> None:
     threshold, test = done.threshold, done.evaluation.overall
     if threshold.accuracy < accuracy:
         print(
@@ -50,6 +80,10 @@ def calibrate(
     file: Annotated[
         Path | None, typer.Option("-o", metavar="FILE", help="Model file to write, if another.")
     ] = None,
+    wild: Annotated[
+        list[str] | None,
+        typer.Option(help="A source that counts for more: these count half; may be repeated."),
+    ] = None,
     accuracy: Accuracy = 0.987,
     debug: Debug = False,
 ) -> None:
@@ -60,7 +94,7 @@ def calibrate(
     from train.evaluation.photographs import table
     from train.export.calibrate import calibrate
 
-    done = calibrate(inputs.open_model(model), data, prepared, accuracy, file or model)
+    done = calibrate(inputs.open_model(model), data, prepared, accuracy, file or model, wild or [])
     details = done.details
     print(f"{file or model}")
     print(f"temperature {details.temperature}")

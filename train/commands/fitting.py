@@ -26,7 +26,10 @@ def fit(
     ] = None,
     start: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Weights to begin with: dlib's, or a model file."),
+        typer.Option(
+            metavar="FILE",
+            help="Weights to begin with: dlib's, MobileNetV2's, a model file, or fast, accurate.",
+        ),
     ] = None,
     clean: Clean = False,
     debug: Debug = False,

@@ -7,12 +7,11 @@ from pathlib import Path
 
 from gdwatch.inference import model, model_file
 from gdwatch.inference.model import Model
-from gdwatch.values import Crop
 from train.data import prepared_set
-from train.data.prepared_set import Prepared
+from train.data.prepared_set import Prepared, View
 
 
-def open_prepared(folder: Path, *, clean: bool, crop: Crop = "whole") -> Prepared:
+def open_prepared(folder: Path, *, clean: bool, crop: View = "whole") -> Prepared:
     """Open a prepared folder, or what `audit --apply` left of it. Raises GdwatchError."""
     return prepared_set.load_clean(folder, crop) if clean else prepared_set.load(folder, crop)
 
@@ -22,6 +21,8 @@ def open_model(path: Path) -> Model:
     return model.load(model_file.read(path))
 
 
-def crop_of(model: Model) -> Crop:
+def crop_of(model: Model) -> View:
     """The part of a photograph that a model classifies."""
-    return "face" if model.details.locator else "whole"
+    if model.details.locator is None:
+        return "whole"
+    return "upright" if model.details.preprocessing.upright else "face"

@@ -28,3 +28,14 @@ Json = Annotated[bool, typer.Option("--json", help="Everything, as JSON.")]
 Accuracy = Annotated[
     float, typer.Option(min=0.5, max=1, help="Wanted of the pictures that are not unsure.")
 ]
+LocatorOption = Annotated[
+    Path | None,
+    typer.Option(metavar="RUN", help="What `locate` wrote, or a model file; for recipes of faces."),
+]
+Closer = Annotated[
+    Path | None,
+    typer.Option(metavar="RUN", help="The locator of the second look, if it is another."),
+]
+DrawnBoxes = Annotated[
+    Path | None, typer.Option("--boxes", metavar="FILE", help="CSV of boxes that people drew.")
+]

@@ -117,7 +117,7 @@ def _decode_all(listed: Sequence[Entry], out: Path) -> tuple[list[Row], list[Unr
     console = Console(stderr=True)
     shown = track(listed, "decoding", console=console, disable=not console.is_terminal)
     with publish(out / PIXELS) as aside, aside.open("wb") as stream:
-        write_header(stream, 0, SIDE)
+        write_header(stream, 0, (SIDE, SIDE))
         for entry in shown:
             try:
                 content = _read(entry)
@@ -129,7 +129,7 @@ def _decode_all(listed: Sequence[Entry], out: Path) -> tuple[list[Row], list[Unr
             hashed.append(near_duplicates.hashes(square))
             stream.write(square.tobytes())
         stream.seek(0)
-        write_header(stream, len(rows), SIDE)
+        write_header(stream, len(rows), (SIDE, SIDE))
     with publish(out / HASHES) as aside, aside.open("wb") as stream:
         np.save(stream, np.packbits(np.array(hashed), axis=-1))
     return rows, unreadable
@@ -148,10 +148,10 @@ def _read(entry: Entry) -> bytes:
         raise _NotRead((error.strerror or str(error)).lower()) from error
 
 
-def write_header(stream: BinaryIO, count: int, side: int) -> None:
-    """Begin a NumPy file of so many squares, uint8 (count, side, side, 3)."""
+def write_header(stream: BinaryIO, count: int, size: tuple[int, int]) -> None:
+    """Begin a NumPy file of so many pictures, uint8 (count, H, W, 3). size: H and W."""
     # NumPy pads the header so that the first axis can grow in place: its length stays the same.
-    shape = (count, side, side, 3)
+    shape = (count, *size, 3)
     np.lib.format.write_array_header_1_0(
         stream, {"descr": "|u1", "fortran_order": False, "shape": shape}
     )

@@ -1,23 +1,38 @@
-"""What `gdtrain prepare` leaves for the other commands: a manifest and the pixels beside it."""
+"""What `gdtrain prepare` leaves for the other commands: a manifest and the pixels beside it.
+
+`gdtrain crop` adds files of crops, which all have the same rows, in the order of `crops.TABLE`.
+"""
 
 import csv
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gdwatch.errors import GdwatchError
-from gdwatch.values import Crop
+from gdwatch.inference.crop_geometry import SURROUNDINGS
+from train.data import crops
+from train.data.crops import EMPTY, FALSE, OTHER, CropRow
 from train.data.sources import MANIFEST
 
-SIDE = 128  # of a prepared picture, in pixels: the largest input of a recipe
+# What a network sees of a photograph: the whole of it squeezed into a square; the square around a
+# face, as it is or turned upright; the face with head, shoulders and body.
+View = Literal["whole", "face", "upright", "surroundings"]
+
+SIDE = 128  # height of a prepared picture, in pixels: the largest input of a recipe
 PIXELS = "pictures.npy"
-FACES = "faces.npy"
-BOXES = "faces.csv"
-RIM = 16  # pixels round the square of a face, so that augmentation can shift and turn it
+FILES: Mapping[View, str] = {
+    "whole": PIXELS,
+    "face": "faces.npy",
+    "upright": "upright.npy",
+    "surroundings": "surroundings.npy",
+}
+RIM = 16  # pixels above and below a crop, so that augmentation can shift and turn it
+FRAMED = (SIDE + 2 * RIM) / SIDE  # side of a crop with its rim, in sides of that without
 HASHES = "hashes.npy"
 CLEAN = "manifest.clean.csv"
 Indices = NDArray[np.int64]  # numbers of rows
@@ -49,14 +64,13 @@ COLUMNS = [field.name for field in fields(Row)]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A prepared folder.
+    """A prepared folder, seen in one way.
 
-    stored: uint8 (M, SIDE + 2 rim, SIDE + 2 rim, 3), RGB, memory-mapped: every picture that was
-    prepared, squeezed into a square, or the square crop of its face with a rim; after these,
-    K squares without a face.
-    places: int64 (N + K,), the indices into `stored` of `rows`, then of the squares without a face.
-    digest: SHA-256 of the manifest, which has the SHA-256 of every picture, and of the boxes.
-    rim: in pixels, on each side.
+    stored: uint8 (M, H, W, 3), RGB, memory-mapped: of every picture that was prepared its view,
+    with a rim if it is a crop; after these, crops of further faces, and crops without a face.
+    places: int64 (N + K,), the indices into `stored` of `rows`, then of the K further crops.
+    digest: SHA-256 of the manifest, which has the SHA-256 of every picture, and of the crops.
+    crops: of M pictures what they show; none of whole pictures.
     """
 
     manifest: Path
@@ -64,7 +78,8 @@ class Prepared:
     stored: NDArray[np.uint8]
     places: Indices
     digest: str
-    rim: int = 0
+    view: View = "whole"
+    crops: Sequence[CropRow] = ()
 
     @property
     def folder(self) -> Path:
@@ -72,14 +87,40 @@ class Prepared:
         return self.manifest.parent
 
     @property
+    def inside(self) -> tuple[slice, slice]:
+        """The rows and columns of a stored picture without its rim."""
+        down, across = self.stored.shape[1:3]
+        rim, beside = (down - SIDE) // 2, round(across * (1 - SIDE / down) / 2)
+        return slice(rim, down - rim), slice(beside, across - beside)
+
+    @property
+    def others(self) -> Indices:
+        """The row numbers of further faces, which follow those of `rows`."""
+        return self._further((OTHER,))
+
+    @property
     def nobody(self) -> Indices:
-        """The row numbers of the squares without a face, which follow those of `rows`; (K,)."""
-        return np.arange(len(self.rows), len(self.places))
+        """The row numbers of crops without a face, which follow those of `rows`."""
+        return self._further((FALSE, EMPTY))
+
+    def _further(self, kinds: tuple[str, ...]) -> Indices:
+        further = range(len(self.rows), len(self.places))
+        return np.array([row for row in further if self.crop(row).kind in kinds], dtype=np.int64)
+
+    def crop(self, row: int) -> CropRow:
+        """What the crop of a row shows."""
+        return self.crops[int(self.places[row])]
+
+    def source(self, row: int) -> str:
+        """The source of a row, also of a further crop."""
+        return self.rows[row].source if row < len(self.rows) else self.crop(row).source
 
     def pixels(self, rows: Indices) -> NDArray[np.uint8]:
-        """Read the pictures of some rows: uint8 (B, SIDE, SIDE, 3), RGB."""
-        inside = slice(self.rim, self.rim + SIDE)
-        return self.stored[self.places[rows], inside, inside]
+        """Read the pictures of some rows: uint8 (B, SIDE, W, 3), RGB; W is SIDE or, of
+        surroundings, less.
+        """
+        down, across = self.inside
+        return self.stored[self.places[rows], down, across]
 
     def with_rim(self, rows: Indices) -> NDArray[np.uint8]:
         """Read the pictures of some rows with their rim, as in `stored`."""
@@ -101,36 +142,46 @@ class Prepared:
         return np.array([row.label == "male" for row in self.rows], dtype=np.bool_)
 
 
-def load(folder: Path, crop: Crop = "whole") -> Prepared:
+def load(folder: Path, view: View = "whole") -> Prepared:
     """Open what `gdtrain prepare` wrote, or `gdtrain crop` of it. Raises GdwatchError."""
-    return load_manifest(folder / MANIFEST, crop)
+    return load_manifest(folder / MANIFEST, view)
 
 
-def load_clean(folder: Path, crop: Crop = "whole") -> Prepared:
+def load_clean(folder: Path, view: View = "whole") -> Prepared:
     """Open what `gdtrain audit --apply` left of a prepared folder. Raises GdwatchError."""
     if not (folder / CLEAN).is_file():
         raise GdwatchError(f"{folder}: no {CLEAN} in it", "write it with `gdtrain audit --apply`")
-    return load_manifest(folder / CLEAN, crop)
+    return load_manifest(folder / CLEAN, view)
 
 
-def load_manifest(manifest: Path, crop: Crop = "whole") -> Prepared:
+def stored_shape(view: View) -> tuple[int, int]:
+    """Height and width of a stored picture, in pixels."""
+    if view == "whole":
+        return SIDE, SIDE
+    width, height = SURROUNDINGS if view == "surroundings" else (SIDE, SIDE)
+    return round(height * FRAMED), round(width * FRAMED)
+
+
+def load_manifest(manifest: Path, view: View = "whole") -> Prepared:
     """Open a prepared folder by one of its manifests. Raises GdwatchError."""
     folder = manifest.parent
-    file, rim, command = (FACES, RIM, "crop") if crop == "face" else (PIXELS, 0, "prepare")
+    file, command = FILES[view], "prepare" if view == "whole" else "crop"
+    cut: list[CropRow] = []
     try:
         whole = _read(folder / MANIFEST)
         content = manifest.read_bytes()
         rows = _read(manifest)
         pixels = np.load(folder / file, mmap_mode="r")
-        if crop == "face":
-            content += (folder / BOXES).read_bytes()
+        if view != "whole":
+            cut = crops.read(folder)
+            content += (folder / crops.TABLE).read_bytes()
     except (OSError, ValueError, KeyError) as error:
         raise GdwatchError(
             f"{folder}: not a prepared folder ({error})", f"make it with `gdtrain {command}`"
         ) from error
-    side = SIDE + 2 * rim
-    more = len(pixels) - len(whole) if pixels.ndim else 0
-    if pixels.shape[1:] != (side, side, 3) or more < 0 or (more and crop == "whole"):
+    listed = cut if view != "whole" else whole
+    names = [each.path for each in listed[: len(whole)]]
+    if pixels.shape != (len(listed), *stored_shape(view), 3) or names != [r.path for r in whole]:
         raise GdwatchError(
             f"{folder}: {len(whole)} rows in {MANIFEST}, but {file} is {pixels.shape}",
             f"make it again with `gdtrain {command}`",
@@ -141,9 +192,9 @@ def load_manifest(manifest: Path, crop: Crop = "whole") -> Prepared:
             f"{manifest}: names pictures that {MANIFEST} does not",
             "make it again with `gdtrain audit --apply`",
         )
-    nobody = range(len(whole), len(pixels))
-    kept = np.array([*(place[row.path] for row in rows), *nobody], dtype=np.int64)
-    return Prepared(manifest, rows, pixels, kept, hashlib.sha256(content).hexdigest(), rim)
+    further = range(len(whole), len(pixels))
+    kept = np.array([*(place[row.path] for row in rows), *further], dtype=np.int64)
+    return Prepared(manifest, rows, pixels, kept, hashlib.sha256(content).hexdigest(), view, cut)
 
 
 def splits(folder: Path) -> dict[str, str]:

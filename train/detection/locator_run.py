@@ -88,6 +88,23 @@ def load(path: Path) -> tuple[Locator, Network]:
     return run.average, Network(arch="pyramid", arguments=arguments, input=run.recipe.input)
 
 
+def load_looks(first: Path, closer: Path | None) -> list[tuple[Locator, Network]]:
+    """Load the locator of the first look and, where there is one, that of the closer look.
+
+    first, closer: as for `load`; a model file may have both.
+
+    Raises GdwatchError.
+    """
+    looks = [load(first)]
+    if closer is not None:
+        looks.append(load(closer))
+    elif first.is_file():
+        loaded = model.load(model_file.read(first))
+        if loaded.closer is not None and loaded.details.closer is not None:
+            looks.append((loaded.closer, loaded.details.closer))
+    return looks
+
+
 def _read(folder: Path) -> LocatorRun:
     path = folder / CHECKPOINT
     try:

@@ -1,18 +1,18 @@
 """Export the best epoch of a run as a calibrated model file with a model card."""
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from gdwatch.errors import UsageError
 from gdwatch.inference import model, model_file
 from gdwatch.inference.model import Model
 from gdwatch.inference.model_file import Details, Network, Preprocessing
+from gdwatch.networks.classifier import Classifier
 from gdwatch.networks.folding import fold
 from gdwatch.networks.locator import Locator
 from train.atomic_files import make_folder, publish
@@ -46,89 +46,122 @@ class Exported:
     evaluation: Evaluation
 
 
-def export(
+def export(  # noqa: PLR0913 - a run, and what a model file has besides
     folder: Path,
     file: Path,
     name: str,
     version: str,
     accuracy: float,
     locator: Path | None = None,
+    closer: Path | None = None,
 ) -> Exported:
     """Write the best epoch of the run in `folder` as a model file, and the card beside it.
 
     accuracy: wanted of the accepted pictures of the split `val`, 0.5 to 1.
-    locator: a locator's run or a model file with one, for a classifier of face crops.
+    locator, closer: the locators of both looks, a run or a model file each, for a classifier of
+    face crops; a model file may have both.
 
     Raises GdwatchError.
     """
     run = checkpoint.load(folder)
     prepared = prepared_of(run, folder)
     recipe = run.basis.recipe
-    classifier = run.average
-    classifier.load_state_dict(run.best)
-    fold(classifier)
+    if recipe.crop == "surroundings":
+        raise UsageError(
+            f"{folder}: surroundings alone are no model", "put it to a face with `gdtrain fuse`"
+        )
+    classifier = best_network(run)
     held_back = pictures_held_back(prepared, recipe)
     male = prepared.is_male()[held_back]
     val_logits = logits(classifier, prepared, held_back, recipe.input)
     temperature = fit_temperature(val_logits, male)
     threshold = choose_threshold(probabilities(val_logits, temperature), male, accuracy)
-    details = _details(run, prepared, (name, version), temperature, threshold)
-    found = _open_locator(run, locator)
-    if found is not None:
-        details = details.model_copy(
-            update={
-                "locator": found[1],
-                "preprocessing": details.preprocessing.model_copy(
-                    update={"margin": MARGIN, "smallest_face": SMALLEST_FACE}
-                ),
-            }
-        )
+    described = Network(
+        arch=recipe.network.arch,
+        arguments=recipe.arguments | folded(recipe),
+        input=recipe.input,
+    )
+    details = details_of(run, prepared, (name, version), described)
+    details = with_calibration(details, temperature, threshold)
+    bare = with_locators(Model(None, classifier, details, ""), open_locators(run, locator, closer))
     # Only now, when all is chosen, is the test split looked at.
-    evaluation = evaluate(Model(None, classifier, details, ""), prepared, "test", recipe.min_age)
-    details = details.model_copy(update={"measures": measures(evaluation)})
+    evaluation = evaluate(bare, prepared, "test", recipe.min_age)
+    return write(bare, file, threshold, evaluation)
+
+
+def best_network(run: Run) -> Classifier:
+    """The network after its best epoch, batch norm folded."""
+    classifier = run.average
+    classifier.load_state_dict(run.best)
+    fold(classifier)
+    return classifier
+
+
+def with_calibration(details: Details, temperature: float, threshold: Threshold) -> Details:
+    """The details with what the split `val` has chosen."""
+    return details.model_copy(
+        update={"temperature": temperature, "min_confidence": threshold.min_confidence}
+    )
+
+
+def with_locators(bare: Model, looks: Sequence[tuple[Locator, Network]]) -> Model:
+    """The model with the locators of its looks, none to two of them."""
+    if not looks:
+        return bare
+    (first, described), closer = looks[0], looks[1] if len(looks) > 1 else None
+    how = {"margin": MARGIN, "smallest_face": SMALLEST_FACE}
+    details = bare.details.model_copy(
+        update={
+            "locator": described,
+            "closer": closer and closer[1],
+            "preprocessing": bare.details.preprocessing.model_copy(update=how),
+        }
+    )
+    return replace(bare, locator=first, closer=closer and closer[0], details=details)
+
+
+def write(found: Model, file: Path, threshold: Threshold, evaluation: Evaluation) -> Exported:
+    """Write a model file with its measures, and the card beside it. Raises GdwatchError."""
+    details = found.details.model_copy(update={"measures": measures(evaluation)})
     make_folder(file.parent)
-    locator_ = None if found is None else found[0]
-    written_as = torch.float32 if found is None else torch.float16
-    model.save(file, Model(locator_, classifier, details, ""), written_as)
+    written_as = torch.float32 if found.locator is None else torch.float16
+    model.save(file, replace(found, details=details), written_as)
     written = model_file.read(file)
     model.load(written)  # what the service would refuse must not leave this function
     with publish(file.with_name(CARD)) as aside:
         aside.write_text(card(details, evaluation), encoding="utf-8")
-    return Exported(file, written.sha256, temperature, threshold, evaluation)
+    return Exported(file, written.sha256, details.temperature, threshold, evaluation)
 
 
-def _open_locator(run: Run, path: Path | None) -> tuple[Locator, Network] | None:
-    """The locator for a classifier of face crops; None for one of whole pictures."""
-    if (path is None) != (run.basis.recipe.crop == "whole"):
+def open_locators(
+    run: Run, first: Path | None, closer: Path | None
+) -> list[tuple[Locator, Network]]:
+    """The locators for a classifier of face crops; none for one of whole pictures."""
+    if (first is None) != (run.basis.recipe.crop == "whole"):
         raise UsageError(
             f"the recipe learns from crop {run.basis.recipe.crop}",
             "give --locator to a network that learnt from faces, and to no other",
         )
-    return None if path is None else locator_run.load(path)
+    return [] if first is None else locator_run.load_looks(first, closer)
 
 
-def _details(
-    run: Run,
-    prepared: Prepared,
-    named: tuple[str, str],
-    temperature: float,
-    threshold: Threshold,
+def details_of(
+    run: Run, prepared: Prepared, named: tuple[str, str], classifier: Network
 ) -> Details:
+    """What a model file says of a run, not calibrated yet. named: name and version."""
     recipe = run.basis.recipe
     return Details(
-        format=1,
+        format=2,
         name=named[0],
         version=named[1],
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         locator=None,
-        classifier=Network(
-            arch=recipe.network.arch,
-            arguments=recipe.arguments | _folded(recipe),
-            input=recipe.input,
+        classifier=classifier,
+        preprocessing=Preprocessing(
+            upright=recipe.crop == "upright", mean=run.basis.mean, std=run.basis.std
         ),
-        preprocessing=Preprocessing(mean=run.basis.mean, std=run.basis.std),
-        temperature=temperature,
-        min_confidence=threshold.min_confidence,
+        temperature=1.0,
+        min_confidence=0.5,
         classes=("female", "male"),
         trained_on={
             "pictures": _pictures(prepared, recipe),
@@ -145,14 +178,16 @@ def _details(
     )
 
 
-def _folded(recipe: Recipe) -> dict[str, bool]:
-    return {"folded": True} if recipe.network.arch in ("residual", "ensemble") else {}
+def folded(recipe: Recipe) -> dict[str, bool]:
+    """The argument of a network that had batch norms."""
+    had_norms = recipe.network.arch in ("residual", "ensemble", "surroundings")
+    return {"folded": True} if had_norms else {}
 
 
 def _pictures(prepared: Prepared, recipe: Recipe) -> Mapping[str, Mapping[str, int]]:
     """How many pictures of each source there are in training, validation and test."""
     rows = {split: prepared.select(split, recipe.min_age) for split in SPLITS}
-    rows["train"] = np.unique(pictures_of_an_epoch(prepared, recipe))
+    rows["train"] = pictures_of_an_epoch(prepared, recipe)
     rows["val"] = pictures_held_back(prepared, recipe)
     counts = Counter((prepared.rows[row].source, split) for split in SPLITS for row in rows[split])
     sources = sorted({source for source, _ in counts})

@@ -59,15 +59,20 @@ def augment(
 ) -> Tensor:
     """Change each picture by its parameters.
 
-    photos: uint8 (B, 3, S, S), RGB, on any device; where S > size, with a rim that only comes into
+    photos: uint8 (B, 3, H, W), RGB, on any device; where H > size, with a rim that only comes into
     view where a picture is shifted, turned or made smaller.
 
-    Returns float32 (B, 3, size, size), about 0 to 255, on the same device; pixels outside a picture
-    repeat its edge or are black, as the recipe says.
+    Returns float32 (B, 3, size, size * W / H), about 0 to 255, on the same device; pixels outside a
+    picture repeat its edge or are black, as the recipe says.
     """
+    height, width = photos.shape[-2:]
+    shape = [len(photos), 3, size, round(size * width / height)]
     x = _recoloured(photos.float().contiguous(), parameters)
-    look = parameters.affine.to(x.device) * (size / x.shape[-1])
-    grid = F.affine_grid(look, [len(x), 3, size, size], align_corners=False)
+    look = parameters.affine.to(x.device) * (size / height)
+    if height != width:  # both sides of a picture go from -1 to 1, whatever its shape
+        aspect = torch.tensor([[1.0, height / width, 1.0], [width / height, 1.0, 1.0]])
+        look = look * aspect.to(x.device)
+    grid = F.affine_grid(look, shape, align_corners=False)
     padding = "zeros" if how.outside == "black" else "border"
     x = F.grid_sample(x, grid, how.interpolation, padding, align_corners=False)
     if how.coarse:
@@ -77,18 +82,18 @@ def augment(
 
 def _coarse(x: Tensor, parameters: AugmentationParameters) -> Tensor:
     """Downsample and upsample, as small and blurred faces look."""
-    small = max(8, round(x.shape[-1] * parameters.factor[0].item()))
-    less = F.interpolate(x, size=(small, small), mode="bilinear", antialias=True)
+    height, width = (max(8, round(n * parameters.factor[0].item())) for n in x.shape[-2:])
+    less = F.interpolate(x, size=(height, width), mode="bilinear", antialias=True)
     less = F.interpolate(less, size=x.shape[-2:], mode="bilinear")
     return torch.where(parameters.coarse.to(x.device).view(-1, 1, 1, 1) > 0, less, x)
 
 
 def _covered(x: Tensor, parameters: AugmentationParameters) -> Tensor:
     """Random erasing: a rectangle of one colour, as something before the face."""
-    place = (torch.arange(x.shape[-1], device=x.device) + 0.5) / x.shape[-1]
+    rows, columns = ((torch.arange(count, device=x.device) + 0.5) / count for count in x.shape[-2:])
     left, top, right, bottom = parameters.hidden.to(x.device).unbind(1)
-    across = (place >= left[:, None]) & (place < right[:, None])
-    down = (place >= top[:, None]) & (place < bottom[:, None])
+    across = (columns >= left[:, None]) & (columns < right[:, None])
+    down = (rows >= top[:, None]) & (rows < bottom[:, None])
     colour = parameters.colour.to(x.device).view(-1, 3, 1, 1)
     return torch.where((down[:, :, None] & across[:, None, :])[:, None], colour, x)
 

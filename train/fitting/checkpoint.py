@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +15,15 @@ from gdwatch.networks.registry import ARCHITECTURES
 from train import checkpoint_file
 from train.checkpoint_file import DAMAGED
 from train.fitting.recipe import Colour, Recipe
+from train.fitting.surroundings_classifier import SurroundingsClassifier
 
 CHECKPOINT = "checkpoint.pt"
+
+_TRAINED: Mapping[str, type[Classifier]] = {
+    **ARCHITECTURES,
+    "surroundings": SurroundingsClassifier,
+}
+_RARE = -3.0  # the logit of nobody begins at this prior (Lin et al. 2017, arXiv:1708.02002)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +98,7 @@ class Run:
 def build(basis: Basis) -> Classifier:
     """Make the recipe's network, untrained."""
     recipe = basis.recipe
-    architecture = ARCHITECTURES[recipe.network.arch]
+    architecture = _TRAINED[recipe.network.arch]
     return architecture(**recipe.arguments, mean=basis.mean, std=basis.std).to(
         memory_format=torch.channels_last
     )
@@ -100,27 +108,35 @@ def start(basis: Basis) -> Run:
     """Begin a run with random weights, the same ones for the same seed."""
     torch.manual_seed(basis.recipe.seed)
     network = build(basis)
+    if network.tells_nobody:
+        _begin_nobody(network)
     average = copy.deepcopy(network).eval()
     scaler = torch.amp.GradScaler("cuda", enabled=torch.cuda.is_available())
     return Run(basis, network, average, _optimizer(basis.recipe, network), scaler, {}, [])
 
 
+@torch.no_grad()
+def _begin_nobody(network: Classifier) -> None:
+    head = network.head
+    assert isinstance(head, nn.Linear)
+    head.weight[-1] = 0.0
+    head.bias[-1] = _RARE
+
+
 def _optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
     how = recipe.optimizer
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    for name, weight in network.named_parameters():
+        factor = how.features if "features" in name.split(".") else 1.0
+        groups.setdefault((weight.ndim > 1, factor), []).append(weight)
     # No weight decay for biases and the parameters of batch norm, as is usual.
-    groups = [
-        {
-            "params": [weight for weight in network.parameters() if weight.ndim > 1],
-            "weight_decay": how.weight_decay,
-        },
-        {
-            "params": [weight for weight in network.parameters() if weight.ndim == 1],
-            "weight_decay": 0.0,
-        },
+    parameters = [
+        {"params": each, "weight_decay": how.weight_decay if decays else 0.0, "factor": factor}
+        for (decays, factor), each in sorted(groups.items(), reverse=True, key=lambda pair: pair[0])
     ]
     if how.name == "adam":
-        return torch.optim.Adam(groups, lr=how.lr)
-    return torch.optim.AdamW(groups, lr=how.lr)
+        return torch.optim.Adam(parameters, lr=how.lr)
+    return torch.optim.AdamW(parameters, lr=how.lr)
 
 
 def save(run: Run, folder: Path) -> None:

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
@@ -12,12 +13,15 @@ from torch.nn.parallel import DistributedDataParallel
 
 from gdwatch.inference.model import Model
 from gdwatch.networks.classifier import Classifier
-from train.data.prepared_set import SIDE, Indices, Prepared
+from train.data.prepared_set import FRAMED, Indices, Prepared
 from train.data.tensors import PictureCache, shrink
 from train.fitting.augment import AugmentationParameters, augment, draw_parameters
 from train.fitting.checkpoint import Epoch, Run
 from train.fitting.distributed import ProcessGroup
 from train.fitting.recipe import Optimizer, Recipe
+from train.fitting.targets import Lessons, Targets
+
+_ROUNDING = 1e-6  # more than the rounding errors of a sum of how often rows are shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +55,12 @@ class Progress(Protocol):
 class TrainingSet:
     """The pictures and targets of a run.
 
-    rows: of an epoch, squares without a face too; a repeated row stands here as often.
-    targets: float32 (N + K,), by row of `prepared`: the soft label, 0 for female to 1 for male.
     cache: of the same pictures.
     tutor: a teacher that answers for each augmented picture.
     """
 
     prepared: Prepared
-    rows: Indices
-    targets: Tensor
+    lessons: Lessons
     cache: PictureCache
     tutor: Model | None = None
 
@@ -76,7 +77,7 @@ class _Logits(nn.Module):
 
 
 def for_training(network: Classifier, processes: ProcessGroup) -> nn.Module:
-    """Wrap a network for training: uint8 or float (B, 3, H, W) to logits (B, M).
+    """Wrap a network for training: uint8 or float (B, 3, H, W) to `Classifier.logits`.
 
     With several processes the gradients are averaged over them. Batch norm keeps the statistics of
     each process's own share, as is usual; those of rank 0 are saved.
@@ -102,21 +103,22 @@ def train_epoch(
     # augmentation and dropout as one that was never stopped.
     torch.manual_seed(recipe.seed * 1_000_003 + number)
     network.train()
-    batches = list(_batches(training_set.rows, recipe.batch))
+    batches = list(_batches(training_set.lessons, recipe.batch))
     total = 0.0
     for step, batch in enumerate(batches):
         done, steps = number * len(batches) + step, len(recipe.sizes) * len(batches)
         for group in run.optimizer.param_groups:
-            group["lr"] = learning_rate(done, steps, recipe.optimizer)
+            group["lr"] = group["factor"] * learning_rate(done, steps, recipe.optimizer)
         part = processes.share(len(batch))
         parameters = draw_parameters(len(batch), recipe.augmentation).select(part)
         seen = _augmented(training_set, batch[part], parameters, recipe, size)
-        targets = training_set.targets[batch[part]].to(processes.device)
+        targets = training_set.lessons.targets.of(batch[part], processes.device)
         with torch.autocast(
             processes.device.type, torch.float16, enabled=processes.device.type == "cuda"
         ):
             if training_set.tutor is not None:
-                targets = targets.lerp(_tutor_answers(training_set.tutor, seen), recipe.tutor)
+                said = _tutor_answers(training_set.tutor, seen)
+                targets = replace(targets, male=targets.male.lerp(said, recipe.tutor))
             logits = network(_resized(seen, size)).float()
         loss = loss_of(logits, targets, recipe)
         run.optimizer.zero_grad()
@@ -132,7 +134,8 @@ def train_epoch(
             run.average, run.network, min(recipe.optimizer.ema, (1 + done) / (10 + done))
         )
         total += loss.item()
-        right = ((logits.detach().mean(1) > 0) == (targets > 0.5)).float().mean().item()
+        predicted = logits[:, :-1] if recipe.tells_nobody else logits
+        right = ((predicted.detach().mean(1) > 0) == (targets.male > 0.5)).float().mean().item()
         progress.step(
             Step(number + 1, step + 1, len(batches), size, len(batch), loss.item(), right)
         )
@@ -146,10 +149,10 @@ def _augmented(
     recipe: Recipe,
     size: int,
 ) -> Tensor:
-    """Augmented pictures at the larger input of network and tutor, float (B, 3, S, S)."""
+    """Augmented pictures at the larger input of network and tutor, float (B, 3, S, W)."""
     if training_set.tutor is not None:
         size = max(size, training_set.tutor.details.classifier.input)
-    with_rim = round(size * (SIDE + 2 * training_set.prepared.rim) / SIDE)
+    with_rim = round(size * (1 if training_set.prepared.view == "whole" else FRAMED))
     return augment(
         shrink(training_set.cache.with_rim(rows), with_rim), parameters, recipe.augmentation, size
     )
@@ -163,9 +166,11 @@ def _tutor_answers(tutor: Model, seen: Tensor) -> Tensor:
 
 
 def _resized(seen: Tensor, size: int) -> Tensor:
-    if seen.shape[-1] == size:
+    height, width = seen.shape[-2:]
+    if height == size:
         return seen
-    return F.interpolate(seen, size=(size, size), mode="bilinear", antialias=True)
+    shape = size, round(size * width / height)
+    return F.interpolate(seen, size=shape, mode="bilinear", antialias=True)
 
 
 def learning_rate(step: int, steps: int, optimizer: Optimizer) -> float:
@@ -179,20 +184,46 @@ def learning_rate(step: int, steps: int, optimizer: Optimizer) -> float:
     return optimizer.lr * (1 + math.cos(math.pi * done)) / 2
 
 
-def loss_of(logits: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
-    """The recipe's loss, the mean over pictures and members.
+def loss_of(logits: Tensor, targets: Targets, recipe: Recipe) -> Tensor:
+    """The recipe's loss: that of `male`, the mean over pictures and members, and that of nobody.
 
-    logits: float32 (B, M), of `male`; targets: float32 (B,), 0 to 1.
+    logits: float32 (B, M), of `male`; (B, M + 1), the last of nobody, where the network tells that.
     """
+    of_nobody = torch.zeros(1, device=logits.device)
+    if recipe.tells_nobody:
+        losses = F.binary_cross_entropy_with_logits(
+            logits[:, -1], targets.nobody, targets.nobody_weight, reduction="none"
+        )
+        logits, of_nobody = logits[:, :-1], recipe.nobody_loss * losses.mean()
     if recipe.loss == "nll":
         scores = torch.stack((torch.zeros_like(logits), logits), 1)  # (B, 2, M)
-        classes = (targets > 0.5).long()[:, None].expand_as(logits)
-        return F.nll_loss(F.log_softmax(scores, 1), classes)
-    return F.binary_cross_entropy_with_logits(logits, targets[:, None].expand_as(logits))
+        classes = (targets.male > 0.5).long()[:, None].expand_as(logits)
+        losses = F.nll_loss(F.log_softmax(scores, 1), classes, reduction="none")
+    else:
+        wanted = targets.male[:, None].expand_as(logits)
+        losses = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    weight = targets.male_weight
+    of_male = (losses.mean(1) * weight).sum() / weight.sum().clamp(min=1)
+    return of_male + of_nobody.squeeze()
 
 
-def _batches(rows: Indices, batch: int) -> Iterator[Indices]:
-    order = rows[torch.randperm(len(rows)).numpy()]
+def drawn(lessons: Lessons) -> Indices:
+    """Draw the rows of an epoch in a random order, each as often as it is to be shown.
+
+    A row that is shown half a time is in every second epoch, in the mean. An epoch has the same
+    number of pictures every time (systematic sampling).
+    """
+    shuffled = torch.randperm(len(lessons.rows)).numpy()
+    begin = torch.rand(1, dtype=torch.float64).item()
+    until = np.floor(np.cumsum(lessons.times[shuffled]) + begin + _ROUNDING)
+    counts = np.diff(until, prepend=0.0).astype(np.int64)
+    rows = np.repeat(lessons.rows[shuffled], counts)
+    order: Indices = rows[torch.randperm(len(rows)).numpy()]
+    return order[: max(1, int(lessons.times.sum() + _ROUNDING))]
+
+
+def _batches(lessons: Lessons, batch: int) -> Iterator[Indices]:
+    order = drawn(lessons)
     whole = max(1, len(order) // batch)  # a small last batch would disturb batch norm
     for number in range(whole):
         yield order[number * batch : (number + 1) * batch]

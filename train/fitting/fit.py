@@ -8,23 +8,26 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 
 from gdwatch.errors import GdwatchError, UsageError
-from gdwatch.inference import model, model_file
 from gdwatch.inference.model import Model
-from gdwatch.networks.classifier import Classifier
 from train.atomic_files import make_folder, publish
 from train.data import prepared_set
 from train.data.prepared_set import Indices, Prepared
 from train.data.tensors import PictureCache, read_pictures
 from train.fitting import checkpoint, run_log
+from train.fitting import start as initial
 from train.fitting.checkpoint import CHECKPOINT, Basis, Epoch, Run
 from train.fitting.distributed import ProcessGroup, single_process
 from train.fitting.epoch import Progress, TrainingSet, for_training, train_epoch
-from train.fitting.predict import logits
+from train.fitting.predict import answers, logits
 from train.fitting.recipe import Colour, Recipe
-from train.fitting.selection import pictures_held_back, pictures_of_an_epoch
+from train.fitting.selection import (
+    nobody_of_an_epoch,
+    pictures_held_back,
+    pictures_of_an_epoch,
+)
+from train.fitting.targets import lessons
 from train.fitting.teacher import Teacher
-from train.metrics import balanced_accuracy
-from train.published.dlib import load_weights, sha256_of
+from train.metrics import Bools, Floats, balanced_accuracy
 
 PREPARED = "prepared.txt"  # has the path of the manifest, for `export`
 _STATISTICS = 4000  # pictures are enough for mean and standard deviation to three digits
@@ -42,30 +45,30 @@ def fit(  # noqa: PLR0913 - the inputs of a run
 ) -> Run:
     """Train until the recipe's last epoch, with a checkpoint in `out` after each.
 
-    start: file of initial weights: dlib's published ones, or a model file.
+    start: initial weights: published ones, a model file, or the name of a shipped model.
     tutor: a model that answers for each augmented picture.
 
     Raises GdwatchError if the data do not suffice or `out` holds a run of something else.
     """
     processes = processes or single_process()
     processes.require_equal_shares(recipe.batch)
-    learnt = pictures_of_an_epoch(prepared, recipe)
-    held_back = pictures_held_back(prepared, recipe)
-    _require_both_classes(prepared, learnt, held_back)
     _require("teacher", recipe.teacher, teacher)
     _require("tutor", recipe.tutor, tutor)
     _require_crop(recipe, prepared)
+    learnt = pictures_of_an_epoch(prepared, recipe)
+    held_back = pictures_held_back(prepared, recipe)
+    _require_both_classes(prepared, learnt, held_back)
+    start = initial.find(start, recipe) if start else None
     make_folder(out)
     run = _resume(_basis(prepared, recipe, learnt, (teacher, tutor), start), out, start)
     run.to(processes.device)
     if processes.rank == 0:
         _write_origin(prepared, recipe, out)
-    targets = _targets(prepared, learnt, recipe, teacher, processes)
+    learnt_from = lessons(prepared, recipe, teacher, processes.device)
     cache = PictureCache(prepared, processes.device)
     if tutor is not None:
         tutor.classifier.to(processes.device).eval()
-    epoch_rows = np.concatenate((learnt, np.repeat(prepared.nobody, recipe.nobody)))
-    training_set = TrainingSet(prepared, epoch_rows, targets, cache, tutor)
+    training_set = TrainingSet(prepared, learnt_from, cache, tutor)
     network = for_training(run.network, processes)
     for _ in range(len(run.history), len(recipe.sizes)):
         began = time.monotonic()
@@ -117,7 +120,7 @@ def _require(name: str, share: float, given: object) -> None:
 
 
 def _require_crop(recipe: Recipe, prepared: Prepared) -> None:
-    if (recipe.crop == "face") != bool(prepared.rim):
+    if recipe.crop != prepared.view:
         raise UsageError(f"the recipe learns from crop {recipe.crop}", "open the folder so")
 
 
@@ -126,7 +129,7 @@ def _resume(basis: Basis, out: Path, start: Path | None) -> Run:
     if not (out / CHECKPOINT).exists():
         run = checkpoint.start(basis)
         if start is not None:
-            _load_start(run.network, start)
+            initial.load(run.network, start, basis.recipe)
             run.average.load_state_dict(run.network.state_dict())
         return run
     run = checkpoint.load(out)
@@ -136,20 +139,6 @@ def _resume(basis: Basis, out: Path, start: Path | None) -> Run:
     _require_same("tutor", out, same=run.basis.tutor == basis.tutor)
     _require_same("start", out, same=run.basis.start == basis.start)
     return run
-
-
-def _load_start(network: Classifier, start: Path) -> None:
-    """Load initial weights: dlib's, or those of a model file with the same network."""
-    if start.suffix == ".dat":
-        load_weights(network, start)
-        return
-    weights = model.load(model_file.read(start)).classifier.state_dict()
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise UsageError(
-            f"{start}: its network is not the recipe's", "name a model of the same recipe"
-        ) from error
 
 
 def _require_same(what: str, out: Path, *, same: bool) -> None:
@@ -167,11 +156,6 @@ def _basis(
     start: Path | None,
 ) -> Basis:
     teacher, tutor = taught
-    if start is not None and start.suffix == ".dat" and recipe.network.arch != "pooled":
-        raise UsageError(
-            f"the recipe's network is {recipe.network.arch}",
-            "leave --start out, or use a recipe with a pooled network",
-        )
     some = np.sort(np.random.default_rng(recipe.seed).permutation(learnt)[:_STATISTICS])
     values = read_pictures(prepared, some).float() / 255
     mean, std = values.mean((0, 2, 3)).tolist(), values.std((0, 2, 3)).tolist()
@@ -180,7 +164,7 @@ def _basis(
         data=prepared.digest,
         teacher=teacher.sha256 if teacher else "",
         tutor=tutor.sha256 if tutor else "",
-        start=sha256_of(start) if start else "",
+        start=initial.sha256_of(start) if start else "",
         mean=recipe.mean or _rounded(mean),
         # The standard deviation of black pictures is 0.
         std=recipe.std or _rounded([max(0.01, value) for value in std]),
@@ -197,41 +181,30 @@ def _write_origin(prepared: Prepared, recipe: Recipe, out: Path) -> None:
     run_log.write_recipe(recipe, out)
 
 
-def _targets(
-    prepared: Prepared,
-    learnt: Indices,
-    recipe: Recipe,
-    teacher: Teacher | None,
-    processes: ProcessGroup,
-) -> torch.Tensor:
-    """The soft label of each row, 0 for female to 1 for male, and 0.5 for squares without a face.
-
-    Label smoothing applies to all rows, the teacher's answers to those of `learnt`.
-    """
-    smoothing = recipe.label_smoothing
-    targets = prepared.is_male().astype(np.float64) * (1 - smoothing) + smoothing / 2
-    if teacher is not None:
-        rows = np.unique(learnt)
-        said = teacher.answers(prepared, rows, processes.device)
-        targets[rows] += recipe.teacher * (said - targets[rows])
-    return torch.from_numpy(np.append(targets, np.full(len(prepared.nobody), 0.5))).float()
-
-
 def _measure_epoch(
     run: Run, training_set: TrainingSet, held_back: Indices, train_loss: float, began: float
 ) -> Epoch:
     number = len(run.history)
     size = run.basis.recipe.sizes[number]
-    male = training_set.prepared.is_male()[held_back]
-    predicted = logits(run.average, training_set.prepared, held_back, size, training_set.cache)
-    loss = F.binary_cross_entropy_with_logits(
-        torch.from_numpy(predicted), torch.from_numpy(male).double()
-    )
+    prepared, cache, recipe = training_set.prepared, training_set.cache, run.basis.recipe
+    male = prepared.is_male()[held_back]
+    predicted = logits(run.average, prepared, held_back, size, cache)
+    loss = _cross_entropy(predicted, male)
+    if recipe.tells_nobody:
+        empty = nobody_of_an_epoch(prepared, recipe, "val")
+        rows = np.concatenate((held_back, empty))
+        said = answers(run.average, prepared, rows, size, cache)[:, 1]
+        loss += recipe.nobody_loss * _cross_entropy(said, np.arange(len(rows)) >= len(held_back))
     return Epoch(
         epoch=number + 1,
         size=size,
         train_loss=train_loss,
-        val_loss=loss.item(),
+        val_loss=loss,
         val_balanced_accuracy=balanced_accuracy(predicted > 0, male),
         seconds=time.monotonic() - began,
     )
+
+
+def _cross_entropy(logits: Floats, is_so: Bools) -> float:
+    wanted = torch.from_numpy(is_so).double()
+    return F.binary_cross_entropy_with_logits(torch.from_numpy(logits), wanted).item()

@@ -1,5 +1,6 @@
-"""The logits of a network for prepared pictures."""
+"""The answers of a network for prepared pictures."""
 
+import numpy as np
 import torch
 
 from gdwatch.networks.classifier import Classifier
@@ -17,17 +18,28 @@ def logits(
     size: int,
     cache: PictureCache | None = None,
 ) -> Floats:
-    """The logits of `male` at an input of `size` pixels; returns (N,).
+    """The logits of `male`, (N,), as `answers` gives them."""
+    return answers(network, prepared, rows, size, cache)[:, 0]
+
+
+def answers(
+    network: Classifier,
+    prepared: Prepared,
+    rows: Indices,
+    size: int,
+    cache: PictureCache | None = None,
+) -> Floats:
+    """The logits of `male` and of nobody at an input of `size` pixels in height; (N, 2).
 
     network: in evaluation mode. cache: of the same pictures, where there is one.
     """
+    if not len(rows):
+        return np.zeros((0, 2))
     device = next(network.parameters()).device
     cache = cache or PictureCache(prepared, CPU)
     with torch.inference_mode():
         parts = [
-            network(shrink(cache.pixels(rows[at : at + _BATCH]).to(device), size))[:, 0]
-            .float()
-            .cpu()
+            network(shrink(cache.pixels(rows[at : at + _BATCH]).to(device), size)).float().cpu()
             for at in range(0, len(rows), _BATCH)
         ]
     return torch.cat(parts).double().numpy()

@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gdwatch.errors import GdwatchError, UsageError
-from gdwatch.values import Crop
-from train.data.prepared_set import SIDE
+from train.data.prepared_set import SIDE, View
 
 PACKAGED = Path(__file__).parents[1] / "recipes"
 
@@ -47,6 +46,17 @@ class Pooled(_Strict):
     widths: Annotated[list[Whole], Field(min_length=1)]
     blocks: list[Whole]
     dropout: Share = 0.2
+    nobody: bool = False
+
+
+class Surroundings(_Strict):
+    """Arguments of `SurroundingsClassifier`."""
+
+    arch: Literal["surroundings"]
+    stem: Whole
+    stages: Annotated[list[tuple[Whole, Whole, Whole, Whole]], Field(min_length=1)]
+    head: Whole
+    dropout: Share = 0.3
 
 
 class Seed(_Strict):
@@ -58,7 +68,7 @@ class Seed(_Strict):
     dropout: Share = 0.2
 
 
-Shape = Annotated[Residual | Ensemble | Pooled | Seed, Field(discriminator="arch")]
+Shape = Annotated[Residual | Ensemble | Pooled | Surroundings | Seed, Field(discriminator="arch")]
 Colour = tuple[float, float, float]
 
 
@@ -85,7 +95,10 @@ class Augmentation(_Strict):
 
 
 class Optimizer(_Strict):
-    """The optimizer and its learning rate schedule; `adam` and `adamw` are torch's."""
+    """The optimizer and its learning rate schedule; `adam` and `adamw` are torch's.
+
+    features: factor of the learning rate of the layers that are named so.
+    """
 
     name: Literal["adam", "adamw"]
     lr: Annotated[float, Field(gt=0)]
@@ -94,21 +107,27 @@ class Optimizer(_Strict):
     warmup: Share = 0.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     clip: Annotated[float, Field(gt=0)] | None = None
+    features: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
 class Recipe(_Strict):
     """The hyperparameters of a classifier's training; `default.toml` explains each number.
 
     pictures: train on so many of the split `train` at most, chosen by hash.
-    crop: whether the classifier sees the whole photograph or the crop of its face.
+    crop: what the classifier sees of a photograph, see `prepared_set.View`.
     learn_age: the least age of persons in training; `min_age` where not given.
     without: sources that are kept out of training, to measure how well a new source is classified.
-    nobody: how often an epoch has each square without a face; its target is 0.5.
+    nobody: how often an epoch shows each crop without a face. A network that tells nobody learns
+    only that from it, another one a target of 0.5.
+    nobody_loss: weight of the loss of what a network tells of nobody.
     teacher: weight of the teacher's answer in the target, the rest is the label's; 0 without one.
+    teacher_of_small: the same of small faces; `teacher` where not given.
+    contradicted: labels from which the teacher's answer is farther than this are left out.
     tutor: weight of the tutor's answer in the target, the rest is that of label and teacher. The
     tutor sees each picture as it was augmented (knowledge distillation after Beyer et al. 2022,
     arXiv:2106.05237); 0 without one.
     mean, std: by which the network normalises, in 0 to 1, RGB; the pictures' own where not given.
+    repeat: by source, how often an epoch shows a picture, in the mean; 1 where not given.
     best_by: the measure on the split `val` by which the best epoch is chosen.
     """
 
@@ -118,9 +137,11 @@ class Recipe(_Strict):
     pictures: Whole | None = None
     loss: Literal["cross-entropy", "nll"] = "cross-entropy"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    crop: Crop = "whole"
+    crop: View = "whole"
     learn_age: Annotated[int, Field(ge=0)] | None = None
     teacher: Share = 0.0
+    teacher_of_small: Share | None = None
+    contradicted: Share | None = None
     tutor: Share = 0.0
     mean: Colour | None = None
     std: Colour | None = None
@@ -129,8 +150,9 @@ class Recipe(_Strict):
     network: Shape
     phases: Annotated[list[Phase], Field(min_length=1)]
     without: list[str] = []
-    nobody: Annotated[int, Field(ge=0)] = 0
-    repeat: dict[str, Whole] = {}
+    nobody: Annotated[float, Field(ge=0)] = 0.0
+    nobody_loss: Annotated[float, Field(ge=0)] = 0.5
+    repeat: dict[str, Annotated[float, Field(gt=0)]] = {}
     augmentation: Augmentation
 
     @model_validator(mode="after")
@@ -144,6 +166,25 @@ class Recipe(_Strict):
         if self.network.arch == "seed" and len(set(self.sizes)) > 1:
             raise ValueError("a seed network has one size, so its phases must have the same")
         return self
+
+    @model_validator(mode="after")
+    def _what_tells_nobody_sees_crops(self) -> Self:
+        if self.tells_nobody and self.crop == "whole":
+            raise ValueError("a network that tells nobody learns from crops")
+        return self
+
+    @model_validator(mode="after")
+    def _surroundings_have_their_network(self) -> Self:
+        if (self.network.arch == "surroundings") != (self.crop == "surroundings"):
+            raise ValueError("the crop surroundings is for a network of this name, and it for that")
+        if self.crop == "surroundings" and (self.mean is None or self.std is None):
+            raise ValueError("for surroundings mean and std must be those of the face's recipe")
+        return self
+
+    @property
+    def tells_nobody(self) -> bool:
+        """Whether the network also says that nobody is there."""
+        return self.network.arch == "surroundings" or getattr(self.network, "nobody", False)
 
     @property
     def arguments(self) -> dict[str, Any]:

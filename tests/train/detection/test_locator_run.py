@@ -5,6 +5,7 @@ import torch
 
 from gdwatch.errors import GdwatchError, UsageError
 from gdwatch.inference import model
+from gdwatch.inference.model import Model
 from tests import build
 from tests.train.build import DAMAGED, TINY_LOCATOR, faces_of
 from train.data import prepared_set
@@ -33,7 +34,7 @@ def test_the_locator_of_a_model_file_serves_like_that_of_a_run(
         locator=network.model_dump(),
         preprocessing={"margin": 1.4, "mean": [0, 0, 0], "std": [1, 1, 1]},
     )
-    model.save(tmp_path / "m.safetensors", build.network(), shape, of_run)
+    model.save(tmp_path / "m.safetensors", Model(of_run, build.network(), shape, ""))
     of_file, same = locator_run.load(tmp_path / "m.safetensors")
     assert same == network
     thumbnails = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)

@@ -6,7 +6,7 @@ from train.detection.scenes import Photograph, Stock, compose
 
 def noisy(side: int = 200) -> Photograph:
     noise = np.random.default_rng(side).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    box = np.array([[60, 50, 120, 130, 0.9]], np.float32)
+    box = np.array([[60, 50, 120, 130, 0.9, *[90.0] * 10]], np.float32)
     return Photograph(Image.fromarray(noise), box)
 
 

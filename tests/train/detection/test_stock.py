@@ -21,9 +21,9 @@ def test_a_stock_sorts_and_shrinks(class_folders: object, prepared: Prepared) ->
     data = next(prepared.folder.parent.glob("*/female")).parent
     listed = entries([data])
     near = {listed[0].path: [Face(Box(1, 1, 80, 90), 0.9, ())]}
-    made_of = stock.load(listed[:3], near, {}, 5)
+    made_of = stock.load(listed[:3], near, {}, 5, 288)
     assert len(made_of.close) + len(made_of.wide) == 1  # without a face it is of no use
-    seen = stock.read(listed[0], near[listed[0].path])
+    seen = stock.read(listed[0], near[listed[0].path], 288)
     assert seen is not None
     assert max(seen.image.size) <= 288
 
@@ -34,4 +34,4 @@ def test_a_stock_leaves_out_what_cannot_be_read(prepared: Prepared) -> None:
     found = {entry.path: [Face(Box(1, 1, 19, 20), 0.9, ())] for entry in listed}
     (data / listed[0].path).write_bytes(b"RIFF, and no more of it")
     (data / listed[1].path).unlink()
-    assert len(stock.load(listed, found, {}, 5).close) == 1
+    assert len(stock.load(listed, found, {}, 5, 288).close) == 1

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -7,13 +9,13 @@ from train.detection.targets import targets
 
 
 def test_what_is_taught_reads_back_as_the_box() -> None:
-    heat, counts, cells, weight = targets(
-        [np.array([50, 40, 90, 88, 0.9], np.float32)], 160, 160, 20
-    )
+    face = np.array([50, 40, 90, 88, 0.9, *[math.nan] * 10], np.float32)
+    heat, counts, cells, weight, _, marked = targets([face], 160, 160, 20)
     row, column = np.argwhere(heat == 1)[0]
     assert (row, column) == (8, 8)
     assert weight[row, column] == 1
     assert counts.min() == 1
+    assert marked.max() == 0  # nobody knows its landmarks
     answer = torch.from_numpy(np.concatenate((heat[None], cells))[None])
     _, read = scores_and_boxes(answer)
     assert read[0, row * 20 + column].tolist() == pytest.approx([50, 40, 90, 88], abs=0.1)
@@ -24,6 +26,7 @@ def test_what_is_taught_reads_back_as_the_box() -> None:
     ids=["unsure", "small", "cut"],
 )  # fmt: skip
 def test_a_doubtful_face_is_neither_taught_nor_denied(face: list[float]) -> None:
-    heat, counts, _, weight = targets([np.array(face, np.float32)], 160, 160, 20)
-    assert heat.max() == weight.max() == 0
+    known = np.array([*face, *[70.0] * 10], np.float32)
+    heat, counts, _, weight, _, marked = targets([known], 160, 160, 20)
+    assert heat.max() == weight.max() == marked.max() == 0
     assert counts.min() == 0

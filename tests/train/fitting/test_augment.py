@@ -1,6 +1,7 @@
+import pytest
 import torch
 
-from train.fitting.augment import augment, draw_parameters
+from train.fitting.augment import AugmentationParameters, augment, draw_parameters
 from train.fitting.recipe import Augmentation, Recipe
 
 STILL = Augmentation(degrees=0, zoom=1, shift=0, brightness=0, contrast=0, grey=0)
@@ -43,3 +44,19 @@ def test_augmentation_of_nothing_mirrors_at_most(recipe: Recipe) -> None:
         assert torch.allclose(after, before, atol=0.01) or torch.allclose(
             mirrored, before, atol=0.01
         )
+
+
+def test_a_turned_rectangle_keeps_its_proportions() -> None:
+    tall = torch.zeros(1, 3, 80, 50, dtype=torch.uint8)
+    tall[:, :, 30:50, 15:35] = 255  # a square in the middle
+    turn = AugmentationParameters(
+        affine=torch.tensor([[[0.0, -1.0, 0.0], [1.0, 0.0, 0.0]]]),
+        contrast=torch.ones(1), brightness=torch.zeros(1), grey=torch.zeros(1),
+        coarse=torch.zeros(1), factor=torch.ones(1), hidden=torch.zeros(1, 4),
+        colour=torch.zeros(1, 3),
+    )  # fmt: skip
+    seen = augment(tall, turn, STILL, 64)
+    assert seen.shape == (1, 3, 64, 40)
+    bright = seen[0, 0] > 128
+    assert bright.any(1).sum() == pytest.approx(20, abs=1)
+    assert bright.any(0).sum() == pytest.approx(20, abs=1)

@@ -23,8 +23,9 @@ def test_every_packaged_recipe_makes_a_network(file: Path) -> None:
         recipe, "", "", "", "", recipe.mean or (0, 0, 0), recipe.std or (1, 1, 1)
     )
     with torch.inference_mode():
-        photos = torch.zeros((2, 3, recipe.input, recipe.input), dtype=torch.uint8)
-        assert checkpoint.build(basis).eval()(photos).shape == (2,)
+        width = 80 if recipe.crop == "surroundings" else recipe.input
+        photos = torch.zeros((2, 3, recipe.input, width), dtype=torch.uint8)
+        assert checkpoint.build(basis).eval()(photos).shape == (2, 2)
 
 
 def test_an_unknown_recipe_names_those_there_are() -> None:
@@ -55,3 +56,18 @@ def test_the_seed_recipe_is_the_old_network_to_the_letter() -> None:
     assert new == [tuple(weight.shape) for weight in Old().parameters()]
     assert (recipe.batch, recipe.optimizer.name, recipe.optimizer.lr) == (16, "adam", 2e-4)
     assert (recipe.loss, recipe.best_by, recipe.augmentation.degrees) == ("nll", "loss", 15)
+
+
+def test_what_a_network_sees_must_fit_it(recipe: Recipe) -> None:
+    around = recipes.read("surroundings").model_dump()
+    with pytest.raises(ValueError, match="for a network of this name"):
+        Recipe.model_validate(around | {"crop": "face"})
+    with pytest.raises(ValueError, match="mean and std must be those of the face's recipe"):
+        Recipe.model_validate(around | {"mean": None})
+    with pytest.raises(ValueError, match="tells nobody learns from crops"):
+        Recipe.model_validate(recipes.read("fast").model_dump() | {"crop": "whole"})
+
+
+def test_face_and_surroundings_of_accurate_are_normalised_alike() -> None:
+    face, around = recipes.read("accurate"), recipes.read("surroundings")
+    assert (face.mean, face.std) == (around.mean, around.std)

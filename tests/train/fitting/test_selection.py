@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from train.data.prepared_set import Prepared
 from train.fitting.recipe import Recipe
-from train.fitting.selection import pictures_of_an_epoch
+from train.fitting.selection import pictures_of_an_epoch, times_shown
 
 
 def test_a_source_kept_out_is_not_learnt(prepared: Prepared, recipe: Recipe) -> None:
@@ -23,10 +23,11 @@ def test_young_children_are_not_learnt(prepared: Prepared, recipe: Recipe) -> No
 
 
 def test_a_small_source_is_shown_more_often(prepared: Prepared, recipe: Recipe) -> None:
-    often = recipe.model_copy(update={"repeat": {"faces": 3}})
-    assert len(pictures_of_an_epoch(prepared, often)) == 3 * len(
-        pictures_of_an_epoch(prepared, recipe)
-    )
+    often = recipe.model_copy(update={"repeat": {"faces": 2.5}})
+    rows = pictures_of_an_epoch(prepared, often)
+    assert rows.tolist() == pictures_of_an_epoch(prepared, recipe).tolist()
+    assert set(times_shown(prepared, rows, often)) == {2.5}
+    assert set(times_shown(prepared, rows, recipe)) == {1}
 
 
 def test_fewer_pictures_are_always_the_same(prepared: Prepared, recipe: Recipe) -> None:

@@ -1,0 +1,212 @@
+"""Fuse a network for the face and one for its surroundings into a model with two inputs.
+
+Both are trained on their own. The few numbers that put their answers together are fitted by
+logistic regression on the split `val`, which neither has learnt from. It has no intercept, so that
+where both are undecided, so is the model.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
+
+from gdwatch.errors import GdwatchError, UsageError
+from gdwatch.inference.model import Model
+from gdwatch.inference.model_file import Network
+from gdwatch.networks.classifier import Classifier
+from gdwatch.networks.two_inputs import TwoInputClassifier, size_in_doublings
+from train.data.crops import FACE, WHOLE
+from train.data.prepared_set import Indices, Prepared
+from train.data.sources import NOBODY
+from train.evaluation.evaluate import Predictions, evaluate_predictions
+from train.export.export import (
+    Exported,
+    best_network,
+    details_of,
+    folded,
+    open_locators,
+    with_calibration,
+    with_locators,
+    write,
+)
+from train.fitting import checkpoint
+from train.fitting.checkpoint import Run
+from train.fitting.fit import prepared_of
+from train.fitting.predict import answers
+from train.fitting.selection import pictures_held_back
+from train.metrics import Bools, Floats, choose_threshold, fit_temperature, probabilities
+
+_LOOSE = 1e3  # inverse of the regularisation: little of it, as there are few numbers to fit
+_FEWEST = 20  # pictures of each class, to fit a number by
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """One of the two networks, after its best epoch, and what it sees of the pictures."""
+
+    run: Run
+    network: Classifier
+    prepared: Prepared
+
+    def answers(self, rows: Indices) -> Floats:
+        """The logits of `male` and of nobody, (R, 2)."""
+        return answers(self.network, self.prepared, rows, self.run.basis.recipe.input)
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """The numbers of `TwoInputClassifier` that put both answers together: (5,) and (3,)."""
+
+    male: Floats
+    nobody: Floats
+
+
+def fuse(
+    face_run: Path,
+    surroundings_run: Path,
+    file: Path,
+    named: tuple[str, str],
+    accuracy: float,
+    locators: tuple[Path | None, Path | None],
+) -> Exported:
+    """Write the best epochs of two runs as one model file, and the card beside it.
+
+    face_run: of a pooled network that tells nobody. surroundings_run: of its surroundings.
+    named: name and version. accuracy: wanted of the accepted pictures of the split `val`.
+    locators: of both looks, as for `export`.
+
+    Raises GdwatchError.
+    """
+    face, around = _open(face_run), _open(surroundings_run)
+    _require_pair(face, around, f"{face_run} and {surroundings_run}")
+    recipe, prepared = face.run.basis.recipe, face.prepared
+    classifier, described = _two_inputs(face, around)
+    fusion = fit(face, around)
+    _set(classifier, fusion)
+    held_back = pictures_held_back(prepared, recipe)
+    male = prepared.is_male()
+    said = _male(classifier, face, around, held_back)
+    temperature = fit_temperature(said, male[held_back])
+    threshold = choose_threshold(probabilities(said, temperature), male[held_back], accuracy)
+    details = details_of(face.run, prepared, named, described)
+    details = with_calibration(details, temperature, threshold)
+    both = {**details.recipe, "surroundings": around.run.basis.recipe.model_dump(mode="json")}
+    bare = Model(None, classifier, details.model_copy(update={"recipe": both}), "")
+    found = with_locators(bare, open_locators(face.run, *locators))
+    # Only now, when all is chosen, is the test split looked at.
+    rows = prepared.select("test", recipe.min_age)
+    p_male = probabilities(_male(classifier, face, around, rows), temperature)
+    predictions = Predictions("test", recipe.min_age, rows, p_male, male[rows])
+    evaluation = evaluate_predictions(predictions, prepared, details.min_confidence)
+    return write(found, file, threshold, evaluation)
+
+
+def fit(face: Half, around: Half) -> Fusion:
+    """Fit the numbers of the fusion by the split `val`.
+
+    A number that there are too few pictures for stays as an untrained network has it.
+    """
+    prepared = face.prepared
+    is_male = prepared.is_male()
+    rows = prepared.select("val", face.run.basis.recipe.min_age)
+    kept = face.run.basis.recipe.without
+    rows = rows[[prepared.source(row) not in kept for row in rows.tolist()]]
+    kinds = np.array([prepared.crop(row).kind for row in rows.tolist()])
+    seen, unseen = rows[kinds == FACE], rows[kinds == WHOLE]
+    of_face, of_around = face.answers(seen), around.answers(seen)
+    size = size_in_doublings(torch.from_numpy(_sizes(prepared, seen))).numpy()
+    told = [of_face[:, 0], size * of_face[:, 0], of_around[:, 0], size * of_around[:, 0]]
+    both = _fitted(np.stack(told, 1), is_male[seen], np.array([1.0, 0.0, 0.0, 0.0]))
+    alone = _fitted(around.answers(unseen)[:, :1], is_male[unseen], np.ones(1))
+    empty = np.array([row for row in prepared.nobody.tolist() if _is_false(prepared, row)], int)
+    told_nobody = [
+        np.concatenate((of_face[:, 1], face.answers(empty)[:, 1])),
+        np.concatenate((of_around[:, 1], around.answers(empty)[:, 1])),
+        np.ones(len(seen) + len(empty)),
+    ]
+    is_nobody = np.arange(len(seen) + len(empty)) >= len(seen)
+    nobody = _fitted(np.stack(told_nobody, 1), is_nobody, np.array([1.0, 0.0, 0.0]))
+    return Fusion(np.concatenate((both, alone)), nobody)
+
+
+def _is_false(prepared: Prepared, row: int) -> bool:
+    """Whether it is a false face of the split `val`, surely: where nobody is."""
+    crop = prepared.crop(row)
+    return crop.split == "val" and crop.label == NOBODY and crop.size > 0
+
+
+def _fitted(told: Floats, is_so: Bools, otherwise: Floats) -> Floats:
+    """The weights of a logistic regression without intercept, or others for too few pictures."""
+    if min(int(is_so.sum()), int((~is_so).sum())) < _FEWEST:
+        return otherwise
+    regression = LogisticRegression(C=_LOOSE, fit_intercept=False, max_iter=1000)
+    weights: Floats = regression.fit(told, is_so).coef_[0]
+    return weights
+
+
+def _male(classifier: TwoInputClassifier, face: Half, around: Half, rows: Indices) -> Floats:
+    """The fused logits of `male`, (R,)."""
+    of_face, of_around, sizes = (
+        torch.from_numpy(numbers).float()
+        for numbers in (face.answers(rows), around.answers(rows), _sizes(face.prepared, rows))
+    )
+    with torch.inference_mode():
+        fused: Tensor = classifier.fused(of_face, of_around, sizes)
+    return fused[:, 0].double().numpy()
+
+
+def _sizes(prepared: Prepared, rows: Indices) -> Floats:
+    """Longer sides of the faces, in pixels of the photograph; 0 without a face."""
+    return np.array([prepared.crop(row).size for row in rows.tolist()], dtype=np.float64)
+
+
+def _open(folder: Path) -> Half:
+    run = checkpoint.load(folder)
+    prepared = prepared_of(run, folder)
+    return Half(run, best_network(run), prepared)
+
+
+def _require_pair(face: Half, around: Half, names: str) -> None:
+    first, second = face.run.basis, around.run.basis
+    if not (
+        first.recipe.network.arch == "pooled"
+        and first.recipe.tells_nobody
+        and second.recipe.network.arch == "surroundings"
+    ):
+        raise UsageError(
+            f"{names}: not a face and its surroundings",
+            "name a run of `accurate` first, then one of `surroundings`",
+        )
+    if (first.mean, first.std) != (second.mean, second.std):
+        raise UsageError(
+            f"{names}: normalise by different colours", "give both recipes the same mean and std"
+        )
+    if face.prepared.digest != around.prepared.digest:
+        raise GdwatchError(
+            f"{names}: trained on different pictures", "train both from one prepared folder"
+        )
+
+
+def _two_inputs(face: Half, around: Half) -> tuple[TwoInputClassifier, Network]:
+    """The network of both, not fused yet, and its entry for a model file."""
+    of_face, of_around = face.run.basis.recipe, around.run.basis.recipe
+    arguments = {
+        "face": of_face.arguments,
+        "surroundings": of_around.arguments | folded(of_around),
+    }
+    colour = face.run.basis
+    classifier = TwoInputClassifier(**arguments, mean=colour.mean, std=colour.std).eval()
+    weights = {f"face.{name}": value for name, value in face.network.state_dict().items()}
+    weights |= around.network.state_dict()  # its names begin with "surroundings." already
+    classifier.load_state_dict(classifier.state_dict() | weights)
+    described = Network(arch="two_inputs", arguments=arguments, input=of_face.input)
+    return classifier, described
+
+
+@torch.no_grad()
+def _set(classifier: TwoInputClassifier, fusion: Fusion) -> None:
+    classifier.male.copy_(torch.from_numpy(fusion.male))
+    classifier.nobody.copy_(torch.from_numpy(fusion.nobody))
