@@ -61,7 +61,11 @@ class Settings(BaseSettings):
     database: str | None = Field(
         None, description="SQLAlchemy URL of SQLite or PostgreSQL (`sqlite:///ROOT/results.db`)"
     )
-    model: str = Field("fast", description="a model of the package, or a `.safetensors` file")
+    model: str = Field(
+        "auto",
+        description="`auto`: `fast`, and `accurate` for what `fast` is not sure of; or one of "
+        "them; or a `.safetensors` file",
+    )
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = Field(
         "auto", description="`cpu`, `cuda`, `cuda:1`; `auto` takes a GPU where there is one"
     )
@@ -94,7 +98,8 @@ class Settings(BaseSettings):
         0, description="a face less sharp (variance of the Laplacian) is `unsure`, `blurred`"
     )
     bodies: bool = Field(
-        False, description="whether a person whose face is not seen is judged by what else is seen"
+        default=False,
+        description="whether a person whose face is not seen is judged by what else is seen",
     )
     settle_ms: Milliseconds = Field(
         1000, description="a file must look the same in two looks this far apart"

@@ -22,6 +22,7 @@ from PIL import Image
 
 from gdwatch.files.identity import identity_of
 from gdwatch.inference import model
+from gdwatch.inference.model import Model
 from gdwatch.inference.model_file import Details
 from gdwatch.intake.inbox import Inbox
 from gdwatch.networks.residual import ResidualClassifier
@@ -147,7 +148,7 @@ def brightness_network(slope: float = 30.0) -> ResidualClassifier:
 
 def model_file(path: Path, *, slope: float = 30.0, **others: Any) -> Path:
     """A model file of the network that sees nothing but brightness."""
-    model.save(path, brightness_network(slope), details(**others))
+    model.save(path, Model(None, brightness_network(slope), details(**others), ""))
     return path
 
 

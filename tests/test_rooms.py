@@ -83,6 +83,7 @@ TESTED_IN: dict[str, str] = {
     "gdwatch.ledger.transaction": "gdwatch/ledger/test_ledger.py",
     "gdwatch.networks.classifier": "gdwatch/inference/test_device.py",
     "gdwatch.networks.pooled": "gdwatch/networks/test_quantised.py",
+    "gdwatch.networks.surroundings": "gdwatch/networks/test_two_inputs.py",
     "gdwatch.networks.registry": "gdwatch/inference/test_model_file.py",
     "gdwatch.networks.residual": "gdwatch/networks/test_fused.py",
     "gdwatch.networks.seed_classifier": "train/export/test_import_seed.py",

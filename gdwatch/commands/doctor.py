@@ -190,8 +190,10 @@ def _ledger(settings: Settings) -> str:
 
 
 def _model(settings: Settings) -> str:
-    file = model_file.read(model_file.find(settings.model))
-    return f"{file.details.name} {file.details.version}, {file.sha256[:12]}, {file.path}"
+    return "; then ".join(
+        f"{file.details.name} {file.details.version}, {file.sha256[:12]}, {file.path}"
+        for file in model_file.read_models(settings.model, settings.crop)
+    )
 
 
 def _engine(settings: Settings) -> str:

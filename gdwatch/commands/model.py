@@ -1,9 +1,11 @@
 """`gdwatch model`: print a model file's metadata, or verify the file."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from gdwatch.commands.output import print_json
 from gdwatch.inference import model_file
+from gdwatch.inference.model_file import ModelFile
 
 
 def show(model: str, *, json_: bool) -> None:
@@ -11,19 +13,28 @@ def show(model: str, *, json_: bool) -> None:
 
     model: a path, or the name of a built-in model. Raises ActionNeeded.
     """
-    file = model_file.read(model_file.find(model))
-    answer: dict[str, Any] = {
+    answers = [_answer(file) for file in model_file.read_models(model, "face")]
+    if json_:
+        print_json(answers[0] if len(answers) == 1 else {"cascade": answers})
+        return
+    for number, answer in enumerate(answers):
+        print("\n" if number else "", end="")
+        _print(answer)
+
+
+def _answer(file: ModelFile) -> dict[str, Any]:
+    return {
         "file": str(file.path),
         "bytes": len(file.content),
         "sha256": file.sha256,
         **file.details.model_dump(mode="json"),
     }
-    if json_:
-        print_json(answer)
-        return
+
+
+def _print(answer: Mapping[str, Any]) -> None:
     for name in ("file", "bytes", "sha256", "name", "version", "created", "classes"):
         print(f"{name:<15} {answer[name]}")
-    for name in ("min_confidence", "temperature", "locator", "classifier"):
+    for name in ("min_confidence", "temperature", "locator", "closer", "classifier"):
         print(f"{name:<15} {answer[name]}")
     for name in ("measures", "trained_on"):
         for key, value in answer[name].items():
@@ -33,18 +44,21 @@ def show(model: str, *, json_: bool) -> None:
 def verify(model: str) -> None:
     """Check a model file against its architecture, and run it on one grey picture.
 
-    Raises ActionNeeded.
+    model: as for `show`. Raises ActionNeeded.
     """
-    file = model_file.read(model_file.find(model))
+    files = model_file.read_models(model, "face")
     import numpy as np
     import torch
 
     from gdwatch.inference.model import load
     from gdwatch.inference.predictor import PlainPredictor
 
-    predictor = PlainPredictor(load(file), torch.device("cpu"), borders=(0.5,))
-    predictor.test()
-    (p_male,), _ = predictor.classify(
-        np.full((1, predictor.side, predictor.side, 3), 128, np.uint8)
-    )
-    print(f"{file.path}: ok, {len(file.shapes)} tensors, {file.sha256}, grey gives {p_male:.4f}")
+    for file in files:
+        predictor = PlainPredictor(load(file), torch.device("cpu"), borders=(0.5,))
+        predictor.test()
+        grey = np.full((1, predictor.side, predictor.side, 3), 128, np.uint8)
+        (judged,), _ = predictor.classify(grey)
+        print(
+            f"{file.path}: ok, {len(file.shapes)} tensors, {file.sha256}, "
+            f"grey gives {judged.p_male:.4f}"
+        )

@@ -97,17 +97,15 @@ def _compare_classifier(
     with card.stream.active():
         cut_on_card = resized_together(begun.uploaded, squares, predictor.side)
         pixels = fetched(cut_on_card.permute(0, 2, 3, 1).contiguous())
-        exact = fetched(torch.sigmoid(predictor.exact(cut_on_card).float()))
+        exact = fetched(predictor.exact(cut_on_card).float())
     judged = card.faces(begun.uploaded, squares, sizes)  # waits for all of it
-    plain_judged = predictor.classify(plain)[0]
-    logits = torch.sigmoid(
-        predictor.exact(
-            moved(torch.from_numpy(plain), predictor.device).permute(0, 3, 1, 2)
-        ).float()
-    ).cpu()
+    plain_judged = _probabilities(predictor.classify(plain)[0])
+    nothing = torch.zeros(len(squares))  # neither size nor sharpness of a whole photograph counts
+    p_male = predictor.calibration.p_male(exact[:, 0], nothing, nothing)
+    in_full = torch.stack((p_male, torch.sigmoid(exact[:, 1])), 1)
     _require("pixels", pixels.float(), torch.from_numpy(plain).float(), _MAX_LEVELS)
-    _require("probabilities", _probabilities(judged), _probabilities(plain_judged), doubt)
-    _require("probabilities in float32", exact, logits, doubt)
+    _require("probabilities", _probabilities(judged), plain_judged, doubt)
+    _require("probabilities in float32", in_full, plain_judged, doubt)
 
 
 def _probabilities(judged: Sequence[Judgement]) -> Tensor:

@@ -74,8 +74,8 @@ def _insert(
             ids, judged, choose(transaction, handles, ids, wanted), strict=True
         )
     ]
-    model_id = transaction.model_id(batch.model)
-    batch_id = transaction.batch(replace(batch, judged=new), model_id)
+    models = {each.model.sha256: transaction.model_id(each.model) for each in new}
+    batch_id = transaction.batch(replace(batch, judged=new), transaction.model_id(batch.model))
     rows = [
         transaction.file_row(
             entry, each.decision, each.opened.drop.received_at.replace(tzinfo=None), recorded_at
@@ -84,13 +84,13 @@ def _insert(
     ]
     transaction.insert_files(
         [
-            {**row, "model_id": model_id, "duplicate_of": original}
-            for row, original in zip(rows, originals, strict=True)
+            {**row, "model_id": models[each.model.sha256], "duplicate_of": original}
+            for row, original, each in zip(rows, originals, judged, strict=True)
         ]
     )
     transaction.insert_results(
         [
-            result_row(file_id, each, batch.model, model_id, batch_id)
+            result_row(file_id, each, models[each.model.sha256], batch_id)
             for file_id, each in zip(ids, judged, strict=True)
         ]
     )

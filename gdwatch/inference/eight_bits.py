@@ -1,4 +1,4 @@
-"""Weights of 8 bits in a model file: as exact as a processor computes with, in a quarter of the room.
+"""Weights of 8 bits in a model file: as exact as a processor computes, in a quarter of the room.
 
 A convolution's weights are stored as int8, one scale for each output channel in a tensor beside
 them. The largest weight of a channel becomes `MAX_WEIGHT`, as in `quantised`, so a network that

@@ -24,7 +24,6 @@ from gdwatch.inference.sharpness import sharpness
 from gdwatch.networks.two_inputs import TwoInputClassifier
 from gdwatch.values import Scores
 
-
 # On a card, float16 changes a probability by less than this (the largest change of a thousand
 # photographs, with a margin). A probability nearer to a border is computed again in float32.
 DOUBT = 0.02

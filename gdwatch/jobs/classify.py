@@ -15,7 +15,7 @@ from gdwatch.files.walk import Unlisted, files_below
 from gdwatch.pipeline.drain import drain
 from gdwatch.pipeline.pipeline import Pipeline
 from gdwatch.settings import Settings
-from gdwatch.values import Decision, Drop, Judged, Opened
+from gdwatch.values import Decision, Drop, Judged, Opened, Serving
 
 COLUMNS = (
     "path", "outcome", "reason", "label", "confidence", "p_male", "faces",
@@ -100,7 +100,7 @@ def _numbered(
     numbers: dict[int, int] = {}  # input numbers by descriptor
     unopened: list[tuple[int, Answer]] = []
     with closing(Pipeline(settings)) as pipeline:
-        model = f"{pipeline.model.name} {pipeline.model.version}"
+        first = pipeline.model
 
         def opened() -> Iterator[Opened]:
             for number, path in enumerate(inputs):
@@ -111,20 +111,21 @@ def _numbered(
                     case why:
                         complain(path, why)
                         refused = Decision("rejected", "unreadable")
-                        unopened.append((number, _answer(path, refused, None, model)))
+                        unopened.append((number, _answer(path, refused, None, first)))
 
         for batch in drain(pipeline, opened()):
             for judged in batch.judged:
                 number = numbers.pop(judged.opened.descriptor)
                 if draw is not None:
                     draw(number, judged)
-                yield number, _answer(judged.opened.drop.path, judged.decision, judged, model)
+                path = judged.opened.drop.path
+                yield number, _answer(path, judged.decision, judged, judged.model)
             yield from unopened
             unopened.clear()
         yield from unopened
 
 
-def _answer(path: bytes, decision: Decision, judged: Judged | None, model: str) -> Answer:
+def _answer(path: bytes, decision: Decision, judged: Judged | None, model: Serving) -> Answer:
     header = judged.decoded.header if judged else None
     box = decision.box
     values = (
@@ -142,6 +143,6 @@ def _answer(path: bytes, decision: Decision, judged: Judged | None, model: str) 
         header.width if header else None,
         header.height if header else None,
         header.format if header else None,
-        model,
+        f"{model.name} {model.version}",
     )
     return dict(zip(COLUMNS, values, strict=True))

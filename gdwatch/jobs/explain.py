@@ -1,4 +1,4 @@
-"""Explanatory panels: a photograph with its face box, the crop, and a Grad-CAM heat map."""
+"""Explanatory panels: a photograph with its face box, what the model saw, and a heat map."""
 
 import re
 from collections.abc import Callable
@@ -9,19 +9,25 @@ import torch
 from captum.attr import LayerAttribution, LayerGradCam
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor, nn
 
 from gdwatch.decode.reduce import Pixels, Reduction, view
 from gdwatch.errors import GdwatchError
 from gdwatch.files import escaping
 from gdwatch.inference import crop, model, model_file
 from gdwatch.inference.coordinates import photograph_to_slot
+from gdwatch.inference.detection import overlap
+from gdwatch.inference.finder import Finder
+from gdwatch.inference.model import Model
 from gdwatch.inference.model_file import layout
 from gdwatch.jobs.contained import ContainedDecoder
+from gdwatch.networks.classifier import Classifier
+from gdwatch.networks.two_inputs import TwoInputClassifier
 from gdwatch.settings import Settings
 from gdwatch.values import Box, Decision, Judged, Refusal
 
 _LEAST = 1024  # pixels of the longer side kept for the panel, if the model sees the whole picture
-_SIDE = 288  # pixels, of each of the three pictures
+_SIDE = 288  # pixels, of each picture
 _GAP = 8
 _TEXT = 36  # pixels, the height of the caption
 _BOX = (255, 200, 0)
@@ -39,12 +45,9 @@ class Explainer:
     def __init__(
         self, settings: Settings, folder: Path, complain: Callable[[bytes, str], None]
     ) -> None:
-        file = model_file.read(model_file.find(settings.model))
-        self._classifier = model.load(file).classifier
-        self._preprocessing = file.details.preprocessing
-        self._layout = layout([file.details], settings.crop)
-        self._side = file.details.classifier.input
-        self._gradients = LayerGradCam(self._classifier, self._classifier.evidence)
+        files = model_file.read_models(settings.model, settings.crop)
+        self._seers = {file.sha256: Seer(model.load(file)) for file in files}
+        self._layout = layout([file.details for file in files], settings.crop)
         self._folder = folder
         self._complain = complain
         try:
@@ -78,15 +81,16 @@ class Explainer:
             box = photograph_to_slot(
                 box, (header.width, header.height), (photo.shape[1], photo.shape[0])
             )
-        square = self._seen(photo, box)
-        panel = _side_by_side(
-            [
-                _outlined(Image.fromarray(photo), box),
-                Image.fromarray(square),
-                _with_heat_map(square, self.evidence(square)),
-            ],
-            _caption(judged.decision),
-        )
+        seer = self._seers[judged.model.sha256]
+        pictures = [_outlined(Image.fromarray(photo), box)]
+        square = view(photo, self._layout) if self._layout.whole else seer.square(photo, box)
+        if box is not None or not seer.sees_surroundings:
+            heat = seer.evidence(square)
+            pictures += [Image.fromarray(square), _with_heat_map(square, heat)]
+        if seer.sees_surroundings:
+            pictures.append(Image.fromarray(crop.surroundings(photo, box)))
+        caption = _caption(judged.decision, f"{judged.model.name} {judged.model.version}")
+        panel = _side_by_side(pictures, caption)
         name = escaping.escape(judged.opened.drop.path.rpartition(b"/")[2])
         path = self._folder / f"{number + 1:05d}-{_SAFE.sub('_', name)[:100]}.png"
         try:
@@ -94,6 +98,23 @@ class Explainer:
         except OSError as error:
             raise GdwatchError(f"{path}: {error.strerror}", "make room") from error
         return path
+
+
+class Seer:
+    """What one model sees of a photograph, and where it looks.
+
+    sees_surroundings: whether it has a second input beside the face.
+    """
+
+    def __init__(self, loaded: Model) -> None:
+        self._classifier = loaded.classifier
+        self._preprocessing = loaded.details.preprocessing
+        self._side = loaded.details.classifier.input
+        self._gradients = LayerGradCam(_MaleLogit(self._classifier), self._classifier.evidence)
+        self.sees_surroundings = isinstance(self._classifier, TwoInputClassifier)
+        self._finder: Finder | None = None
+        if self._preprocessing.upright and loaded.locator is not None:
+            self._finder = Finder(loaded, torch.device("cpu"), torch.float32)
 
     def evidence(self, square: Pixels) -> NDArray[np.float32]:
         """The heat map of the pixels that support the answer (Grad-CAM, Selvaraju et al. 2017).
@@ -104,22 +125,38 @@ class Explainer:
         """
         photo = torch.from_numpy(square.copy()).permute(2, 0, 1)[None].float()
         with torch.no_grad():
-            sign = 1.0 if float(self._classifier(photo)) >= 0 else -1.0
+            sign = 1.0 if float(self._classifier(photo)[0, 0]) >= 0 else -1.0
         heat = self._gradients.attribute(photo) * sign
         heat = LayerAttribution.interpolate(heat, square.shape[:2], "bilinear")
         positive: NDArray[np.float32] = heat[0, 0].clamp(min=0).detach().numpy()
         return positive / positive.max() if positive.max() > 0 else positive
 
-    def _seen(self, photo: Pixels, box: Box | None) -> Pixels:
+    def square(self, photo: Pixels, box: Box | None) -> Pixels:
         """The classifier's input, cropped as in the service: uint8 (side, side, 3), RGB.
 
         photo: uint8 (H, W, 3), RGB. box: the face in pixels of `photo`.
         """
-        if self._layout.whole:
-            return view(photo, self._layout)
         if box is None:
             return crop.around(photo, self._side)
-        return crop.face(photo, box, self._preprocessing.margin or 1.0, self._side)
+        margin = self._preprocessing.margin or 1.0
+        if self._finder is None:
+            return crop.face(photo, box, margin, self._side)
+        # The ledger keeps no tilt, so the face is looked for again.
+        (faces,), _ = self._finder.find([photo])
+        same = max(faces, key=lambda face: overlap(face.box, box), default=None)
+        tilt = 0.0 if same is None else same.tilt
+        return crop.upright(photo, box, tilt, margin, self._side)
+
+
+class _MaleLogit(nn.Module):
+    """A classifier with the logit of `male` alone for its output, as Grad-CAM wants it."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, photos: Tensor) -> Tensor:
+        return self.classifier.forward(photos)[:, :1]
 
 
 def _outlined(photo: Image.Image, box: Box | None) -> Image.Image:
@@ -139,16 +176,19 @@ def _with_heat_map(square: Pixels, heat: NDArray[np.float32]) -> Image.Image:
     return Image.fromarray(mixed.round().clip(0, 255).astype(np.uint8))
 
 
-def _caption(decision: Decision) -> str:
+def _caption(decision: Decision, model: str) -> str:
     answer = f"{decision.outcome}, {decision.reason}" if decision.reason else decision.outcome
     faces = "" if decision.faces is None else f"   faces {decision.faces}"
-    return f"{answer}   p(male) {decision.p_male:.3f}{faces}"
+    return f"{answer}   p(male) {decision.p_male:.3f}{faces}   {model}"
 
 
 def _side_by_side(pictures: list[Image.Image], text: str) -> Image.Image:
-    panel = Image.new("RGB", (3 * _SIDE + 4 * _GAP, _SIDE + 2 * _GAP + _TEXT), "white")
+    width = len(pictures) * (_SIDE + _GAP) + _GAP
+    panel = Image.new("RGB", (width, _SIDE + 2 * _GAP + _TEXT), "white")
     for number, picture in enumerate(pictures):
-        shown = picture if number == 0 else picture.resize((_SIDE, _SIDE))
+        scale = _SIDE / max(picture.size)
+        size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+        shown = picture if number == 0 else picture.resize(size)
         panel.paste(shown, (_GAP + number * (_SIDE + _GAP), _GAP))
     font = ImageFont.load_default(20)
     ImageDraw.Draw(panel).text((_GAP, _SIDE + 2 * _GAP), text, fill="black", font=font)

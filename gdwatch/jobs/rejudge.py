@@ -6,7 +6,7 @@ at that moment.
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -95,7 +95,7 @@ class Rejudging:
         """
         pipeline = Pipeline(self._settings)
         try:
-            for batch in drain(pipeline, self._opened(paths, pipeline.model)):
+            for batch in drain(pipeline, self._opened(paths, pipeline.models)):
                 self._finish(batch)
                 yield self.tally
             yield self.tally
@@ -104,21 +104,23 @@ class Rejudging:
 
     # ------------------------------------------------------------------ opening files
 
-    def _opened(self, paths: Iterator[bytes], model: Serving) -> Iterator[Opened]:
+    def _opened(self, paths: Iterator[bytes], models: Sequence[Serving]) -> Iterator[Opened]:
         for path in paths:
             with Handles(self._folders) as handles:
-                opened = self._open_if_needed(path, handles, model)
+                opened = self._open_if_needed(path, handles, models)
             if opened is not None:
                 yield opened
 
-    def _open_if_needed(self, path: bytes, handles: Handles, model: Serving) -> Opened | None:
+    def _open_if_needed(
+        self, path: bytes, handles: Handles, models: Sequence[Serving]
+    ) -> Opened | None:
         """Open a file; None if it cannot be read, or need not be judged."""
         opened = _open(path, handles)
         if isinstance(opened, str):
             self._failed(path, opened)
             return None
         try:
-            if not self._may_skip(opened, handles, model):
+            if not self._may_skip(opened, handles, models):
                 return opened
         except content.Unreadable as error:
             self._failed(path, error.strerror or str(error))
@@ -132,10 +134,10 @@ class Rejudging:
         self.tally.failed += 1
         self._done(path, why)
 
-    def _may_skip(self, opened: Opened, handles: Handles, model: Serving) -> bool:
-        """Whether a file need not be judged: it is being moved, or this model has judged it.
+    def _may_skip(self, opened: Opened, handles: Handles, models: Sequence[Serving]) -> bool:
+        """Whether a file need not be judged: it is being moved, or these models have judged it.
 
-        With the option `move`, such an older result of this model becomes the current one.
+        With the option `move`, such an older result of them becomes the current one.
         Raises Unreadable.
         """
         with self._ledger.reading() as connection:
@@ -145,9 +147,14 @@ class Rejudging:
                 return bool(transaction.being_moved({opened.drop.path}))
             if row.state != "filed":
                 return True
-            result = queries.result_of(connection, row.id, model.sha256)
-        if self._options.again or result is None or result["rules"] != model.rules:
+            found = [
+                (queries.result_of(connection, row.id, each.sha256), each.rules) for each in models
+            ]
+        # In a cascade the last model that was asked has answered.
+        results = [result for result, rules in found if result and result["rules"] == rules]
+        if self._options.again or not results:
             return False
+        result = results[-1]
         if row.sha256 != content.digest(opened.descriptor):
             return False
         if self._options.move and row.model_id != result["model_id"]:
@@ -171,11 +178,10 @@ class Rejudging:
             self._count_only(readable)
         elif readable:
             with Handles(self._folders) as handles, self._ledger.writing() as transaction:
-                model_id = transaction.model_id(batch.model)
-                batch_id = transaction.batch(batch, model_id)
-                ids = model_id, batch_id
+                batch_id = transaction.batch(batch, transaction.model_id(batch.model))
                 for each in readable:
-                    why = self._record(transaction, handles, each, batch.model, ids)
+                    ids = transaction.model_id(each.model), batch_id
+                    why = self._record(transaction, handles, each, ids)
                     if why is not None:
                         failed[each.opened.drop.path] = why
         for each in batch.judged:
@@ -199,7 +205,6 @@ class Rejudging:
         transaction: Transaction,
         handles: Handles,
         judged: Judged,
-        model: Serving,
         ids: tuple[int, int | None],
     ) -> str | None:
         """Record a result; if that is not possible, return why."""
@@ -220,7 +225,7 @@ class Rejudging:
             row = self._insert(transaction, judged, model_id)
         elif row.sha256 is None:
             transaction.update(row.id, sha256=judged.decoded.sha256)
-        transaction.insert_results([result_row(row.id, judged, model, model_id, batch_id)])
+        transaction.insert_results([result_row(row.id, judged, model_id, batch_id)])
         if self._options.move:
             self._make_current(transaction, handles, row, judged.decision, model_id)
         else:

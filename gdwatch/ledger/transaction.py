@@ -233,9 +233,7 @@ class Transaction:
         return int(self.connection.execute(statement).scalar_one())
 
 
-def result_row(
-    file_id: int, judged: Judged, model: Serving, model_id: int, batch_id: int | None
-) -> dict[str, Any]:
+def result_row(file_id: int, judged: Judged, model_id: int, batch_id: int | None) -> dict[str, Any]:
     """Return one decision as a row of `results`. batch_id: left out if no network saw the file."""
     decision: Decision = judged.decision
     header = judged.decoded.header
@@ -243,7 +241,7 @@ def result_row(
     return {
         "file_id": file_id,
         "model_id": model_id,
-        "rules": model.rules,
+        "rules": judged.model.rules,
         "outcome": decision.outcome,
         "reason": decision.reason,
         "label": decision.label,

@@ -42,7 +42,8 @@ log = structlog.get_logger()
 class Pipeline:
     """Workers, slots and an engine, with the files on their way through them.
 
-    models: those that judge now; two are a cascade. capacity: the numbers of workers, slots and so on with it.
+    models: those that judge now; two are a cascade.
+    capacity: the numbers of workers, slots and so on with them.
 
     Raises ActionNeeded, here or in `turn`, if the model cannot be used.
     """

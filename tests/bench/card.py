@@ -117,7 +117,7 @@ def without_ranges(model: str, folder: Path) -> Path:
     """A copy of a model that computes in floats wherever it is."""
     file = model_file.read(model_file.find(model))
     details = file.details.model_dump(mode="json")
-    for network in filter(None, (details["classifier"], details["locator"])):
+    for network in filter(None, (details[name] for name in ("classifier", "locator", "closer"))):
         network["ranges"] = None
     copy = folder / f"{file.details.name}-without-ranges.safetensors"
     tensors = safetensors.numpy.load(file.content)

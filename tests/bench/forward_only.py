@@ -1,4 +1,4 @@
-"""A ceiling: both networks' forward on what they see of these photographs, and nothing else."""
+"""A ceiling: the first look and the classifier on what they see of these photographs."""
 
 import sys
 from pathlib import Path
@@ -23,17 +23,18 @@ def main(photographs: Path, name: str, part: int, parts: int) -> None:
     torch.set_num_threads(1)
     file = model_file.read(model_file.find(name))
     predictor = PlainPredictor(model.load(file), torch.device("cpu"), borders=(0.5,))
-    assert predictor.locator is not None
-    wanted = layout(file.details, "face")
+    assert predictor.finder is not None
+    look = predictor.finder.first
+    wanted = layout([file.details], "face")
     paths = sorted(photographs.iterdir())[part::parts]
     shown: list[Tensor] = []
     squares: list[Pixels] = []
     classify = predictor.classify
-    predictor.classify = lambda batch: squares.append(batch) or classify(batch)  # type: ignore
+    predictor.classify = lambda batch, *more: squares.append(batch) or classify(batch, *more)  # type: ignore
     for start in range(0, len(paths), BATCH):
         photos = [np.array(Image.open(path).convert("RGB")) for path in paths[start:][:BATCH]]
         seen = [view(photo, wanted) for photo in photos]
-        shown.append(thumbnails(seen, predictor.thumbnail))
+        shown.append(thumbnails(seen, look.side))
         predictor.judge(seen)
 
     def seen_by(network: torch.nn.Module, batch: Tensor) -> None:
@@ -42,7 +43,7 @@ def main(photographs: Path, name: str, part: int, parts: int) -> None:
     def job() -> None:
         with torch.inference_mode():
             for pictures, faces in zip(shown, squares, strict=True):
-                seen_by(predictor.locator, pictures)
+                seen_by(look.locator, pictures)
                 seen_by(predictor.classifier, torch.from_numpy(faces))
 
     serve(job)

@@ -187,5 +187,5 @@ def shared_out(
 
 
 def _capacity(settings: Settings) -> Capacity:
-    details = model_file.read(model_file.find(settings.model)).details
-    return Capacity.of(settings, layout(details, settings.crop))
+    files = model_file.read_models(settings.model, settings.crop)
+    return Capacity.of(settings, layout([file.details for file in files], settings.crop))

@@ -368,7 +368,8 @@ def lock_inherited_by_workers() -> None:
 def model_swapped_before_its_test() -> None:
     def reload(pipe: pipeline.Pipeline) -> None:
         pipe._end()
-        pipe._start(pipeline.model_file.read(pipeline.model_file.find(pipe._settings.model)))
+        settings = pipe._settings
+        pipe._start(pipeline.model_file.read_models(settings.model, settings.crop))
 
     _instead("gdwatch.pipeline.pipeline:Pipeline.reload", reload)
 

@@ -59,10 +59,13 @@ class World:
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         if outcome == "rejected":
             refusal = Refusal("truncated", "cut", sha256, Header(9, 9, "PNG"), 1.0)
-            return Judged(opened, refusal, decide.refuse(refusal))
+            return Judged(opened, refusal, decide.refuse(refusal), self.serving)
         photo = Photo(sha256, Header(640, 480, "JPEG"), (32, 32), 2.0)
         return Judged(
-            opened, photo, decide.decide(Scores(P_MALE[outcome]), photo.header, photo.size, RULES)
+            opened,
+            photo,
+            decide.decide(Scores(P_MALE[outcome]), photo.header, photo.size, RULES),
+            self.serving,
         )
 
     def record(self, *judged: Judged, **settings: Any) -> list[Entry]:

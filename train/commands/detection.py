@@ -65,7 +65,9 @@ def locate(
     if drawn is not None:
         found = boxes.merged(found, boxes.read_drawn(drawn))
     begin = locator_run.load(start)[0] if start else None
-    run = train_locator.fit(listed, split, found, locator_recipe.read(recipe), out, workers, begin)
+    run = train_locator.fit(
+        listed, split, found, locator_recipe.read(recipe), out, workers=workers, begin=begin
+    )
     for epoch, loss, measured in run:
         print(f"epoch={epoch} loss={loss:.4f}", flush=True)
         for at in measured:

@@ -80,11 +80,13 @@ def calibrate(
     file: Annotated[
         Path | None, typer.Option("-o", metavar="FILE", help="Model file to write, if another.")
     ] = None,
+    accuracy: Accuracy = 0.987,
     wild: Annotated[
         list[str] | None,
-        typer.Option(help="A source that counts for more: these count half; may be repeated."),
+        typer.Option(
+            metavar="SOURCE", help="Source that counts as half of all, with the others so named."
+        ),
     ] = None,
-    accuracy: Accuracy = 0.987,
     debug: Debug = False,
 ) -> None:
     """Set ranges, temperature and min_confidence by whole photographs, and measure a model."""
@@ -94,7 +96,7 @@ def calibrate(
     from train.evaluation.photographs import table
     from train.export.calibrate import calibrate
 
-    done = calibrate(inputs.open_model(model), data, prepared, accuracy, file or model, wild or [])
+    done = calibrate(inputs.open_model(model), data, prepared, accuracy, file or model, wild or ())
     details = done.details
     print(f"{file or model}")
     print(f"temperature {details.temperature}")

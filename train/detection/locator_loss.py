@@ -1,25 +1,22 @@
 """The loss of a locator."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
 
-def loss_of(
-    answer: Tensor,
-    heat: Tensor,
-    counts: Tensor,
-    boxes: Tensor,
-    weight: Tensor,
-    marks: Tensor,
-    marked: Tensor,
-) -> Tensor:
+def loss_of(answer: Tensor, wanted: Sequence[Tensor]) -> Tensor:
     """The penalty-reduced focal loss of CenterNet (Zhou et al. 2019, arXiv:1904.07850) for the heat
     map, plus a smooth L1 loss for the boxes.
 
-    answer: float (B, C, h, w), as from `Locator`; the others as in `Scene`, with a batch axis.
+    answer: float (B, C, h, w), as from `Locator`.
+    wanted: what a `Scene` has beside its thumbnail, in its order, each with a batch axis.
+
     The landmarks have a smooth L1 loss too, where the network places them.
     """
+    heat, counts, boxes, weight, marks, marked = wanted
     sure = torch.sigmoid(answer[:, 0]).clamp(1e-4, 1 - 1e-4)
     centre = (heat >= 0.999).float()
     there = centre * (1 - sure) ** 2 * torch.log(sure)

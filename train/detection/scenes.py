@@ -236,7 +236,7 @@ def _mirrored_or_turned(photograph: Photograph, rng: Generator) -> Photograph:
         faces[:, [0, 2]] = image.width - faces[:, [2, 0]]
         points = faces[:, 5:].reshape(-1, LANDMARKS, 2)[:, _MIRRORED]
         points[:, :, 0] = image.width - points[:, :, 0]
-        faces[:, 5:] = points.reshape(len(faces), -1)
+        faces[:, 5:] = points.reshape(len(faces), 2 * LANDMARKS)
     if rng.random() < 0.3:
         angle = rng.uniform(-_TURN, _TURN)
         image = image.rotate(angle, _BILINEAR, fillcolor=_colour(rng))
@@ -250,7 +250,7 @@ def _mirrored_or_turned(photograph: Photograph, rng: Generator) -> Photograph:
         points = ((faces[:, 5:].reshape(-1, LANDMARKS, 2) - middle) @ turn + middle).astype(
             np.float32
         )
-        faces[:, 5:] = points.reshape(len(faces), -1)
+        faces[:, 5:] = points.reshape(len(faces), 2 * LANDMARKS)
     return Photograph(image, faces)
 
 

@@ -28,12 +28,13 @@ METRICS = "locator.json"
 _SCENES_TO_BEGIN = 256  # by which batch norms get their mean and variance
 
 
-def fit(
+def fit(  # noqa: PLR0913 - the inputs of a run
     listed: Sequence[Entry],
     splits: Mapping[str, str],
     faces: Mapping[str, Sequence[Face]],
     recipe: LocatorRecipe,
     out: Path,
+    *,
     workers: int,
     begin: Locator | None = None,
 ) -> Iterator[tuple[int, float, list[LocatorMeasures]]]:
@@ -59,8 +60,11 @@ def fit(
         made_of = stock.load(learnt, faces, recipe.repeat, recipe.close, recipe.kept)
         if not made_of.wide and not made_of.close:
             raise GdwatchError("no photograph with a face to learn from", "check --faces")
-        checked = [(entry, seen) for entry in held_back
-                   if (seen := stock.read(entry, faces.get(entry.path, []), recipe.kept))]  # fmt: skip
+        checked = [
+            (entry, seen)
+            for entry in held_back
+            if (seen := stock.read(entry, faces.get(entry.path, []), recipe.kept)) is not None
+        ]
         if begin is not None and not run.losses:
             _begin(run, begin, made_of)
     for epoch in range(len(run.losses), recipe.epochs):
@@ -101,7 +105,7 @@ def _train_epoch(
         for group in run.optimizer.param_groups:
             group["lr"] = recipe.lr * warm * (1 + math.cos(math.pi * done / steps)) / 2
         thumbnails, *wanted = (values.to(device, non_blocking=True) for values in batch)
-        loss = loss_of(run.network(thumbnails), *wanted)
+        loss = loss_of(run.network(thumbnails), wanted)
         run.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(run.network.parameters(), 5.0)

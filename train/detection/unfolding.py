@@ -1,5 +1,7 @@
 """Begin a locator's training with the weights of a finished one, whose batch norms are folded."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -10,7 +12,7 @@ from gdwatch.networks.locator import Locator
 def unfold(network: Locator, finished: Locator, thumbnails: Tensor) -> None:
     """Give `network` the weights of `finished`, so that both answer alike at first.
 
-    network: with batch norms; it may have more blocks, which change nothing at first, and landmarks.
+    network: with batch norms; it may have landmarks, and more blocks, which at first do nothing.
     finished: without batch norms.
     thumbnails: uint8 (B, 3, S, S), RGB, by which each batch norm gets its mean and variance.
     """
@@ -34,16 +36,25 @@ def unfold(network: Locator, finished: Locator, thumbnails: Tensor) -> None:
         handle.remove()
 
 
-def _measured(bias: Tensor | None, *, is_first: bool):  # type: ignore[no-untyped-def]  # as torch's hooks are
-    def measure(norm: nn.BatchNorm2d, inputs: tuple[Tensor, ...]) -> None:
+def _measured(
+    bias: Tensor | None, *, is_first: bool
+) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+    """A hook that gives a batch norm the statistics of what it sees.
+
+    bias: of the folded convolution before it; None for a new block.
+    is_first: whether it is the first norm of its block; the last one of a new block adds nothing.
+    """
+
+    def measure(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(norm, nn.BatchNorm2d)
         values = inputs[0]
-        norm.running_mean = values.mean((0, 2, 3))
-        norm.running_var = values.var((0, 2, 3), unbiased=False)
+        mean, variance = values.mean((0, 2, 3)), values.var((0, 2, 3), unbiased=False)
+        norm.running_mean, norm.running_var = mean, variance
         if bias is None:  # of a block that `finished` lacks: nothing is added to its shortcut
             nn.init.constant_(norm.weight, 1 if is_first else 0)
             nn.init.zeros_(norm.bias)
             return
-        norm.weight.copy_((norm.running_var + norm.eps).sqrt())
-        norm.bias.copy_(norm.running_mean + bias)
+        norm.weight.copy_((variance + norm.eps).sqrt())
+        norm.bias.copy_(mean + bias)
 
     return measure

@@ -2,8 +2,9 @@
 
     python -m train.evaluation.photographs DATA PREPARED MODEL… [--split test] [--without SOURCE]
 
-DATA has the photographs, as for `gdtrain prepare`, with a comma between several folders; PREPARED is the prepared folder, which has their
-splits. All photographs of a source named with --without are evaluated, since it was kept out of
+DATA has the photographs, as for `gdtrain prepare`, with a comma between several folders; PREPARED
+is the prepared folder, which has their splits; MODEL is a model file, or a name that the setting
+`model` takes. All photographs of a source named with --without are evaluated, since it was kept out of
 training. Photographs of label `none` tell how often a model answers where nobody is.
 """
 

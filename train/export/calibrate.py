@@ -125,8 +125,9 @@ def calibrate(
 ) -> Measured:
     """Calibrate a model and write it to a file.
 
-    data, prepared: as for `photographs.choose`. wild: as for `choose_calibration`. A source that the model's recipe kept out of
-    training takes no part in what is chosen, and all of it in what is measured.
+    data, prepared: as for `photographs.choose`. A source that the recipe kept out of training takes
+    no part in what is chosen, and all of it in what is measured.
+    wild: as for `choose_calibration`.
 
     Raises GdwatchError.
     """

@@ -26,9 +26,9 @@ from gdwatch.cuda.streams import pinned
 from gdwatch.decode import reduce
 from gdwatch.decode.reduce import Pixels, Reduction
 from gdwatch.inference import crop, detection, model, model_file
-from gdwatch.inference.crop_geometry import Square, square_around, square_of
+from gdwatch.inference.crop_geometry import Crop, square_around, square_of
 from gdwatch.inference.model import Model
-from gdwatch.inference.predictor import Finish, PlainPredictor, Predictor
+from gdwatch.inference.predictor import Finish, PlainPredictor, Predictor, Result
 from gdwatch.inference.sharpness import sharpness
 from gdwatch.networks.residual import ResidualClassifier
 from gdwatch.pipeline import engine_client
@@ -154,9 +154,9 @@ def photographs() -> list[Pixels]:
 
 
 def judged(judge: Predictor, photos: Sequence[Pixels]) -> list[Scores]:
-    scores, splits = judge.begin(photos)()
-    assert splits == 0
-    return scores
+    result = judge.begin(photos)()
+    assert result.splits == 0
+    return result.scores
 
 
 def require_alike(found: Sequence[Scores], plain: Sequence[Scores], apart: float) -> None:
@@ -239,11 +239,11 @@ def test_two_batches_are_under_way_and_keep_apart(exact: PlainPredictor) -> None
     batches = [photos[:3], photos[3:], photos[1:2], photos]
     expected = [judged(judge, batch) for batch in batches]
     first, second = judge.begin(batches[0]), judge.begin(batches[1])
-    found = [first()[0]]
+    found = [first().scores]
     third = judge.begin(batches[2])
-    found.append(second()[0])
+    found.append(second().scores)
     fourth = judge.begin(batches[3])
-    assert [*found, third()[0], fourth()[0]] == expected
+    assert [*found, third().scores, fourth().scores] == expected
 
 
 def test_nothing_is_read_before_the_device_says_that_it_is_there(
@@ -275,9 +275,9 @@ def test_nothing_is_read_before_the_device_says_that_it_is_there(
     under_way = [judge.begin(batch) for batch in batches]
     for finish, batch in zip(under_way, batches, strict=True):
         with torch.inference_mode():
-            found, splits = finish()
-        require_alike(found, judged(exact, batch), DOUBT)
-        assert splits == 0
+            result = finish()
+        require_alike(result.scores, judged(exact, batch), DOUBT)
+        assert result.splits == 0
     assert len(being_moved) > 5
 
 
@@ -294,7 +294,7 @@ class Noted:
         finish = self._judge.begin(photos)
         self.notes.append(f"begin {len(photos)}")
 
-        def noted() -> tuple[list[Scores], int]:
+        def noted() -> Result:
             self.notes.append(f"finish {len(photos)}")
             return finish()
 
@@ -384,7 +384,7 @@ def test_what_agrees_is_taken(exact: PlainPredictor, capfd: pytest.CaptureFixtur
     assert capfd.readouterr().err == ""
 
 
-def paler(photos: Sequence[Tensor], squares: Sequence[Square], side: int) -> Tensor:
+def paler(photos: Sequence[Tensor], squares: Sequence[Crop], side: int) -> Tensor:
     cut = resized_together(photos, squares, side)
     return cut // 2 if side == 64 else cut  # the thumbnails as they were
 
@@ -409,8 +409,8 @@ def out_of_memory(*_: object) -> None:
         ("gdwatch.cuda.self_test.resized_together", paler, "Differs('pixels differ by"),
         ("gdwatch.cuda.cuda_predictor.resized_together", paler, "Differs('probabilities differ by"),
         (
-            "gdwatch.cuda.cuda_predictor.CudaPredictor.p_male",
-            lambda *_: torch.full((128,), 0.9),
+            "gdwatch.cuda.cuda_predictor.CudaPredictor._logits_and_sharpness",
+            lambda *_: torch.full((128, 3), 9.0),
             "Differs('probabilities differ",
         ),
         ("gdwatch.cuda.cuda_predictor.sharpness", lambda _: torch.zeros(3), "RuntimeError"),
@@ -445,7 +445,7 @@ def test_full_precision_is_tried_at_the_start(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     half = shipped(torch.float16)
-    monkeypatch.setattr(half.exact, "forward", lambda batch: torch.full((len(batch),), 9.0))
+    monkeypatch.setattr(half.exact, "forward", lambda batch: torch.full((len(batch), 2), 9.0))
     assert on_card(half, MEMORY, DOUBT) is half
     assert "Differs('probabilities in float32 differ by" in capfd.readouterr().err
 
@@ -528,10 +528,10 @@ def test_a_batch_without_room_is_judged_in_halves_and_the_next_one_again_on_the_
         return real(batch)
 
     monkeypatch.setattr(whole.classifier, "forward", forward)
-    found, splits = judge.begin(squares)()
+    result = judge.begin(squares)()
     assert sizes == [8, 5, 2, 3]
-    assert splits == 2
-    require_alike(found, plain, 1e-4)
+    assert result.splits == 2
+    require_alike(result.scores, plain, 1e-4)
     full = False
     sizes.clear()
     require_alike(judged(judge, squares), plain, 1e-4)
@@ -558,8 +558,8 @@ def test_once_the_card_has_failed_everything_is_judged_the_plain_way(
     monkeypatch.setattr(judge, step, fail)
     under_way.append(judge.begin(photos))
     for finish in under_way:
-        found, splits = finish()
-        require_alike(found, plain, 1e-4)
-        assert splits == 0
+        result = finish()
+        require_alike(result.scores, plain, 1e-4)
+        assert result.splits == 0
     assert len(calls) == 1
     assert capfd.readouterr().err.count("unspecified launch failure") == 1

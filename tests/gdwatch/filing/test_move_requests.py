@@ -61,7 +61,9 @@ def test_a_file_sent_elsewhere_while_it_was_looked_at_is_not_sent_again(
     ):  # another model has said `female`, and is asked again
         judged = world.judged(Path(os.fsdecode(entry.target)), "female")
         model_id = transaction.model_id(other)
-        transaction.insert_results([result_row(entry.id, judged, other, model_id, None)])
+        transaction.insert_results(
+            [result_row(entry.id, replace(judged, model=other), model_id, None)]
+        )
     digest = content.digest
 
     def sent_meanwhile(descriptor: int) -> str:

@@ -77,7 +77,9 @@ def test_a_file_from_a_time_that_no_database_knows_is_recorded_and_filed(world: 
 def test_a_file_too_large_to_be_read_has_no_hash(world: World) -> None:
     judged = world.judged(world.drop("a.jpg"), "rejected")
     refusal = Refusal("too_many_bytes", "12 bytes are more than max_bytes 4")
-    judged = Judged(judged.opened, refusal, type(judged.decision)("rejected", "too_many_bytes"))
+    judged = Judged(
+        judged.opened, refusal, type(judged.decision)("rejected", "too_many_bytes"), world.serving
+    )
     (entry,) = world.record(judged)
     assert world.row(entry.id)["sha256"] is None
 

@@ -109,17 +109,17 @@ def test_the_smallest_face_fills_the_input_when_it_is_enlarged_by_a_fifth() -> N
     margin, smallest = details.preprocessing.margin, details.preprocessing.smallest_face
     assert details.locator is not None
     assert margin is not None
-    wanted = layout(details, "face")
+    wanted = layout([details], "face")
     face = wanted.photo * smallest / details.locator.input
     assert details.classifier.input <= 1.2 * face * margin < 1.1 * details.classifier.input
 
 
 @pytest.mark.parametrize(("name", "length"), [("fast", 1280), ("accurate", 2560)])
 def test_of_a_portrait_a_shipped_model_needs_the_half(name: str, length: int) -> None:
-    least = layout(model_file.read(model_file.find(name)).details, "face").least
+    least = layout([model_file.read(model_file.find(name)).details], "face").least
     assert 2 * least <= length < 4 * least
 
 
 def test_without_a_locator_or_with_crop_whole_the_square_is_the_input() -> None:
-    assert layout(build.details(), "face") == Reduction(build.SIDE, whole=True)
-    assert layout(build.located(), "whole") == Reduction(build.SIDE, whole=True)
+    assert layout([build.details()], "face") == Reduction(build.SIDE, whole=True)
+    assert layout([build.located()], "whole") == Reduction(build.SIDE, whole=True)

@@ -12,7 +12,7 @@ from PIL import Image
 from torchvision.ops import nms
 
 from gdwatch.inference import model, model_file
-from gdwatch.inference.detection import _distinct, _holds, find, scores_and_boxes, thumbnails
+from gdwatch.inference.detection import _holds, distinct, find, scores_and_boxes, thumbnails
 from gdwatch.inference.faces import Detection
 from gdwatch.networks.locator import STRIDE, UNIT
 from gdwatch.values import Box
@@ -142,7 +142,7 @@ def test_a_face_is_kept_where_torchvision_keeps_it(boxes: list[Box]) -> None:
         torch.tensor(corners).view(-1, 4).double(), torch.tensor(scores).double(), 0.4
     ).tolist()
     found = [boxes.index(min(boxes, key=lambda box: _distance(box, face.box)))
-             for face in _distinct(list(zip(scores, corners, strict=True)))]  # fmt: skip
+             for face in distinct(list(map(Detection, boxes, scores)))]  # fmt: skip
     assert set(found) <= set(kept)
     # What torchvision keeps beyond that has its middle in a face that is surer.
     for number in set(kept) - set(found):

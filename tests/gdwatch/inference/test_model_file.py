@@ -120,10 +120,10 @@ def test_tensors_of_another_program_are_refused(path: Path) -> None:
     assert "model format None" in refusal(path)
 
 
-@pytest.mark.parametrize("format_", [0, 2, "1", None])
+@pytest.mark.parametrize("format_", [0, 3, "1", None])
 def test_another_format_is_refused(path: Path, format_: object) -> None:
     rewrite(path, format=format_)
-    assert f"model format {format_}, this gdwatch reads 1" in refusal(path)
+    assert f"model format {format_}, this gdwatch reads 1 and 2" in refusal(path)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_a_tensor_that_is_not_finite_is_named(path: Path, value: float) -> None:
 
 def test_a_tensor_of_another_type_is_named(path: Path) -> None:
     rewrite(path, {**tensors_of(path), "classifier.head.bias": torch.zeros(1).double()})
-    assert "tensor classifier.head.bias is F64, not F32 or F16" in refusal(path)
+    assert "tensor classifier.head.bias is F64, not F32, F16 or I8" in refusal(path)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5000])

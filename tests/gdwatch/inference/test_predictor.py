@@ -12,8 +12,9 @@ from gdwatch.decode import reduce
 from gdwatch.errors import ActionNeeded
 from gdwatch.inference import model, model_file
 from gdwatch.inference.device import choose_device
+from gdwatch.inference.faces import Judgement
 from gdwatch.inference.model import Model
-from gdwatch.inference.predictor import PlainPredictor, in_halves
+from gdwatch.inference.predictor import PlainPredictor
 from gdwatch.networks.classifier import Classifier
 from gdwatch.networks.quantised import is_fast
 from gdwatch.networks.registry import ARCHITECTURES
@@ -55,53 +56,8 @@ def labels(p_male: list[float]) -> list[bool]:
     return [p >= 0.5 for p in p_male]
 
 
-def forward_with_room_for(rows: int, calls: list[int]):
-    def forward(batch: Tensor) -> Tensor:
-        calls.append(len(batch))
-        if len(batch) > rows:
-            raise torch.OutOfMemoryError
-        return batch * 2
-
-    return forward
-
-
-@pytest.mark.parametrize("rows", [1, 2, 3, 7, 16])
-@pytest.mark.parametrize("count", [1, 2, 5, 16, 17])
-def test_a_batch_in_halves_gives_what_the_whole_gives(rows: int, count: int) -> None:
-    calls: list[int] = []
-    batch = torch.arange(count)
-    found, splits = in_halves(forward_with_room_for(rows, calls), batch)
-    assert found.tolist() == (batch * 2).tolist()
-    assert splits == sum(size > rows for size in calls)
-    assert (splits == 0) == (count <= rows)
-
-
-def test_one_photograph_that_does_not_fit_is_an_error() -> None:
-    with pytest.raises(torch.OutOfMemoryError):
-        in_halves(forward_with_room_for(0, []), torch.arange(4))
-
-
-def test_the_memory_of_a_failed_batch_is_free_before_its_halves_run() -> None:
-    alive: list[int] = []
-    held: list[object] = []
-
-    class Held:
-        def __init__(self) -> None:
-            alive.append(1)
-
-        def __del__(self) -> None:
-            alive.pop()
-
-    def forward(batch: Tensor) -> Tensor:
-        held.append(len(alive))
-        mine = Held()  # a tensor that the traceback of the error would keep
-        if len(batch) > 1:
-            raise torch.OutOfMemoryError
-        del mine
-        return batch
-
-    in_halves(forward, torch.arange(4))
-    assert held == [0] * 7
+def p_males(judged: Sequence[Judgement]) -> list[float]:
+    return [each.p_male for each in judged]
 
 
 def test_an_engine_without_memory_gives_the_same_answers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,28 +74,28 @@ def test_an_engine_without_memory_gives_the_same_answers(monkeypatch: pytest.Mon
     monkeypatch.setattr(small.classifier, "forward", forward)
     halved, splits = small.classify(photos())
     assert splits > 0
-    assert halved == pytest.approx(whole, abs=1e-4)
+    assert p_males(halved) == pytest.approx(p_males(whole), abs=1e-4)
 
 
 @pytest.mark.parametrize("size", [1, 3, 8, 24])
 def test_an_answer_does_not_depend_on_its_company(size: int) -> None:
     batch = photos()
     classify = predictor(3).classify
-    whole, _ = classify(batch)
+    whole = p_males(classify(batch)[0])
     order = np.random.default_rng(1).permutation(len(batch))
     found = [0.0] * len(batch)
     for at in range(0, len(batch), size):
         numbers = order[at : at + size]
-        for number, p_male in zip(numbers, classify(batch[numbers])[0], strict=True):
-            found[number] = p_male
+        for number, each in zip(numbers, classify(batch[numbers])[0], strict=True):
+            found[number] = each.p_male
     assert found == pytest.approx(whole, abs=1e-4)
     assert labels(found) == labels(whole)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_half_precision_gives_the_same_labels(seed: int) -> None:
-    exact, _ = predictor(seed, precision=torch.float32).classify(photos())
-    half, _ = predictor(seed, precision=torch.float16).classify(photos())
+    exact = p_males(predictor(seed, precision=torch.float32).classify(photos())[0])
+    half = p_males(predictor(seed, precision=torch.float16).classify(photos())[0])
     assert labels(half) == labels(exact)
     for border in (0.9, 0.1):
         assert [p >= border for p in half] == [p >= border for p in exact]
@@ -147,8 +103,8 @@ def test_half_precision_gives_the_same_labels(seed: int) -> None:
 
 def test_what_lies_near_a_border_is_judged_in_full() -> None:
     network = build.brightness_network(slope=0.1)  # so flat that everything lies near 0.5
-    exact, _ = engine_of(network, precision=torch.float32).classify(photos())
-    half, _ = engine_of(network, precision=torch.float16).classify(photos())
+    exact = p_males(engine_of(network, precision=torch.float32).classify(photos())[0])
+    half = p_males(engine_of(network, precision=torch.float16).classify(photos())[0])
     assert half == exact
 
 
@@ -157,8 +113,8 @@ def test_what_lies_near_a_border_is_judged_in_full() -> None:
 def test_every_architecture_judges_in_half_precision(kind: str, precision: torch.dtype) -> None:
     torch.manual_seed(0)
     network = ARCHITECTURES[kind](mean=(0.5,) * 3, std=(0.25,) * 3, **ARGUMENTS[kind]).eval()
-    exact, _ = engine_of(network, precision=torch.float32).classify(photos())
-    half, _ = engine_of(network, precision=precision).classify(photos())
+    exact = p_males(engine_of(network, precision=torch.float32).classify(photos())[0])
+    half = p_males(engine_of(network, precision=precision).classify(photos())[0])
     assert half == pytest.approx(exact, abs=0.02)
 
 
@@ -191,15 +147,15 @@ def test_a_face_judged_in_less_precision_is_judged_alike(
     precision: torch.dtype, apart: float
 ) -> None:
     squares = np.stack([np.array(each.resize((64, 64))) for each in real_photographs()])
-    exact, _ = shipped_in(torch.float32).classify(squares)
-    found, _ = shipped_in(precision).classify(squares)
+    exact = p_males(shipped_in(torch.float32).classify(squares)[0])
+    found = p_males(shipped_in(precision).classify(squares)[0])
     assert found != exact
     assert found == pytest.approx(exact, abs=apart)
 
 
 def test_the_temperature_divides_the_logit() -> None:
-    cold, _ = engine_of(build.network(), 1.0).classify(photos(1))
-    warm, _ = engine_of(build.network(), 2.0).classify(photos(1))
+    cold = p_males(engine_of(build.network(), 1.0).classify(photos(1))[0])
+    warm = p_males(engine_of(build.network(), 2.0).classify(photos(1))[0])
     logit = torch.logit(torch.tensor(cold[0], dtype=torch.float64))
     assert warm[0] == pytest.approx(float(torch.sigmoid(logit / 2)), abs=1e-5)
 
@@ -208,7 +164,7 @@ def test_the_model_of_these_tests_sees_brightness() -> None:
     classify = engine_of(build.brightness_network(), 1).classify
     side = (build.SIDE, build.SIDE)
     shades = [build.pixels(1, level, side) for level in (build.DARK, build.GREY, build.BRIGHT)]
-    dark, grey, bright = classify(np.stack(shades))[0]
+    dark, grey, bright = p_males(classify(np.stack(shades))[0])
     assert dark < 0.01
     assert 0.1 < grey < 0.9
     assert bright > 0.99
@@ -257,7 +213,8 @@ def real_photographs() -> list[Image.Image]:
 
 
 def judged(predictor: PlainPredictor, photographs: Sequence[Image.Image]) -> list[Scores]:
-    return predictor.judge([reduce.reduced(np.array(photo), 400) for photo in photographs])[0]
+    photos = [reduce.reduced(np.array(photo), 400) for photo in photographs]
+    return predictor.judge(photos).scores
 
 
 def test_every_face_is_found_and_judged(shipped: PlainPredictor) -> None:
@@ -267,7 +224,8 @@ def test_every_face_is_found_and_judged(shipped: PlainPredictor) -> None:
     assert nobody.p_male is not None
     left, right = sorted(both.faces[:2], key=lambda face: face.box.x)
     # Beside each other they are found where each alone is, to four pixels of the coarser thumbnail.
-    pixel = 512 / shipped.thumbnail
+    assert shipped.finder is not None
+    pixel = 512 / shipped.finder.first.side
     for found, alone, scale, x, y in (
         (left, astronaut, 512 / 1024, 0, 20),
         (right, hopper, 512 / 1024, 512, 0),

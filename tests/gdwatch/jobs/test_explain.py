@@ -4,6 +4,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 from PIL import Image
 
 from gdwatch.errors import GdwatchError
-from gdwatch.jobs.explain import Explainer
+from gdwatch.inference import model, model_file
+from gdwatch.jobs.explain import Explainer, Seer
 from gdwatch.settings import Settings, load
 from gdwatch.values import Box, Decision, Header, Judged, Opened, Photo, Refusal
 from tests import build
@@ -65,29 +67,42 @@ def said() -> list[tuple[bytes, str]]:
     return []
 
 
-def test_what_spoke_for_an_answer_lies_within_the_crop(explainer: Explainer) -> None:
-    square = np.asarray(Image.effect_noise((64, 64), 60).convert("RGB"))
-    heat = explainer.evidence(square)
-    assert (heat.shape, heat.dtype) == ((64, 64), np.float32)
+@pytest.fixture(scope="module", params=["fast", "accurate"])
+def seer(request: pytest.FixtureRequest) -> Seer:
+    return Seer(model.load(model_file.read(model_file.find(request.param))))
+
+
+def test_what_spoke_for_an_answer_lies_within_the_crop(seer: Seer) -> None:
+    side = seer.square(np.zeros((9, 9, 3), np.uint8), None).shape[0]
+    square = np.asarray(Image.effect_noise((side, side), 60).convert("RGB"))
+    heat = seer.evidence(square)
+    assert (heat.shape, heat.dtype) == ((side, side), np.float32)
     assert heat.min() >= 0
     assert heat.max() in (0, 1)
 
 
-def test_the_crop_is_the_service_s(explainer: Explainer) -> None:
+def test_the_crop_is_the_service_s(seer: Seer) -> None:
     photo = Image.new("RGB", (1000, 750), "white")
     photo.paste((0, 0, 0), (250, 250, 350, 350))
-    square = explainer._seen(np.asarray(photo), Box(250, 250, 100, 100))
+    square = seer.square(np.asarray(photo), Box(250, 250, 100, 100))
     black = (square.mean(2) < 128).mean()
     assert black == pytest.approx(1 / 1.4**2, abs=0.03)  # the margin
 
 
-def judged(stack: ExitStack, path: Path, size: tuple[int, int], box: Box | None = None) -> Judged:
+def judged(
+    stack: ExitStack,
+    path: Path,
+    size: tuple[int, int],
+    box: Box | None = None,
+    model: str = "fast",
+) -> Judged:
     """As if a worker had decoded the file."""
     file = stack.enter_context(path.open("rb"))
     header = Header(*size, "PNG")
     decision = Decision("male", None, "male", 0.9, 0.9, 1, box)
     photo = Photo("0" * 64, header, size, 1.0)
-    return Judged(Opened(build.drop_of(path), file.fileno()), photo, decision)
+    serving = replace(build.serving(), sha256=model_file.read(model_file.find(model)).sha256)
+    return Judged(Opened(build.drop_of(path), file.fileno()), photo, decision, serving)
 
 
 def test_what_harms_when_it_is_decoded_again_harms_a_worker_and_the_others_are_drawn(
@@ -142,7 +157,7 @@ def test_the_box_is_drawn_where_the_face_is(tmp_path: Path, name: str) -> None:
     box = Box(1000, 750, 2000, 1500)  # the middle half
     with ExitStack() as stack:
         explainer = stack.enter_context(closing(Explainer(settings, tmp_path, complain)))
-        path = explainer.panel(0, judged(stack, tmp_path / "a.png", (4000, 3000), box))
+        path = explainer.panel(0, judged(stack, tmp_path / "a.png", (4000, 3000), box, name))
     assert path is not None
     with Image.open(path) as panel:
         drawn = (np.asarray(panel.convert("RGB")) == (255, 200, 0)).all(2).nonzero()
@@ -162,7 +177,9 @@ def test_a_refused_file_has_no_panel_and_a_folder_that_cannot_be_made_is_named(
     path.write_bytes(b"")
     with path.open("rb") as file:
         opened = Opened(build.drop_of(path), file.fileno())
-        refused = Judged(opened, Refusal("empty", ""), Decision("rejected", "empty"))
+        refused = Judged(
+            opened, Refusal("empty", ""), Decision("rejected", "empty"), build.serving()
+        )
         with closing(Explainer(settings, tmp_path, complain)) as explainer:
             assert explainer.panel(0, refused) is None
     with pytest.raises(GdwatchError, match="name another folder"):

@@ -481,5 +481,5 @@ def test_judged_again_by_the_same_model_the_result_is_replaced(world: World) -> 
     judged = world.judged(world.root / "inbox" / "a.jpg", "female")
     with world.ledger.writing() as transaction:
         model_id = transaction.model_id(world.serving)
-        transaction.insert_results([result_row(entry.id, judged, world.serving, model_id, None)])
+        transaction.insert_results([result_row(entry.id, judged, model_id, None)])
     assert build.query(world.root, "SELECT outcome FROM results") == [{"outcome": "female"}]

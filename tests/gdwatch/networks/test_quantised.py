@@ -2,7 +2,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pytest
@@ -14,11 +14,14 @@ from torch import Tensor, nn
 
 from gdwatch.inference import model, model_file
 from gdwatch.inference.detection import thumbnails
+from gdwatch.inference.model_file import Network
 from gdwatch.networks import quantised
 from gdwatch.networks.layers import Bytes, Convolution, Normalisation
+from gdwatch.networks.locator import Locator
 from gdwatch.networks.pooled import PooledClassifier
 from gdwatch.networks.quantised import Quantised, Rounded, is_fast, quantise, ranged
 from gdwatch.networks.residual import ResidualClassifier
+from gdwatch.networks.two_inputs import FACE, TwoInputClassifier
 from tests import build
 
 pytestmark = pytest.mark.skipif(not is_fast(), reason="this processor has no AVX2")
@@ -177,10 +180,25 @@ def shipped(request: pytest.FixtureRequest) -> model.Model:
     return model.load(model_file.read(model_file.find(request.param)))
 
 
+def quantisable(loaded: model.Model) -> list[tuple[nn.Module, Mapping[str, float]]]:
+    """The networks of a model that compute in 8-bit integers, with their ranges."""
+    details, classifier = loaded.details, loaded.classifier
+    found: list[tuple[nn.Module | None, Network | None, str]] = [
+        (classifier, details.classifier, ""),
+        (loaded.locator, details.locator, ""),
+        (loaded.closer, details.closer, ""),
+    ]
+    if isinstance(classifier, TwoInputClassifier):
+        found[0] = classifier.face, details.classifier, FACE
+    return [
+        (network, {name.removeprefix(prefix): most for name, most in described.ranges.items()})
+        for network, described, prefix in found
+        if network is not None and described is not None and described.ranges is not None
+    ]
+
+
 def test_of_a_shipped_model_every_convolution_is_in_bytes(shipped: model.Model) -> None:
-    assert shipped.locator is not None
-    for network, ranges in zip((shipped.classifier, shipped.locator), shipped.ranges, strict=True):
-        assert ranges is not None
+    for network, ranges in quantisable(shipped):
         made = quantise(network, ranges)
         assert not any(isinstance(each, nn.Conv2d) for each in made.modules())
         convolutions = [each for each in made.modules() if isinstance(each, Convolution)]
@@ -191,8 +209,7 @@ def test_of_a_shipped_model_every_convolution_is_in_bytes(shipped: model.Model) 
 def test_what_the_last_layer_sees_is_the_same_to_the_last_digit_in_any_company(
     shipped: model.Model,
 ) -> None:
-    assert shipped.ranges[0] is not None
-    network = quantise(shipped.classifier, shipped.ranges[0])
+    network = quantise(*quantisable(shipped)[0])
     side = shipped.details.classifier.input
     photos = values(23, 3, side, side)
     whole, answers = network.embed(photos), network(photos)
@@ -205,9 +222,8 @@ def test_what_the_last_layer_sees_is_the_same_to_the_last_digit_in_any_company(
 
 
 def test_a_locator_in_bytes_sees_the_same_faces(shipped: model.Model) -> None:
-    locator, ranges = shipped.locator, shipped.ranges[1]
-    assert locator is not None
-    assert ranges is not None
+    locator, ranges = quantisable(shipped)[1]
+    assert isinstance(locator, Locator)
     opened = (Image.open(io.BytesIO(make())) for make in (build.astronaut, build.grace_hopper))
     shown = thumbnails([np.array(each.convert("RGB")) for each in opened], 160)
     photos = shown.permute(0, 3, 1, 2)

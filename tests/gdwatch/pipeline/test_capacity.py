@@ -39,7 +39,7 @@ def test_where_many_large_photographs_do_not_fit_batches_are_smaller_and_it_says
     name: str,
 ) -> None:
     details = model_file.read(model_file.find(name)).details
-    found = capacity(layout(details, "face"), workers=16, batch_size=32)
+    found = capacity(layout([details], "face"), workers=16, batch_size=32)
     assert found.wanted_batch_size == 32
     assert found.batch_size < 32
 

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import pytest
@@ -140,3 +141,35 @@ def test_of_two_faces_of_one_size_the_central_one_is_the_more_prominent(
     middle = Box(200 - size / 2, 200 - size / 2, size, size)
     aside = Box(x, y, size, size)
     assert prominence(middle, 400, 400) >= prominence(aside, 400, 400)
+
+
+# ------------------------------------------------------------------ nobody, and bodies
+
+
+def test_the_confidence_is_that_somebody_is_there_and_is_so() -> None:
+    seen = Face(Box(100, 100, 90, 90), 0.9, 0.95, 100.0, p_nobody=0.2)
+    decision = decided(Scores(None, 1, (seen,)), 0.9)
+    assert decision.p_male == 0.95
+    assert decision.confidence == pytest.approx(0.95 * 0.8)
+    assert (decision.outcome, decision.reason) == ("unsure", "low_confidence")
+
+
+@given(PROBABILITY, PROBABILITY)
+def test_a_person_without_a_visible_face_is_unsure_unless_bodies_are_judged(
+    p_male: float, p_nobody: float
+) -> None:
+    scores = Scores(p_male, 0, p_nobody=p_nobody)
+    plain = decide.decide(scores, HEADER, SIZE, rules())
+    assert (plain.outcome, plain.reason) == ("unsure", "no_face")
+    assert plain.label == ("male" if p_male >= 0.5 else "female")
+    bodies = dataclasses.replace(rules(), bodies=0.8)
+    judged = decide.decide(scores, HEADER, SIZE, bodies)
+    if max(p_male, 1 - p_male) * (1 - p_nobody) >= 0.8:
+        assert (judged.outcome, judged.reason) == (judged.label, None)
+    else:
+        assert (judged.outcome, judged.reason) == ("unsure", "no_face")
+
+
+def test_the_rules_name_bodies_only_where_they_are_judged() -> None:
+    assert "bodies" not in str(rules())
+    assert str(dataclasses.replace(rules(), bodies=0.8)).endswith(" bodies=0.8")

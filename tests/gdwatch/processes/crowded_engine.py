@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from gdwatch.decode.reduce import Pixels, Reduction
 from gdwatch.inference.faces import MOST_FACES
-from gdwatch.inference.predictor import Finish
+from gdwatch.inference.predictor import Finish, Result
 from gdwatch.processes import engine, parent
 from gdwatch.processes.slots import Slots
 from gdwatch.values import Box, Face, Scores
@@ -12,7 +12,7 @@ from gdwatch.values import Box, Face, Scores
 LONGEST = -1.2345678901234567e-300  # no number takes more characters
 CROWD = Scores(
     LONGEST, 10**9, (Face(Box(1e300 / 3, 1e300 / 7, 1e300 / 9, 1e300 / 11), LONGEST,
-                          LONGEST, 1e300 / 13),) * MOST_FACES,
+                          LONGEST, 1e300 / 13, LONGEST),) * MOST_FACES, LONGEST, 10**9,
 )  # fmt: skip
 
 
@@ -22,7 +22,7 @@ class Crowded:
     depth = 1
 
     def begin(self, photos: Sequence[Pixels]) -> Finish:
-        return lambda: ([CROWD] * len(photos), 0)
+        return lambda: Result([CROWD] * len(photos), [[] for _ in photos], 0)
 
 
 def main() -> None:

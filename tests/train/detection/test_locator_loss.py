@@ -15,10 +15,10 @@ def test_a_locators_loss_is_less_for_the_right_answer() -> None:
     wrong = torch.cat((logit[:, None].flip(2), cells), 1)
     moved = torch.cat((logit[:, None], cells + 0.5), 1)
     wanted = (heat, counts, cells, weight, marks, marked)
-    least = loss_of(right, *wanted)
+    least = loss_of(right, wanted)
     assert least < 0.1
-    assert least < loss_of(moved, *wanted)
-    assert least < loss_of(wrong, *wanted)
+    assert least < loss_of(moved, wanted)
+    assert least < loss_of(wrong, wanted)
     with_landmarks = torch.cat((right, marks), 1)
-    assert loss_of(with_landmarks, *wanted) == least
-    assert loss_of(torch.cat((right, marks + 0.2), 1), *wanted) > least
+    assert loss_of(with_landmarks, wanted) == least
+    assert loss_of(torch.cat((right, marks + 0.2), 1), wanted) > least

@@ -28,7 +28,9 @@ def test_the_locator_of_a_model_file_serves_like_that_of_a_run(
     data = next(prepared.folder.parent.glob("*/female")).parent
     listed = entries([data])
     splits = prepared_set.splits(prepared.folder)
-    list(train_locator.fit(listed, splits, faces_of(data), TINY_LOCATOR, tmp_path / "run", 0))
+    list(
+        train_locator.fit(listed, splits, faces_of(data), TINY_LOCATOR, tmp_path / "run", workers=0)
+    )
     of_run, network = locator_run.load(tmp_path / "run")
     shape = build.details(
         locator=network.model_dump(),

@@ -30,14 +30,18 @@ def test_a_stopped_locator_goes_on_as_if_it_had_not_stopped(
     data = next(tmp_path.glob("*/female")).parent
     listed, known = entries([data]), prepared_set.splits(prepared.folder)
     found = faces_of(data)
-    whole = list(train_locator.fit(listed, known, found, TINY_LOCATOR, tmp_path / "whole", 0))
-    begun = train_locator.fit(listed, known, found, TINY_LOCATOR, tmp_path / "again", 0)
+    whole = list(
+        train_locator.fit(listed, known, found, TINY_LOCATOR, tmp_path / "whole", workers=0)
+    )
+    begun = train_locator.fit(listed, known, found, TINY_LOCATOR, tmp_path / "again", workers=0)
     next(begun)
     begun.close()
-    rest = list(train_locator.fit(listed, known, found, TINY_LOCATOR, tmp_path / "again", 0))
+    rest = list(
+        train_locator.fit(listed, known, found, TINY_LOCATOR, tmp_path / "again", workers=0)
+    )
     assert [epoch for epoch, *_ in rest] == [2]
     assert rest[-1][1] == pytest.approx(whole[-1][1], rel=1e-4)
     assert json.loads((tmp_path / "whole" / "locator.json").read_text())[0]["threshold"] == 0.3
     other = TINY_LOCATOR.model_copy(update={"lr": 0.02})
     with pytest.raises(GdwatchError, match="made with another recipe"):
-        next(train_locator.fit(listed, known, found, other, tmp_path / "again", 0))
+        next(train_locator.fit(listed, known, found, other, tmp_path / "again", workers=0))

@@ -155,7 +155,7 @@ def test_faces_are_learnt_with_a_tutor_and_shipped_with_a_locator(
     splits = prepared_set.splits(prepared.folder)
     list(
         train_locator.fit(
-            entries([data]), splits, faces_of(data), TINY_LOCATOR, tmp_path / "locator", 0
+            entries([data]), splits, faces_of(data), TINY_LOCATOR, tmp_path / "locator", workers=0
         )
     )
     file = tmp_path / "m.safetensors"
