@@ -4,8 +4,8 @@
 
 DATA has the photographs, as for `gdtrain prepare`, with a comma between several folders; PREPARED
 is the prepared folder, which has their splits; MODEL is a model file, or a name that the setting
-`model` takes. All photographs of a source named with --without are evaluated, since it was kept out of
-training. Photographs of label `none` tell how often a model answers where nobody is.
+`model` takes. All photographs of a source named with --without are evaluated, since it was kept out
+of training. Photographs of label `none` tell how often a model answers where nobody is.
 """
 
 import argparse
