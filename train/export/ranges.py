@@ -61,8 +61,11 @@ def with_ranges(loaded: Model, batches: Iterable[Sequence[Pixels]]) -> Model:
     predictor.classifier = _watched(loaded.classifier)
     watched: dict[str, nn.Module] = {"classifier": predictor.classifier}
     if predictor.finder is not None:
-        for name, look in zip(("locator", "closer"), predictor.finder.looks, strict=False):
-            look.locator = watched[name] = _watched(look.locator)
+        # Those of the looks are fused already, and a fused layer cannot be watched.
+        networks = (("locator", loaded.locator), ("closer", loaded.closer))
+        for (name, network), look in zip(networks, predictor.finder.looks, strict=False):
+            assert network is not None
+            look.locator = watched[name] = _watched(network)
     seen = 0
     for photographs in batches:
         predictor.judge(photographs)
