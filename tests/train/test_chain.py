@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
 for each in ("onnx", "onnxruntime"):
     pytest.importorskip(each, reason=f"{each} is not installed (extra teachers)")
@@ -12,7 +14,10 @@ for each in ("onnx", "onnxruntime"):
 from gdwatch.inference import model, model_file
 from tests.train import standins
 from tests.train.build import Told, photograph, write_recipe
+from train.chain import Plan, steps
+from train.cli import app
 from train.fitting.recipe import Pooled, Recipe, Surroundings
+from train.published.weights import CENTERFACE, DLIB, FEATURE, GENDER, MOBILENET
 
 LOCATOR = """
 seed = 1
@@ -114,6 +119,20 @@ def test_one_command_trains_both_models_and_goes_on_where_it_was_stopped(
     ]  # fmt: skip
     del kept[out / "fast.safetensors"]
     assert all(file.stat().st_mtime_ns == before for file, before in kept.items())
+
+
+def test_every_step_is_a_command_with_options_that_it_takes(tmp_path: Path) -> None:
+    for each in (DLIB, MOBILENET, CENTERFACE, FEATURE, GENDER):
+        (tmp_path / each.file).touch()
+    plan = Plan(
+        data=[tmp_path], out=tmp_path / "out", version="7", weights=[tmp_path],
+        recipes=tmp_path, drawn=tmp_path / "boxes.csv", wild=["oi", "sport"],
+    )  # fmt: skip
+    commands = get_command(app)
+    assert isinstance(commands, TyperGroup)
+    for step in steps(plan):
+        name, *arguments = step.command
+        commands.commands[name].make_context(name, arguments)  # raises if it takes them not
 
 
 def test_weights_that_are_missing_are_named_before_anything_is_done(

@@ -36,7 +36,7 @@ def folder(with_nobody: Prepared) -> Path:
         for number, row in enumerate(with_nobody.rows)
     ]
     write_rows(with_nobody, rows)
-    faces = {row.path: [Face(Box(4, 4, 12, 14), 0.9, (1.0,) * 10)] for row in rows[4:]}
+    faces = {row.path: [Face(Box(4, 4, 12, 14), 0.9, (1.0,) * 10)] for row in rows[1:]}
     views = ("face", "upright", "surroundings")
     crop_faces.cut(entries([data]), with_nobody.folder, [blind_look()], Known(faces=faces), views)
     return with_nobody.folder
