@@ -5,6 +5,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from scipy.special import expit
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
@@ -133,7 +134,8 @@ def confidence(p_male: Floats) -> Floats:
 
 def probabilities(logits: Floats, temperature: float) -> Floats:
     """The probability of `male` for each logit, (N,)."""
-    return 1 / (1 + np.exp(-logits / temperature))
+    shares: Floats = expit(logits / temperature)
+    return shares
 
 
 def balanced_accuracy(predicted_male: Bools, male: Bools) -> float:

@@ -17,7 +17,7 @@ from tests.train.build import Told, photograph, write_recipe
 from train.chain import Plan, steps
 from train.cli import app
 from train.fitting.recipe import Pooled, Recipe, Surroundings
-from train.published.weights import CENTERFACE, DLIB, FEATURE, GENDER, MOBILENET
+from train.published.weights import CENTERFACE, DLIB, MOBILENET, TEACHERS
 
 LOCATOR = """
 seed = 1
@@ -127,7 +127,7 @@ def test_one_command_trains_both_models_and_goes_on_where_it_was_stopped(
 
 
 def test_every_step_is_a_command_with_options_that_it_takes(tmp_path: Path) -> None:
-    for each in (DLIB, MOBILENET, CENTERFACE, FEATURE, GENDER):
+    for each in (DLIB, MOBILENET, CENTERFACE, *TEACHERS):
         (tmp_path / each.file).touch()
     plan = Plan(
         data=[tmp_path], out=tmp_path / "out", version="7", weights=[tmp_path],

@@ -79,3 +79,7 @@ def test_mcnemar_counts_only_what_one_alone_got_right() -> None:
     other = np.array([False] * 10 + [True] * 2 + [True] * 500)
     assert mcnemar(one, other) == pytest.approx(2 * (1 + 12 + 66) / 2**12)
     assert mcnemar(one, one) == 1.0
+
+
+def test_a_logit_beyond_all_measure_is_certain_and_no_overflow() -> None:
+    assert probabilities(np.array([-1e4, 0.0, 1e4]), 0.05).tolist() == [0.0, 0.5, 1.0]

@@ -26,6 +26,7 @@ from train.metrics import (
     balanced_accuracy,
     choose_threshold,
     expected_calibration_error,
+    fit_temperature,
 )
 
 ACCURACY = 0.988  # of the accepted pictures, by default: a margin above 98.5 %
@@ -64,12 +65,16 @@ def choose_calibration(
     fitted = LogisticRegression(C=_LOOSE, fit_intercept=False, max_iter=1000).fit(
         seen * logits[:, None], male, weights
     )
-    plain, size, sharpness = fitted.coef_[0]
-    calibration = Calibration(
-        size=round(float(size / plain), 4), sharpness=round(float(sharpness / plain), 4)
-    )
+    plain, size, sharpness = (float(each) for each in fitted.coef_[0])
+    if plain > _LEAST:
+        temperature = 1 / plain
+        calibration = Calibration(
+            size=round(size / plain, 4), sharpness=round(sharpness / plain, 4)
+        )
+    else:  # a network that tells nothing: no quality of a face makes it right
+        temperature, calibration = fit_temperature(logits, male), Calibration()
     details = loaded.details.model_copy(
-        update={"temperature": round(float(1 / plain), 4), "calibration": calibration}
+        update={"temperature": round(temperature, 4), "calibration": calibration}
     )
     now = Calibrated(details.temperature, calibration)
     p = now.p_male(torch.from_numpy(logits), sizes, sharp).numpy()
