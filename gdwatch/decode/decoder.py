@@ -6,18 +6,20 @@ pixel is decoded, warnings are errors. Runs in a worker, without torch.
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from PIL import Image, ImageFile
 
-from gdwatch.decode import reduce
-from gdwatch.decode.colour import to_rgb
+from gdwatch.decode import jpeg, reduce
+from gdwatch.decode.colour import to_rgb, to_rgb_by_pillow
 from gdwatch.decode.formats import (
     Limits,
     Refused,
     header_of,
     open_image,
     orientation_of,
+    picture_of,
     require_few_pixels,
     require_small_canvas,
 )
@@ -26,6 +28,10 @@ from gdwatch.decode.truncation import ends_early
 from gdwatch.values import Header, RejectedReason
 
 T = TypeVar("T")
+Decoder = Callable[[Image.Image, bytes], Picture]
+_JPEG = b"\xff\xd8"
+_WITH_EXIF = (_JPEG, b"II", b"MM")
+_TOO_MUCH_MEMORY = "more memory than worker_memory_mb"
 _SHORTEST_HEADER = 64  # bytes; no format fits its header into fewer
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -47,23 +53,62 @@ def decode(
     """
     if not content:
         raise Refused("empty", "0 bytes")
+    strictly = partial(to_rgb, least=least)
+    try:
+        return _decode(content, limits, look, strictly)
+    except Refused as refused:
+        if refused.reason not in ("truncated", "damaged") or not content.startswith(_JPEG):
+            raise
+        return _decode_again(content, limits, look, strictly, refused)
+
+
+def _decode_again(
+    content: bytes,
+    limits: Limits,
+    look: Callable[[Picture], T],
+    strictly: Decoder,
+    refused: Refused,
+) -> tuple[Header, T]:
+    """Decode a JPEG that the strict decoder has refused, if it lacks no part of its picture.
+
+    refused: for what it was refused.
+    """
+    if coding := jpeg.unsupported(content):
+        raise Refused("unsupported_format", f"a JPEG of {coding}", refused.header) from refused
+    try:
+        content = jpeg.mended(content)
+        try:
+            return _decode(content, limits, look, strictly)
+        except Refused as again:
+            if again.reason != "damaged":
+                raise
+        return _decode(jpeg.without_stray_bytes(content), limits, look, to_rgb_by_pillow)
+    except (Refused, jpeg.IncompleteError):
+        raise refused from None
+    except MemoryError as error:
+        raise Refused("decoder_crashed", _TOO_MUCH_MEMORY, refused.header) from error
+
+
+def _decode(
+    content: bytes, limits: Limits, look: Callable[[Picture], T], to_rgb: Decoder
+) -> tuple[Header, T]:
     header: Header | None = None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            with warnings.catch_warnings():
-                if content.startswith(b"\xff\xd8"):
-                    # Opening a JPEG reads its EXIF as well. Careless EXIF gives warnings, but is no
-                    # reason to refuse a picture that decodes.
-                    warnings.simplefilter("ignore", UserWarning)
-                require_small_canvas(content, limits)
-                image = open_image(content)
-                header = header_of(image)
+            if content.startswith(_WITH_EXIF):
+                # To open these reads their EXIF as well. A careless one gives warnings, but is no
+                # reason to refuse a picture that decodes.
+                warnings.simplefilter("ignore", UserWarning)
+            require_small_canvas(content, limits)
+            shown = picture_of(content)
+            image = open_image(shown)
+            header = header_of(image)
             require_few_pixels(header, limits)
             # Decoders stop at the first picture, or fill in what is missing.
             if ends_early(content):
                 raise Refused("truncated", "the file ends before its picture does", header)
-            photo = to_rgb(image, content, least)
+            photo = to_rgb(image, shown)
             orientation = orientation_of(type(image).getexif, image)
             width, height = image.size if orientation < 5 else image.size[::-1]
             header = Header(width, height, header.format)
@@ -72,7 +117,7 @@ def decode(
     except Refused:
         raise
     except MemoryError as error:
-        raise Refused("decoder_crashed", "more memory than worker_memory_mb", header) from error
+        raise Refused("decoder_crashed", _TOO_MUCH_MEMORY, header) from error
     except Exception as error:
         # On hostile bytes, decoders raise exceptions of any type: each is a refusal.
         reason: RejectedReason = "truncated" if _is_truncated(content, error) else "damaged"
