@@ -31,7 +31,6 @@ T = TypeVar("T")
 Decoder = Callable[[Image.Image, bytes], Picture]
 _JPEG = b"\xff\xd8"
 _WITH_EXIF = (_JPEG, b"II", b"MM")
-_TOO_MUCH_MEMORY = "more memory than worker_memory_mb"
 _SHORTEST_HEADER = 64  # bytes; no format fits its header into fewer
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -86,7 +85,7 @@ def _decode_again(
     except (Refused, jpeg.IncompleteError):
         raise refused from None
     except MemoryError as error:
-        raise Refused("decoder_crashed", _TOO_MUCH_MEMORY, refused.header) from error
+        raise _out_of_memory(refused.header) from error
 
 
 def _decode(
@@ -117,11 +116,20 @@ def _decode(
     except Refused:
         raise
     except MemoryError as error:
-        raise Refused("decoder_crashed", _TOO_MUCH_MEMORY, header) from error
+        raise _out_of_memory(header) from error
     except Exception as error:
         # On hostile bytes, decoders raise exceptions of any type: each is a refusal.
         reason: RejectedReason = "truncated" if _is_truncated(content, error) else "damaged"
         raise Refused(reason, _one_line(error), header) from error
+
+
+def _out_of_memory(header: Header | None) -> Refused:
+    """A decoder takes memory by the pixel: a WebP's takes 16 bytes for each, more than others."""
+    if header is None:
+        return Refused("decoder_crashed", "more memory than worker_memory_mb")
+    size = f"{header.width}x{header.height}"
+    words = f"{size} of a {header.format} needs more memory than worker_memory_mb"
+    return Refused("too_many_pixels", words, header)
 
 
 _TURNS = {

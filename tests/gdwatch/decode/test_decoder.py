@@ -489,6 +489,12 @@ def test_the_largest_picture_allowed_needs_no_more_memory_than_a_worker_has(mode
     assert within_a_worker(encode(image, format_)) == "8000\n"
 
 
+def test_a_webp_that_needs_more_memory_than_a_worker_has_is_too_many_pixels() -> None:
+    content = encode(Image.new("RGB", (8_000, 8_000), "teal"), "WEBP", method=0, quality=10)
+    reason, width, _ = within_a_worker(content).split()
+    assert (reason, width) == ("too_many_pixels", "8000")
+
+
 def test_a_small_file_of_many_pixels_is_refused_without_memory() -> None:
     content = encode(Image.new("L", (9_000, 9_000)), "PNG", optimize=False)
     assert len(content) < 200_000
