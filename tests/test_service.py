@@ -1,5 +1,6 @@
 """The service from outside: real processes, real signals, real files."""
 
+import json
 import os
 import shutil
 import signal
@@ -60,6 +61,18 @@ def filed_once(service: Service, name: str, content: bytes, folder: str = "male"
     assert (service.root / row["path"]).read_bytes() == content
     assert not (service.root / "inbox" / name).exists()
     assert len([r for r in build.rows(service.root) if r["original_path"] == f"inbox/{name}"]) == 1
+
+
+def test_a_log_that_cannot_be_written_keeps_no_photograph_from_being_filed(
+    many: Services, root: Path
+) -> None:
+    build.put(root, "a.png", photograph(1))
+    build.put(root, "b.png", b"no picture")
+    root.with_name(f"{root.name}-{len(many.started)}.log").symlink_to("/dev/full")
+    assert many.once(root).process.returncode == 0
+    assert {row["path"] for row in build.rows(root)} == {"male/a.png", "rejected/b.png"}
+    status = json.loads((root / ".gdwatch" / "status.json").read_text())
+    assert status["lines_dropped"] >= 4
 
 
 # ------------------------------------------------------------------------- how files come

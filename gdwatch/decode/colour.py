@@ -50,7 +50,7 @@ def to_rgb_by_pillow(image: Image.Image, content: bytes) -> Image.Image:
     image.load()
     if image.mode.startswith("I") or image.mode == "F":
         return _from_deep(image, is_negative=_has_white_for_zero(image))
-    if image.format == "BMP" and image.mode == "RGBA" and image.getextrema()[3] == (0, 0):
+    if image.format == "BMP" and image.mode == "RGBA" and _is_transparent(image):
         # Written by programs that leave the fourth byte of a pixel unused: viewers show it opaque.
         return image.convert("RGB")
     if image.has_transparency_data:
@@ -60,6 +60,10 @@ def to_rgb_by_pillow(image: Image.Image, content: bytes) -> Image.Image:
         photo.paste(image, mask=image)
         return photo
     return image.convert("RGB")
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    return image.getchannel("A").getextrema() == (0, 0)
 
 
 def _has_white_for_zero(image: Image.Image) -> bool:

@@ -145,7 +145,7 @@ def trimmed(data: bytes, scan: Scan) -> bytes | None:
 def _of_interval(data: bytes, mcu: tuple[tuple[Codes, Codes], ...], mcus: int) -> bytes | None:
     """Return the bytes of so many MCUs at the beginning of `data`, which has no stuffed bytes."""
     padded = np.frombuffer(data + bytes(_LONGEST_BLOCK), np.uint8).astype(np.uint32)
-    words = memoryview(padded[:-3] << 24 | padded[1:-2] << 16 | padded[2:-1] << 8 | padded[3:])
+    words = (padded[:-3] << 24 | padded[1:-2] << 16 | padded[2:-1] << 8 | padded[3:]).data
     ends, end = 8 * len(data), 0
     for _ in range(mcus):
         end = _behind(words, mcu, end, ends)

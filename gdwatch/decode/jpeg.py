@@ -59,7 +59,7 @@ def mended(content: bytes) -> bytes:
 
     Raises IncompleteError if the file ends before its last scan does.
     """
-    kept = []
+    kept: list[Segment] = []
     for segment in _segments(content):
         if segment.marker in _FRAMES and any(each.marker in _FRAMES for each in kept):
             break  # of another picture

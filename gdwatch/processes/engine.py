@@ -12,6 +12,7 @@ import torch
 from gdwatch.cuda.self_test import on_card
 from gdwatch.decode.reduce import Pixels, Reduction
 from gdwatch.errors import ActionNeeded
+from gdwatch.files import standard_error
 from gdwatch.inference import model, model_file
 from gdwatch.inference.device import choose_device
 from gdwatch.inference.predictor import DOUBT, Finish, PlainPredictor, Predictor, warn_fallback
@@ -26,6 +27,7 @@ def main() -> None:
 
     Given channels for forks, the process forks after loading: all share torch's memory.
     """
+    standard_error.keep()
     faulthandler.enable()  # nothing else says why a fork crashed
     channel, start, (memory, weights, *forks) = parent.connect()
     torch.set_num_threads(1)
