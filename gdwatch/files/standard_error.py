@@ -7,6 +7,10 @@ that it tells of.
 import io
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 
 class _Dropping(io.FileIO):
@@ -14,14 +18,15 @@ class _Dropping(io.FileIO):
 
     dropped = 0
 
-    def write(self, data: "bytes | bytearray | memoryview", /) -> int:  # type: ignore[override]
+    def write(self, data: "ReadableBuffer", /) -> int:
+        written: int | None
         try:
             written = super().write(data)
         except OSError:
             written = None
         if written is None:  # or a pipe is full that does not wait
             type(self).dropped += 1
-            return len(data)
+            return memoryview(data).nbytes
         return written
 
 
