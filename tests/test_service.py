@@ -110,6 +110,22 @@ def test_a_file_written_slowly_is_filed_whole(service: Service) -> None:
     filed_once(service, "slow.png", content)
 
 
+def test_an_upload_that_rests_waits_until_its_writer_has_closed_it(service: Service) -> None:
+    content = photograph(77, size=(200, 160))
+    aside = service.root / "upload"
+    with aside.open("wb") as file:
+        file.write(content[:3000])
+        file.flush()
+        aside.rename(service.root / "inbox" / "resting.png")  # by rename: it need not settle
+        (told,) = service.wait_until(
+            lambda: [e for e in service.events("inbox.skipped") if "resting" in e["name"]]
+        )
+        assert told["reason"] == "being_written"
+        assert not [r for r in build.rows(service.root) if "resting" in r["original_path"]]
+        file.write(content[3000:])
+    filed_once(service, "resting.png", content)
+
+
 def test_a_file_renamed_from_part_is_filed_under_its_name(service: Service) -> None:
     part = service.root / "inbox" / "renamed.png.part"
     part.write_bytes(photograph(7))

@@ -24,8 +24,10 @@ from gdwatch.filing.pending_moves import (
 )
 from gdwatch.filing.record_decisions import record
 from gdwatch.intake.inbox import Inbox
+from gdwatch.intake.opening import is_being_written
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.pipeline.drain import close_files
+from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
 from gdwatch.service.pause import PauseState
 from gdwatch.service.progress import Progress
@@ -40,6 +42,13 @@ TOGETHER, FILES_TOGETHER = 4, 128
 _PENDING_S = 1.0
 _SLOW_S = 1.0  # after a recording that took longer, batches are recorded one by one
 _WAIT_S = 0.1  # how long a decided batch waits for others while the engine is busy
+# Why the beginning of a picture may be refused; and how long after its last change a file waits for
+# a process that has it open for writing, such as a resting upload.
+_UNFINISHED = ("empty", "not_an_image", "truncated", "damaged")
+_WRITER_S = 3600.0
+_HINTS = {
+    "being_written": "it is judged when its writer has closed it, or an hour after its change"
+}
 _STOP_S = 20.0  # for moves, after a signal to stop; the whole stop is promised in 30
 
 
@@ -55,6 +64,15 @@ def recorded_together(sizes: Sequence[int], *, one_by_one: bool) -> int:
             break
         count += 1
     return count
+
+
+def may_be_unfinished(judged: Judged, now_s: float) -> bool:
+    """Whether a file was refused as the beginning of a picture would be, and changed lately.
+
+    now_s: of the wall clock, as the times of files are.
+    """
+    age_s = now_s - judged.opened.drop.identity.changed_ns / 1e9
+    return judged.decision.reason in _UNFINISHED and age_s < _WRITER_S
 
 
 class Filer:
@@ -135,11 +153,15 @@ class Filer:
 
     def _file(self, batches: list[Batch], queue: int) -> None:
         """Record some batches, move their files, mark their rows, and close the files."""
-        readable = [
-            replace(batch, judged=tuple(each for each in batch.judged if not _is_unreadable(each)))
+        staying = self._staying([each for batch in batches for each in batch.judged])
+        final = [
+            replace(
+                batch,
+                judged=tuple(e for e in batch.judged if e.opened.drop.path not in staying),
+            )
             for batch in batches
         ]
-        recorded = record(self._ledger, self._folders, readable, self._settings)
+        recorded = record(self._ledger, self._folders, final, self._settings)
         pairs = [pair for some in recorded for pair in some]
         try:
             for _, judged in pairs:
@@ -149,7 +171,7 @@ class Filer:
             # They are recorded: a later turn moves what could not be moved now.
             for batch in batches:
                 self._batches.popleft()
-                self._release(batch)
+                self._release(batch, staying)
         moved = set(report.filed)
         for batch, some in zip(batches, recorded, strict=True):
             filed = [judged for entry, judged in some if entry.id in moved]
@@ -170,16 +192,30 @@ class Filer:
         self._note(report, self.stuck, began)
         return report
 
-    def _release(self, batch: Batch) -> None:
+    def _staying(self, judged: Sequence[Judged]) -> dict[bytes, str]:
+        """Return the paths of the files that stay in the inbox for now, each with the reason."""
+        staying = {}
+        with Handles(self._folders) as handles:
+            for each in judged:
+                path = each.opened.drop.path
+                if each.decision.reason == "unreadable":
+                    staying[path] = "unreadable"
+                elif may_be_unfinished(each, time.time()) and is_being_written(path, handles):
+                    staying[path] = "being_written"
+        return staying
+
+    def _release(self, batch: Batch, staying: Mapping[bytes, str]) -> None:
         close_files([batch])
         for each in batch.judged:
             path = each.opened.drop.path
-            if _is_unreadable(each) and isinstance(each.decoded, Refusal):
+            reason = staying.get(path)
+            if reason is None:
+                self._inbox.release(path)
+                continue
+            if reason == "unreadable" and isinstance(each.decoded, Refusal):
                 name = escaping.escape(path)
                 log.error("file.deferred", name=name, reason=each.decoded.detail)
-                self._inbox.skip(path, "unreadable")
-            else:
-                self._inbox.release(path)
+            self._inbox.skip(path, reason, _HINTS.get(reason, ""))
 
     def _tell_filed(self, batch: Batch, judged: Sequence[Judged], queue: int) -> None:
         outcomes = Counter(str(each.decision.outcome) for each in judged)
@@ -229,10 +265,6 @@ class Filer:
         """Feed the watchdog between two moves; return False `_STOP_S` after a signal to stop."""
         self._pause_state.say_alive()
         return time.monotonic() < self._pause_state.signals.stopped_at + _STOP_S
-
-
-def _is_unreadable(judged: Judged) -> bool:
-    return judged.decision.reason == "unreadable"
 
 
 def _log_attention(judged: Judged) -> None:

@@ -41,7 +41,7 @@ from gdwatch.values import Drop, Opened
 log = structlog.get_logger()
 
 _LONGEST_TURN_S = 1.0  # so that commands' move requests are found this often
-_FILES_THAT_STAY = ("permission", "unreadable", "too_deep")
+_FILES_THAT_STAY = ("permission", "unreadable", "too_deep", "being_written")
 
 
 def run(settings: Settings, *, once: bool = False) -> int:
