@@ -7,10 +7,7 @@ that it tells of.
 import io
 import os
 import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
+from typing import Any
 
 
 class _Dropping(io.FileIO):
@@ -18,7 +15,7 @@ class _Dropping(io.FileIO):
 
     dropped = 0
 
-    def write(self, data: "ReadableBuffer", /) -> int:
+    def write(self, data: Any, /) -> int:
         written: int | None
         try:
             written = super().write(data)

@@ -46,9 +46,7 @@ _WAIT_S = 0.1  # how long a decided batch waits for others while the engine is b
 # a process that has it open for writing, such as a resting upload.
 _UNFINISHED = ("empty", "not_an_image", "truncated", "damaged")
 _WRITER_S = 3600.0
-_HINTS = {
-    "being_written": "it is judged when its writer has closed it, or an hour after its change"
-}
+_WRITER_HINT = "it is judged when its writer has closed it, or an hour after its last change"
 _STOP_S = 20.0  # for moves, after a signal to stop; the whole stop is promised in 30
 
 
@@ -153,11 +151,15 @@ class Filer:
 
     def _file(self, batches: list[Batch], queue: int) -> None:
         """Record some batches, move their files, mark their rows, and close the files."""
-        staying = self._staying([each for batch in batches for each in batch.judged])
+        being_written = self._being_written(batches)
         final = [
             replace(
                 batch,
-                judged=tuple(e for e in batch.judged if e.opened.drop.path not in staying),
+                judged=tuple(
+                    each
+                    for each in batch.judged
+                    if not _is_unreadable(each) and each.opened.drop.path not in being_written
+                ),
             )
             for batch in batches
         ]
@@ -171,7 +173,7 @@ class Filer:
             # They are recorded: a later turn moves what could not be moved now.
             for batch in batches:
                 self._batches.popleft()
-                self._release(batch, staying)
+                self._release(batch, being_written)
         moved = set(report.filed)
         for batch, some in zip(batches, recorded, strict=True):
             filed = [judged for entry, judged in some if entry.id in moved]
@@ -192,30 +194,26 @@ class Filer:
         self._note(report, self.stuck, began)
         return report
 
-    def _staying(self, judged: Sequence[Judged]) -> dict[bytes, str]:
-        """Return the paths of the files that stay in the inbox for now, each with the reason."""
-        staying = {}
+    def _being_written(self, batches: Sequence[Batch]) -> set[bytes]:
+        """Return the paths of files that are no whole pictures yet, and have a writer."""
+        now_s = time.time()
+        judged = [each for batch in batches for each in batch.judged]
+        paths = [each.opened.drop.path for each in judged if may_be_unfinished(each, now_s)]
         with Handles(self._folders) as handles:
-            for each in judged:
-                path = each.opened.drop.path
-                if each.decision.reason == "unreadable":
-                    staying[path] = "unreadable"
-                elif may_be_unfinished(each, time.time()) and is_being_written(path, handles):
-                    staying[path] = "being_written"
-        return staying
+            return {path for path in paths if is_being_written(path, handles)}
 
-    def _release(self, batch: Batch, staying: Mapping[bytes, str]) -> None:
+    def _release(self, batch: Batch, being_written: set[bytes]) -> None:
         close_files([batch])
         for each in batch.judged:
             path = each.opened.drop.path
-            reason = staying.get(path)
-            if reason is None:
-                self._inbox.release(path)
-                continue
-            if reason == "unreadable" and isinstance(each.decoded, Refusal):
+            if _is_unreadable(each) and isinstance(each.decoded, Refusal):
                 name = escaping.escape(path)
                 log.error("file.deferred", name=name, reason=each.decoded.detail)
-            self._inbox.skip(path, reason, _HINTS.get(reason, ""))
+                self._inbox.skip(path, "unreadable")
+            elif path in being_written:
+                self._inbox.skip(path, "being_written", _WRITER_HINT)
+            else:
+                self._inbox.release(path)
 
     def _tell_filed(self, batch: Batch, judged: Sequence[Judged], queue: int) -> None:
         outcomes = Counter(str(each.decision.outcome) for each in judged)
@@ -265,6 +263,10 @@ class Filer:
         """Feed the watchdog between two moves; return False `_STOP_S` after a signal to stop."""
         self._pause_state.say_alive()
         return time.monotonic() < self._pause_state.signals.stopped_at + _STOP_S
+
+
+def _is_unreadable(judged: Judged) -> bool:
+    return judged.decision.reason == "unreadable"
 
 
 def _log_attention(judged: Judged) -> None:
