@@ -4,6 +4,7 @@ The bytes count as hostile: formats are an allow list, sizes are checked in the 
 pixel is decoded, warnings are errors. Runs in a worker, without torch.
 """
 
+import re
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -31,6 +32,8 @@ T = TypeVar("T")
 Decoder = Callable[[Image.Image, bytes], Picture]
 _JPEG = b"\xff\xd8"
 _WITH_EXIF = (_JPEG, b"II", b"MM")
+_BEFORE_THE_END = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
+_FEW_BYTES = 64
 _SHORTEST_HEADER = 64  # bytes; no format fits its header into fewer
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -75,13 +78,15 @@ def _decode_again(
     if coding := jpeg.unsupported(content):
         raise Refused("unsupported_format", f"a JPEG of {coding}", refused.header) from refused
     try:
-        content = jpeg.mended(content)
+        whole = jpeg.mended(content)
         try:
-            return _decode(content, limits, look, strictly)
+            return _decode(whole, limits, look, strictly)
         except Refused as again:
             if again.reason != "damaged":
                 raise
-        return _decode(jpeg.without_stray_bytes(content), limits, look, to_rgb_by_pillow)
+            if jpeg.is_progressive(whole) and content.endswith(jpeg.END) and _ends_well(again):
+                return _decode(whole, limits, look, to_rgb_by_pillow)
+        return _decode(jpeg.without_stray_bytes(whole), limits, look, to_rgb_by_pillow)
     except (Refused, jpeg.IncompleteError):
         raise refused from None
     except MemoryError as error:
@@ -121,6 +126,16 @@ def _decode(
         # On hostile bytes, decoders raise exceptions of any type: each is a refusal.
         reason: RejectedReason = "truncated" if _is_truncated(content, error) else "damaged"
         raise Refused(reason, _one_line(error), header) from error
+
+
+def _ends_well(refused: Refused) -> bool:
+    """Whether the strict decoder has met a few bytes before the end mark, and nothing before them.
+
+    The last scan of a progressive JPEG only refines what the others hold; its blocks are not
+    followed as those of a sequential one are.
+    """
+    found = _BEFORE_THE_END.search(refused.detail)
+    return found is not None and int(found[1]) <= _FEW_BYTES
 
 
 def _out_of_memory(header: Header | None) -> Refused:

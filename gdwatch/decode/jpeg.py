@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from gdwatch.decode.huffman import Frame, Scan, Tables, trimmed
 
-_SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
+END = b"\xff\xd9"
+_SOI = b"\xff\xd8"
 _DHT, _DQT, _DRI, _DAC, _SOS, _COM = 0xC4, 0xDB, 0xDD, 0xCC, 0xDA, 0xFE
 _APP0, _APP1, _APP14 = 0xE0, 0xE1, 0xEE
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {_DHT, 0xC8, _DAC}
@@ -48,6 +49,11 @@ def unsupported(content: bytes) -> str | None:
             precision = segment.body[0] if segment.body else 8
             return None if precision == 8 else f"{precision} bits a sample"
     return None
+
+
+def is_progressive(content: bytes) -> bool:
+    """Return whether the coefficients come in several scans, each of which refines them."""
+    return any(segment.marker in _PROGRESSIVE for segment in _segments(content))
 
 
 def mended(content: bytes) -> bytes:
@@ -110,7 +116,7 @@ def _segments(content: bytes) -> Iterator[Segment]:
     at = 2
     while (found := _MARKER.search(content, at)) is not None:
         marker, start = content[found.end() - 1], found.end()
-        if marker == _EOI[1]:
+        if marker == END[1]:
             return
         at = start + max(2, int.from_bytes(content[start : start + 2], "big"))
         body, data = content[start + 2 : at], b""
@@ -122,7 +128,7 @@ def _segments(content: bytes) -> Iterator[Segment]:
 
 
 def _file_of(segments: list[Segment]) -> bytes:
-    return b"".join([_SOI, *(segment.to_bytes() for segment in segments), _EOI])
+    return b"".join([_SOI, *(segment.to_bytes() for segment in segments), END])
 
 
 def _put_right(segment: Segment, before: list[Segment]) -> list[Segment]:
