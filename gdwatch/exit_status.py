@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from gdwatch.errors import GdwatchError
+from gdwatch.files import standard_error
 
 _EPIPE_STATUS = 1
 _DISK_ERRORS = (errno.EIO, errno.ENOSPC, errno.EROFS, errno.EDQUOT)
@@ -18,6 +19,7 @@ _DISK_ERRORS = (errno.EIO, errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 
 def run_and_exit(run: Callable[[], object]) -> NoReturn:
     """Run a command, and exit with its status; with `--debug` errors also print a traceback."""
+    standard_error.keep()
     debug = "--debug" in sys.argv
     try:
         run()

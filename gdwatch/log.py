@@ -1,6 +1,6 @@
 """The log's set-up. Event names are dotted and stable; a file name is always a value.
 
-Events: service.started|ready|paused|resumed|stopped|reloaded, lock.held,
+Events: settings.ignored, service.started|ready|paused|resumed|stopped|reloaded, lock.held,
 watch.started|overflow|lost|polling, inbox.skipped,
 file.vanished|deferred|unsure|rejected|missing|changed_late|collision,
 batch.filed|retried|split, worker.started|died|timeout, engine.oom|restarted,

@@ -3,6 +3,7 @@
 import difflib
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +23,20 @@ from gdwatch.errors import ActionNeeded
 
 PREFIX = "GDWATCH_"
 CONFIG_VARIABLE = "GDWATCH_CONFIG"
+# Kubernetes sets these in every pod for each Service whose name begins with `gdwatch`: the host and
+# ports, and addresses in the form that Docker links had.
+_OF_A_SERVICE = re.compile(
+    r"(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR))=.*"
+    r"|(\w+_)?PORT(_\d+_(TCP|UDP|SCTP))?=(tcp|udp|sctp)://.*"
+)
 CONFIG_FILES = (Path("gdwatch.toml"), Path("/etc/gdwatch/gdwatch.toml"))
 MIB = 1024 * 1024
 
 IGNORED = (
     ".*", "~*", "*.part", "*.tmp", "*.crdownload", "*.partial", "*.filepart",
-    "Thumbs.db", "desktop.ini",
+    "*.download", "*.opdownload", "*.aria2", "*.!qB", "*.!ut",
+    "Thumbs.db", "desktop.ini", "@eaDir", "@Recycle", "#recycle", "#snapshot", "$RECYCLE.BIN",
+    "System Volume Information",
 )  # fmt: skip
 
 
@@ -128,7 +137,8 @@ class Settings(BaseSettings):
         100, description="with less free disk space the service waits"
     )
     ignore: Patterns = Field(
-        IGNORED, description="glob patterns of names that are left alone in the inbox"
+        IGNORED,
+        description="glob patterns of names that are left alone in the inbox, in capitals or not",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="the least that is logged"
@@ -152,10 +162,15 @@ class Settings(BaseSettings):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The settings in force. origins: by name, the source that gave each value."""
+    """The settings in force.
+
+    origins: by name, the source that gave each value.
+    ignored: environment variables that only look like settings.
+    """
 
     settings: Settings
     origins: Mapping[str, str]
+    ignored: tuple[str, ...]
 
 
 def load(given: Mapping[str, str], config: Path | None) -> Loaded:
@@ -166,7 +181,11 @@ def load(given: Mapping[str, str], config: Path | None) -> Loaded:
 
     Raises ActionNeeded for an unknown name, a bad value or a missing file.
     """
-    layers: list[tuple[str, Mapping[str, Any]]] = [("command line", given), _environment()]
+    environment, ignored = _environment()
+    layers: list[tuple[str, Mapping[str, Any]]] = [
+        ("command line", given),
+        ("environment", environment),
+    ]
     file = _config_file(config)
     if file is not None:
         layers.append((str(file), _read(file)))
@@ -178,7 +197,7 @@ def load(given: Mapping[str, str], config: Path | None) -> Loaded:
             merged[name] = value
             origins[name] = origin
     try:
-        return Loaded(Settings(**merged), origins)
+        return Loaded(Settings(**merged), origins, ignored)
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
         why = [each["msg"].lower() for each in error.errors() if each["loc"][0] == name]
@@ -188,11 +207,18 @@ def load(given: Mapping[str, str], config: Path | None) -> Loaded:
         ) from error
 
 
-def _environment() -> tuple[str, Mapping[str, Any]]:
-    for variable in os.environ:
-        if variable.startswith(PREFIX) and variable != CONFIG_VARIABLE:
-            _must_be_known(variable.removeprefix(PREFIX).lower(), "environment")
-    return "environment", EnvSettingsSource(Settings)()
+def _environment() -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """Return the values in the environment, and the variables that are not meant for gdwatch."""
+    ignored = []
+    for variable, value in os.environ.items():
+        if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
+            continue
+        name = variable.removeprefix(PREFIX)
+        if _OF_A_SERVICE.fullmatch(f"{name}={value}"):
+            ignored.append(variable)
+        else:
+            _must_be_known(name.lower(), "environment")
+    return EnvSettingsSource(Settings)(), tuple(sorted(ignored))
 
 
 def _config_file(config: Path | None) -> Path | None:

@@ -34,7 +34,7 @@ BELOW = set(MAY_IMPORT)
 MAY_IMPORT["service"] = BELOW
 MAY_IMPORT["jobs"] = BELOW
 MAY_IMPORT["commands"] = BELOW | {"service", "jobs"}
-MAY_IMPORT["exit_status"] = {"errors"}
+MAY_IMPORT["exit_status"] = {"errors", "files"}
 MAY_IMPORT["cli"] = BELOW | {"service", "jobs", "commands", "exit_status"}
 MAY_IMPORT["__main__"] = {"cli"}
 
@@ -58,6 +58,7 @@ TESTED_IN: dict[str, str] = {
     "gdwatch.cuda.self_test": "gdwatch/cuda/test_cuda_predictor.py",
     "gdwatch.decode.colour": "gdwatch/decode/test_decoder.py",
     "gdwatch.decode.formats": "gdwatch/decode/test_decoder.py",
+    "gdwatch.decode.huffman": "gdwatch/decode/test_jpeg.py",
     "gdwatch.decode.reduce": "gdwatch/inference/test_crop.py",
     "gdwatch.exit_status": "test_commands.py",
     "gdwatch.errors": "test_commands.py",

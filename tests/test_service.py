@@ -1,5 +1,6 @@
 """The service from outside: real processes, real signals, real files."""
 
+import json
 import os
 import shutil
 import signal
@@ -62,6 +63,18 @@ def filed_once(service: Service, name: str, content: bytes, folder: str = "male"
     assert len([r for r in build.rows(service.root) if r["original_path"] == f"inbox/{name}"]) == 1
 
 
+def test_a_log_that_cannot_be_written_keeps_no_photograph_from_being_filed(
+    many: Services, root: Path
+) -> None:
+    build.put(root, "a.png", photograph(1))
+    build.put(root, "b.png", b"no picture")
+    root.with_name(f"{root.name}-{len(many.started)}.log").symlink_to("/dev/full")
+    assert many.once(root).process.returncode == 0
+    assert {row["path"] for row in build.rows(root)} == {"male/a.png", "rejected/b.png"}
+    status = json.loads((root / ".gdwatch" / "status.json").read_text())
+    assert status["lines_dropped"] >= 4
+
+
 # ------------------------------------------------------------------------- how files come
 
 
@@ -95,6 +108,22 @@ def test_a_file_written_slowly_is_filed_whole(service: Service) -> None:
             file.write(content[at : at + 1024])
             time.sleep(0.01)  # the writer's own pace, far below settle_ms
     filed_once(service, "slow.png", content)
+
+
+def test_an_upload_that_rests_waits_until_its_writer_has_closed_it(service: Service) -> None:
+    content = photograph(77, size=(200, 160))
+    aside = service.root / "upload"
+    with aside.open("wb") as file:
+        file.write(content[:3000])
+        file.flush()
+        aside.rename(service.root / "inbox" / "resting.png")  # by rename: it need not settle
+        (told,) = service.wait_until(
+            lambda: [e for e in service.events("inbox.skipped") if "resting" in e["name"]]
+        )
+        assert told["reason"] == "being_written"
+        assert not [r for r in build.rows(service.root) if "resting" in r["original_path"]]
+        file.write(content[3000:])
+    filed_once(service, "resting.png", content)
 
 
 def test_a_file_renamed_from_part_is_filed_under_its_name(service: Service) -> None:

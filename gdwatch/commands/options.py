@@ -67,6 +67,8 @@ def loaded(common: Common, *, serve: bool = False) -> "Loaded":
 
     Raises GdwatchError.
     """
+    import structlog
+
     from gdwatch import log, settings
 
     given: dict[str, str] = {}
@@ -81,6 +83,8 @@ def loaded(common: Common, *, serve: bool = False) -> "Loaded":
     # A command prints its answer; beside that only warnings and errors are worth a line.
     level = found.settings.log_level if serve else "warning"
     log.set_up(level, found.settings.log_format)
+    if found.ignored:
+        structlog.get_logger().debug("settings.ignored", variables=found.ignored)
     return found
 
 

@@ -63,6 +63,7 @@ def look(settings: Settings) -> dict[str, Any]:
         "rejected": tally.get("rejected"),
         "missing": tally.get("missing"),
         "skipped": told.skipped,
+        "lines_dropped": told.lines_dropped,
         "model": told.model,
         "root": escaping.escape(folders.root),
     }
@@ -74,5 +75,8 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
         if name == "skipped":
             yield f"{name:<9} {len(value)}"
             yield from (f"{'':<9} {path}: {why}" for path, why in value.items())
+        elif name == "lines_dropped":
+            if value:
+                yield f"{'log':<9} {value} lines could not be written and were dropped"
         elif value is not None:
             yield f"{name:<9} {value}"

@@ -4,20 +4,23 @@ The bytes count as hostile: formats are an allow list, sizes are checked in the 
 pixel is decoded, warnings are errors. Runs in a worker, without torch.
 """
 
+import re
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from PIL import Image, ImageFile
 
-from gdwatch.decode import reduce
-from gdwatch.decode.colour import to_rgb
+from gdwatch.decode import jpeg, reduce
+from gdwatch.decode.colour import to_rgb, to_rgb_by_pillow
 from gdwatch.decode.formats import (
     Limits,
     Refused,
     header_of,
     open_image,
     orientation_of,
+    picture_of,
     require_few_pixels,
     require_small_canvas,
 )
@@ -26,6 +29,11 @@ from gdwatch.decode.truncation import ends_early
 from gdwatch.values import Header, RejectedReason
 
 T = TypeVar("T")
+Decoder = Callable[[Image.Image, bytes], Picture]
+_JPEG = b"\xff\xd8"
+_WITH_EXIF = (_JPEG, b"II", b"MM")
+_BEFORE_THE_END = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
+_FEW_BYTES = 64
 _SHORTEST_HEADER = 64  # bytes; no format fits its header into fewer
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -47,23 +55,64 @@ def decode(
     """
     if not content:
         raise Refused("empty", "0 bytes")
+    strictly = partial(to_rgb, least=least)
+    try:
+        return _decode(content, limits, look, strictly)
+    except Refused as refused:
+        if refused.reason not in ("truncated", "damaged") or not content.startswith(_JPEG):
+            raise
+        return _decode_again(content, limits, look, strictly, refused)
+
+
+def _decode_again(
+    content: bytes,
+    limits: Limits,
+    look: Callable[[Picture], T],
+    strictly: Decoder,
+    refused: Refused,
+) -> tuple[Header, T]:
+    """Decode a JPEG that the strict decoder has refused, if it lacks no part of its picture.
+
+    refused: for what it was refused.
+    """
+    if coding := jpeg.unsupported(content):
+        raise Refused("unsupported_format", f"a JPEG of {coding}", refused.header) from refused
+    try:
+        whole = jpeg.mended(content)
+        try:
+            return _decode(whole, limits, look, strictly)
+        except Refused as again:
+            if again.reason != "damaged":
+                raise
+            if jpeg.is_progressive(whole) and content.endswith(jpeg.END) and _ends_well(again):
+                return _decode(whole, limits, look, to_rgb_by_pillow)
+        return _decode(jpeg.without_stray_bytes(whole), limits, look, to_rgb_by_pillow)
+    except (Refused, jpeg.IncompleteError):
+        raise refused from None
+    except MemoryError as error:
+        raise _out_of_memory(refused.header) from error
+
+
+def _decode(
+    content: bytes, limits: Limits, look: Callable[[Picture], T], to_rgb: Decoder
+) -> tuple[Header, T]:
     header: Header | None = None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            with warnings.catch_warnings():
-                if content.startswith(b"\xff\xd8"):
-                    # Opening a JPEG reads its EXIF as well. Careless EXIF gives warnings, but is no
-                    # reason to refuse a picture that decodes.
-                    warnings.simplefilter("ignore", UserWarning)
-                require_small_canvas(content, limits)
-                image = open_image(content)
-                header = header_of(image)
+            if content.startswith(_WITH_EXIF):
+                # To open these reads their EXIF as well. A careless one gives warnings, but is no
+                # reason to refuse a picture that decodes.
+                warnings.simplefilter("ignore", UserWarning)
+            require_small_canvas(content, limits)
+            shown = picture_of(content)
+            image = open_image(shown)
+            header = header_of(image)
             require_few_pixels(header, limits)
             # Decoders stop at the first picture, or fill in what is missing.
             if ends_early(content):
                 raise Refused("truncated", "the file ends before its picture does", header)
-            photo = to_rgb(image, content, least)
+            photo = to_rgb(image, shown)
             orientation = orientation_of(type(image).getexif, image)
             width, height = image.size if orientation < 5 else image.size[::-1]
             header = Header(width, height, header.format)
@@ -72,11 +121,30 @@ def decode(
     except Refused:
         raise
     except MemoryError as error:
-        raise Refused("decoder_crashed", "more memory than worker_memory_mb", header) from error
+        raise _out_of_memory(header) from error
     except Exception as error:
         # On hostile bytes, decoders raise exceptions of any type: each is a refusal.
         reason: RejectedReason = "truncated" if _is_truncated(content, error) else "damaged"
         raise Refused(reason, _one_line(error), header) from error
+
+
+def _ends_well(refused: Refused) -> bool:
+    """Whether the strict decoder has met a few bytes before the end mark, and nothing before them.
+
+    The last scan of a progressive JPEG only refines what the others hold; its blocks are not
+    followed as those of a sequential one are.
+    """
+    found = _BEFORE_THE_END.search(refused.detail)
+    return found is not None and int(found[1]) <= _FEW_BYTES
+
+
+def _out_of_memory(header: Header | None) -> Refused:
+    """A decoder takes memory by the pixel: a WebP's takes 16 bytes for each, more than others."""
+    if header is None:
+        return Refused("decoder_crashed", "more memory than worker_memory_mb")
+    size = f"{header.width}x{header.height}"
+    words = f"{size} of a {header.format} needs more memory than worker_memory_mb"
+    return Refused("too_many_pixels", words, header)
 
 
 _TURNS = {

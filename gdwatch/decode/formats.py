@@ -2,12 +2,15 @@
 
 import contextlib
 import io
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from PIL import ExifTags, Image, UnidentifiedImageError, features
 
+from gdwatch.decode import png, tiff
+from gdwatch.decode.tiff import Tiff
 from gdwatch.values import Header, RejectedReason
 
 try:
@@ -22,8 +25,31 @@ FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"]
 FORMATS += ["AVIF"] if features.check("avif") else []
 FORMATS += ["HEIF"] if _HAS_HEIF else []
 
-# First bytes of formats that Pillow cannot read, or only with a plug-in.
-_FOREIGN = (b"\xff\x0a", b"\0\0\0\x0cJXL ", b"<svg", b"8BPS", b"FUJIFILMCCD-RAW")
+# First bytes of formats that Pillow cannot read, or only with a plug-in. Raw data of cameras that
+# are a TIFF by their first bytes are told by `Tiff.is_raw`.
+_FOREIGN = {
+    "JPEG XL": (b"\xff\x0a", b"\0\0\0\x0cJXL "),
+    "JPEG XR": (b"II\xbc\x01",),
+    "SVG": (b"<svg",),
+    "Photoshop": (b"8BPS",),
+    "GIMP": (b"gimp xcf",),
+    "OpenEXR": (b"\x76\x2f\x31\x01",),
+    "Radiance": (b"#?RADIANCE", b"#?RGBE"),
+    "DPX": (b"SDPX", b"XPDS"),
+    "DjVu": (b"AT&TFORM",),
+    "BPG": (b"BPG\xfb",),
+    "camera raw": (
+        b"FUJIFILMCCD-RAW",
+        b"IIRO", b"IIRS", b"MMOR",  # Olympus
+        b"IIU\0",  # Panasonic
+        b"II\x1a\0\0\0HEAPCCDR",  # Canon, before it took to TIFF
+        b"FOVb",  # Sigma
+        b"\0MRM",  # Minolta
+    ),
+}  # fmt: skip
+_FOREIGN_BRANDS = {b"crx ": "camera raw", b"jxl ": "JPEG XL"}  # of files with boxes
+_XML = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:\?xml|!DOCTYPE|!--)")
+_LONGEST_PROLOG = 4096  # bytes before the first element of an SVG
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis"}
 _LONGEST_SIDE = 2**31 - 1  # pixels; a TIFF may claim more than fits into an integer of a database
 
@@ -60,20 +86,47 @@ def open_image(content: bytes) -> Image.Image:
         format_ = sniff(content)
         if format_ is None:
             raise Refused("not_an_image", "the first bytes are no image's") from error
+        if format_ == "TIFF" and Tiff(content).required_length <= len(content):
+            raise Refused("unsupported_format", "a TIFF of a kind that no reader takes") from error
         if format_ in FORMATS:
             raise ValueError(f"begins like {format_}, and no reader takes it") from error
-        raise Refused(
-            "unsupported_format", f"{format_} is not one of {', '.join(FORMATS)}"
-        ) from error
+        raise Refused("unsupported_format", _not_accepted(format_)) from error
+
+
+def _not_accepted(format_: str) -> str:
+    return f"{format_} is not one of {', '.join(FORMATS)}"
+
+
+def picture_of(content: bytes) -> bytes:
+    """Return the file with the picture that is to be judged alone or first.
+
+    Of a PNG, side data are left out; of a TIFF, the first page is the photograph, not a smaller
+    version of it.
+
+    Raises Refused if it holds raw data of a camera, or pixels that no reader here reads right.
+    """
+    if content.startswith(png.SIGNATURE):
+        return png.picture_of(content)
+    if tiff.MAGIC.match(content) is None:
+        return content
+    read = Tiff(content)
+    page = read.photograph
+    if read.is_raw:
+        raise Refused("unsupported_format", _not_accepted("camera raw"))
+    if page is None or read.required_length > len(content):
+        return content  # it is for `ends_early` to say so
+    if not read.is_read_right:
+        raise Refused("unsupported_format", f"a TIFF of {page.layout}")
+    return content if page is read.pages[0] else read.beginning_with(page)
 
 
 def sniff(content: bytes) -> str | None:
     """Return the image format that the first bytes claim, accepted or not; None without one."""
     prefix = content[:16]
+    if foreign := _foreign_format(content):
+        return foreign
     if prefix[4:8] == b"ftyp" and prefix[8:12] in _HEIF_BRANDS:
         return "AVIF" if prefix[8:11] == b"avi" else "HEIF"
-    if any(prefix.startswith(magic) for magic in _FOREIGN):
-        return "an image format unknown here"
     Image.init()  # loads all of Pillow's readers, for their tests of the first bytes
     for name, (_, accept) in Image.OPEN.items():
         # These test for a single number, with which any text may begin.
@@ -82,6 +135,17 @@ def sniff(content: bytes) -> str | None:
                 if accept(prefix):
                     return name
     return None
+
+
+def _foreign_format(content: bytes) -> str | None:
+    """Return the format that the first bytes claim, if it is none of Pillow's."""
+    for name, beginnings in _FOREIGN.items():
+        if content.startswith(beginnings):
+            return name
+    if content[4:8] == b"ftyp":
+        return _FOREIGN_BRANDS.get(content[8:12])
+    is_svg = _XML.match(content) is not None and b"<svg" in content[:_LONGEST_PROLOG]
+    return "SVG" if is_svg else None
 
 
 def header_of(image: Image.Image) -> Header:

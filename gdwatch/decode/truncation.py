@@ -5,18 +5,19 @@ the structure do not. They decode no pixel, and trust no length beyond the end o
 """
 
 import re
-import struct
 from collections.abc import Callable
 
-_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk, with its checksum
+from gdwatch.decode import png, tiff
+from gdwatch.decode.tiff import Tiff
+
 _GIF_BLOCK = re.compile(rb"[!,;]")  # extension, image, trailer
 
 
 def ends_early(content: bytes) -> bool:
     """Return whether a file of an accepted format ends before its picture does.
 
-    A JPEG may lack what follows its first picture. A file of another format must have all its
-    pictures.
+    A JPEG may lack what follows its first picture, and a TIFF what follows its photograph. A file
+    of another format must have all its pictures; the end mark of a PNG or GIF may be missing.
     """
     return any(
         magic.match(content) is not None and required_length(content) > len(content)
@@ -39,34 +40,29 @@ def _required_length_of_jpeg(content: bytes) -> int:
     return found + 2 if found >= 0 else len(content) + 1
 
 
-def _required_length_of_png(content: bytes) -> int:
-    at = 8
-    while at + 8 <= len(content):
-        if content.startswith(_PNG_END, at):
-            return at + len(_PNG_END)
-        at += 12 + int.from_bytes(content[at : at + 4], "big")
-    return len(content) + 1
-
-
 def _required_length_of_gif(content: bytes) -> int:
-    """GIF89a: blocks up to the trailer; each has sub-blocks up to an empty one."""
+    """GIF89a: blocks up to the trailer, which may be missing; each ends with an empty sub-block."""
     if len(content) < 13:
         return 13
-    at = 13 + _colour_table_length(content[10])
+    at, has_picture = 13 + _colour_table_length(content[10]), False
     while (found := _GIF_BLOCK.search(content, at)) is not None:
         at = found.end()
         if found[0] == b";":
             return at
         if found[0] == b",":
             if at + 9 >= len(content):
-                break
+                return len(content) + 1
             at += 10 + _colour_table_length(content[at + 8])
         else:
             at += 1
         while at < len(content) and content[at]:
             at += 1 + content[at]
         at += 1
-    return len(content) + 1
+        has_picture = has_picture or found[0] == b","
+    # The empty sub-block behind a last picture may be missing as well; its rows are decoded.
+    return (
+        len(content) if has_picture and len(content) <= at <= len(content) + 1 else len(content) + 1
+    )
 
 
 def _colour_table_length(flags: int) -> int:
@@ -94,56 +90,15 @@ def _required_length_of_boxes(content: bytes) -> int:
 
 
 def _required_length_of_tiff(content: bytes) -> int:
-    """TIFF 6.0 and BigTIFF: linked pages, each with offsets and sizes of its strips or tiles."""
-    order = "<" if content.startswith(b"II") else ">"
-    is_big = 43 in content[2:4]
-    words = ("Q", "Q", 8) if is_big else ("H", "I", 4)
-    count, pointer = (struct.Struct(order + word) for word in words[:2])
-    entry = struct.Struct(f"{order}HH{words[1]}{words[2]}s")
-    required = 0
-    seen = set()
-    try:
-        (at,) = pointer.unpack_from(content, 8 if is_big else 4)
-        while at and at not in seen:
-            seen.add(at)
-            start = at + count.size
-            end = start + count.unpack_from(content, at)[0] * entry.size
-            (at,) = pointer.unpack_from(content, end)
-            fields = {
-                tag: _numbers(content, order, kind, number, value)
-                for tag, kind, number, value in entry.iter_unpack(content[start:end])
-            }
-            for offsets_tag, sizes_tag in ((273, 279), (324, 325)):  # strips, tiles
-                pieces = zip(fields.get(offsets_tag, ()), fields.get(sizes_tag, ()), strict=False)
-                required = max(required, *(offset + size for offset, size in pieces), 0)
-    except (struct.error, OverflowError):  # a number, a field or a page lies behind the end
-        return len(content) + 1
-    return required
-
-
-# The format of a field's numbers, by the field's type; only integers matter here.
-_WIDTHS = {3: "H", 4: "I", 5: "Q", 8: "H", 9: "I", 10: "Q", 11: "I", 12: "Q", 13: "I",
-           16: "Q", 17: "Q", 18: "Q"}  # fmt: skip
-
-
-def _numbers(content: bytes, order: str, kind: int, number: int, value: bytes) -> tuple[int, ...]:
-    """Return the numbers of a field, which `value` holds if they fit. Raises struct.error."""
-    width = _WIDTHS.get(kind, "B")
-    size = number * struct.calcsize(order + width)
-    if size <= len(value):
-        return struct.unpack_from(f"{order}{number}{width}", value)
-    if size > len(content):
-        raise struct.error
-    at = int.from_bytes(value, "little" if order == "<" else "big")
-    return struct.unpack_from(f"{order}{number}{width}", content, at)
+    return Tiff(content).required_length
 
 
 # Each function returns the least length of a complete file, in bytes.
 _FORMATS: tuple[tuple[re.Pattern[bytes], Callable[[bytes], int]], ...] = (
     (re.compile(rb"\xff\xd8"), _required_length_of_jpeg),
-    (re.compile(rb"\x89PNG"), _required_length_of_png),
+    (re.compile(rb"\x89PNG"), png.required_length),
     (re.compile(rb"GIF8"), _required_length_of_gif),
     (re.compile(rb"RIFF"), _required_length_of_riff),
     (re.compile(rb"(?s)....ftyp"), _required_length_of_boxes),
-    (re.compile(rb"II[*+]\0|MM\0[*+]"), _required_length_of_tiff),
+    (tiff.MAGIC, _required_length_of_tiff),
 )

@@ -1,9 +1,10 @@
 """Recursive listing of the files below a folder."""
 
+import fnmatch
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,20 +22,27 @@ def files_below(folder: bytes, ignored: tuple[str, ...]) -> Iterator[bytes | Unl
 
     ignored: glob patterns; files and folders whose name matches one are left out.
     """
-    levels = [_entries(folder, ignored)]  # no recursion: folders may be a thousand levels deep
+    ignored_name = any_of(ignored)
+    levels = [_entries(folder, ignored_name)]  # no recursion: folders may be a thousand levels deep
     while levels:
         match next(levels[-1], None):
             case None:
                 levels.pop()
             case path, True:
-                levels.append(_entries(path, ignored))
+                levels.append(_entries(path, ignored_name))
             case path, False:
                 yield path
             case Unlisted() as unlisted:
                 yield unlisted
 
 
-def _entries(folder: bytes, ignored: tuple[str, ...]) -> Iterator[tuple[bytes, bool] | Unlisted]:
+def any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+    """Return what matches a name that one of these glob patterns matches, in capitals or not."""
+    either = "|".join(fnmatch.translate(pattern) for pattern in patterns)
+    return re.compile(either or r"(?!)", re.IGNORECASE)
+
+
+def _entries(folder: bytes, ignored: re.Pattern[str]) -> Iterator[tuple[bytes, bool] | Unlisted]:
     """Yield the entries of one folder, sorted by name: path, and whether it is a folder."""
     try:
         with os.scandir(folder) as found:
@@ -43,7 +51,7 @@ def _entries(folder: bytes, ignored: tuple[str, ...]) -> Iterator[tuple[bytes, b
         yield Unlisted(folder, error.strerror or str(error))
         return
     for entry in entries:
-        if any(fnmatch(os.fsdecode(entry.name), pattern) for pattern in ignored):
+        if ignored.match(os.fsdecode(entry.name)):
             continue
         path = folder.rstrip(b"/") + b"/" + entry.name
         if entry.is_dir(follow_symlinks=False):

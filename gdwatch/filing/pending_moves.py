@@ -162,7 +162,10 @@ class _Round:
             if descriptor is not None and move.changed_since(entry, descriptor):
                 entry = self._mark_changed(entry, descriptor)
             moved = move.move(entry, self.handles, descriptor)
-            if moved is Moved.TAKEN:
+            renamed = self._renamed(entry, descriptor) if moved is Moved.GONE else None
+            if renamed is not None:
+                entry = renamed
+            elif moved is Moved.TAKEN:
                 entry = self._send_elsewhere(entry)
                 log.info("file.collision", id=entry.id, name=escaping.escape(entry.target))
             elif descriptor is None or not move.changed_since(entry, descriptor):
@@ -170,6 +173,17 @@ class _Round:
             elif moved is Moved.DONE:
                 entry = replace(entry, source=entry.target)
         return moved, entry
+
+    def _renamed(self, entry: Entry, descriptor: int | None) -> Entry | None:
+        """Follow a file that was renamed in the inbox since it was recorded; None if it is gone.
+
+        descriptor: through which the file was judged; without one, only its old name is known.
+        """
+        source = None if descriptor is None else self.handles.path_in_inbox(descriptor)
+        if source is None or source == entry.source:
+            return None
+        log.debug("file.vanished", name=escaping.escape(entry.source))
+        return replace(entry, source=source)
 
     def _send_elsewhere(self, entry: Entry) -> Entry:
         """Give a row another path: its target was taken after it was chosen."""

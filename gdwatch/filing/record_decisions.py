@@ -53,7 +53,13 @@ def _insert(
 ) -> list[tuple[Entry, Judged]]:
     # The inbox lists a file whose move is stuck again: its row exists already.
     known = transaction.under_way([judged.opened.drop for judged in batch.judged])
-    new = tuple(judged for judged in batch.judged if judged.opened.drop.path not in known)
+    # A file that was renamed while it was judged is listed, and judged, under its new name.
+    new = tuple(
+        judged
+        for judged in batch.judged
+        if judged.opened.drop.path not in known
+        and handles.leads_to(judged.opened.drop.path, judged.opened.descriptor)
+    )
     if not new:
         return []
     ids = transaction.new_ids(len(new))

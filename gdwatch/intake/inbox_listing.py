@@ -5,14 +5,13 @@ when they have been empty for an hour.
 """
 
 import contextlib
-import fnmatch
 import os
-import re
 import stat
 from collections.abc import Callable, Generator
 
 from gdwatch.errors import Trouble
 from gdwatch.files.durability import require_descriptors
+from gdwatch.files.walk import any_of
 from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings
@@ -51,9 +50,7 @@ class Listing:
     ) -> None:
         self._folders = folders
         self._skipped = skipped
-        self._ignored = re.compile(
-            "|".join(fnmatch.translate(pattern) for pattern in settings.ignore) or r"(?!)"
-        )
+        self._ignored = any_of(settings.ignore)
         self._empty_folders: dict[bytes, tuple[int, float]] = {}
 
     def ignores(self, path: bytes) -> bool:

@@ -14,6 +14,7 @@ import torch
 from gdwatch.cuda.self_test import on_card
 from gdwatch.decode.reduce import Pixels, Reduction
 from gdwatch.errors import ActionNeeded
+from gdwatch.files import standard_error
 from gdwatch.inference import model, model_file
 from gdwatch.inference.cascade import CascadePredictor
 from gdwatch.inference.device import choose_device
@@ -35,6 +36,7 @@ def main() -> None:
 
     Given channels for forks, the process forks after loading: all share torch's memory.
     """
+    standard_error.keep()
     faulthandler.enable()  # nothing else says why a fork crashed
     channel, start, (memory, *descriptors) = parent.connect()
     weights, forks = descriptors[: len(start["models"])], descriptors[len(start["models"]) :]

@@ -116,6 +116,25 @@ class Handles:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
+    def leads_to(self, path: bytes, descriptor: int) -> bool:
+        """Whether an open file still lies at a path; True where that cannot be looked at."""
+        try:
+            found = self.lstat(path)
+        except OSError:
+            return True
+        return found is not None and os.path.samestat(found, os.fstat(descriptor))
+
+    def path_in_inbox(self, descriptor: int) -> bytes | None:
+        """Return where in the inbox an open file lies by now; None if it lies there no more."""
+        path = os.readlink(b"/proc/self/fd/%d" % descriptor)
+        if not path.startswith(self.folders.inbox + b"/"):
+            return None
+        with contextlib.suppress(OSError, ValueError):
+            found = self.lstat(path)
+            if found is not None and os.path.samestat(found, os.fstat(descriptor)):
+                return path
+        return None
+
     def _look_into(self, path: bytes) -> tuple[int, bytes]:
         """The folder that a path lies in, open until another one is looked into; its last step."""
         folder, _, name = path.rpartition(b"/")

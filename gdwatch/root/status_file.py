@@ -18,6 +18,7 @@ class Status:
     """What the service is doing.
 
     since: UTC, ISO 8601. skipped: files that have to stay in the inbox, by path, with the reason.
+    lines_dropped: of the log, which could not be written.
     """
 
     state: State
@@ -25,6 +26,7 @@ class Status:
     since: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     model: str | None = None
     skipped: dict[str, str] = field(default_factory=dict)
+    lines_dropped: int = 0
 
 
 def write(state_folder: Path, status: Status) -> None:

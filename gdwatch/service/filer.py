@@ -24,8 +24,10 @@ from gdwatch.filing.pending_moves import (
 )
 from gdwatch.filing.record_decisions import record
 from gdwatch.intake.inbox import Inbox
+from gdwatch.intake.opening import is_being_written
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.pipeline.drain import close_files
+from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
 from gdwatch.service.pause import PauseState
 from gdwatch.service.progress import Progress
@@ -40,6 +42,11 @@ TOGETHER, FILES_TOGETHER = 4, 128
 _PENDING_S = 1.0
 _SLOW_S = 1.0  # after a recording that took longer, batches are recorded one by one
 _WAIT_S = 0.1  # how long a decided batch waits for others while the engine is busy
+# Why the beginning of a picture may be refused; and how long after its last change a file waits for
+# a process that has it open for writing, such as a resting upload.
+_UNFINISHED = ("empty", "not_an_image", "truncated", "damaged")
+_WRITER_S = 3600.0
+_WRITER_HINT = "it is judged when its writer has closed it, or an hour after its last change"
 _STOP_S = 20.0  # for moves, after a signal to stop; the whole stop is promised in 30
 
 
@@ -55,6 +62,15 @@ def recorded_together(sizes: Sequence[int], *, one_by_one: bool) -> int:
             break
         count += 1
     return count
+
+
+def may_be_unfinished(judged: Judged, now_s: float) -> bool:
+    """Whether a file was refused as the beginning of a picture would be, and changed lately.
+
+    now_s: of the wall clock, as the times of files are.
+    """
+    age_s = now_s - judged.opened.drop.identity.changed_ns / 1e9
+    return judged.decision.reason in _UNFINISHED and age_s < _WRITER_S
 
 
 class Filer:
@@ -135,11 +151,19 @@ class Filer:
 
     def _file(self, batches: list[Batch], queue: int) -> None:
         """Record some batches, move their files, mark their rows, and close the files."""
-        readable = [
-            replace(batch, judged=tuple(each for each in batch.judged if not _is_unreadable(each)))
+        being_written = self._being_written(batches)
+        final = [
+            replace(
+                batch,
+                judged=tuple(
+                    each
+                    for each in batch.judged
+                    if not _is_unreadable(each) and each.opened.drop.path not in being_written
+                ),
+            )
             for batch in batches
         ]
-        recorded = record(self._ledger, self._folders, readable, self._settings)
+        recorded = record(self._ledger, self._folders, final, self._settings)
         pairs = [pair for some in recorded for pair in some]
         try:
             for _, judged in pairs:
@@ -149,7 +173,7 @@ class Filer:
             # They are recorded: a later turn moves what could not be moved now.
             for batch in batches:
                 self._batches.popleft()
-                self._release(batch)
+                self._release(batch, being_written)
         moved = set(report.filed)
         for batch, some in zip(batches, recorded, strict=True):
             filed = [judged for entry, judged in some if entry.id in moved]
@@ -170,7 +194,15 @@ class Filer:
         self._note(report, self.stuck, began)
         return report
 
-    def _release(self, batch: Batch) -> None:
+    def _being_written(self, batches: Sequence[Batch]) -> set[bytes]:
+        """Return the paths of files that are no whole pictures yet, and have a writer."""
+        now_s = time.time()
+        judged = [each for batch in batches for each in batch.judged]
+        paths = [each.opened.drop.path for each in judged if may_be_unfinished(each, now_s)]
+        with Handles(self._folders) as handles:
+            return {path for path in paths if is_being_written(path, handles)}
+
+    def _release(self, batch: Batch, being_written: set[bytes]) -> None:
         close_files([batch])
         for each in batch.judged:
             path = each.opened.drop.path
@@ -178,6 +210,8 @@ class Filer:
                 name = escaping.escape(path)
                 log.error("file.deferred", name=name, reason=each.decoded.detail)
                 self._inbox.skip(path, "unreadable")
+            elif path in being_written:
+                self._inbox.skip(path, "being_written", _WRITER_HINT)
             else:
                 self._inbox.release(path)
 

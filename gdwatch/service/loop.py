@@ -18,7 +18,7 @@ import structlog
 
 from gdwatch import __version__
 from gdwatch.errors import Trouble
-from gdwatch.files import escaping
+from gdwatch.files import escaping, standard_error
 from gdwatch.intake.inbox import Inbox
 from gdwatch.intake.opening import Skipped, open_drop
 from gdwatch.intake.watcher import Watch
@@ -41,7 +41,7 @@ from gdwatch.values import Drop, Opened
 log = structlog.get_logger()
 
 _LONGEST_TURN_S = 1.0  # so that commands' move requests are found this often
-_FILES_THAT_STAY = ("permission", "unreadable", "too_deep")
+_FILES_THAT_STAY = ("permission", "unreadable", "too_deep", "being_written")
 
 
 def run(settings: Settings, *, once: bool = False) -> int:
@@ -156,6 +156,7 @@ class _Service:
             self._filer.take(batch)
         self._watch.clear()
         self._tell_skipped()
+        self._tell_dropped()
         self._say_ready()
         self._ping()
 
@@ -252,6 +253,10 @@ class _Service:
         self._inbox.newly_skipped.clear()
         skipped = {escaping.escape(path): why for path, why in self._inbox.skipped.items()}
         self._pause_state.tell(replace(told, skipped=skipped))
+
+    def _tell_dropped(self) -> None:
+        if standard_error.dropped() != self._pause_state.told.lines_dropped:
+            self._pause_state.tell(self._pause_state.told)
 
     def _has_finished(self) -> bool:
         idle = self._inbox.exhausted and self._pipeline.outstanding == 0

@@ -15,6 +15,7 @@ import structlog
 
 from gdwatch.backoff import Delay
 from gdwatch.errors import Trouble
+from gdwatch.files import standard_error
 from gdwatch.root import status_file
 from gdwatch.root.status_file import Status
 from gdwatch.service import systemd
@@ -64,7 +65,9 @@ class PauseState:
 
     def tell(self, told: Status) -> None:
         """Say how it stands now; the model stays what it was where none is named."""
-        self.told = replace(told, model=told.model or self.told.model)
+        self.told = replace(
+            told, model=told.model or self.told.model, lines_dropped=standard_error.dropped()
+        )
         with contextlib.suppress(OSError):  # a full disk is told by the log
             status_file.write(self._state, self.told)
 

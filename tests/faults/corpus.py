@@ -120,13 +120,19 @@ def exif_with_thumbnail() -> bytes:
 
 
 def end(content: bytes) -> int:
-    """How many bytes of a whole file its picture needs: all, but for what may follow a JPEG.
+    """How many bytes of a whole file its picture needs: without an end mark and what may follow.
 
     Only for the originals above, whose entropy-coded data hold no other end of image.
     """
-    if not content.startswith(b"\xff\xd8"):
-        return len(content)
-    return content.index(b"\xff\xd9", content.index(b"\xff\xda", content.index(b"\xff\xc4"))) + 2
+    if content.startswith(b"\xff\xd8"):
+        return content.index(b"\xff\xd9", content.index(b"\xff\xda", content.index(b"\xff\xc4")))
+    if content.startswith(b"\x89PNG"):
+        return content.rindex(b"IEND") - 4
+    if content.startswith(b"GIF"):
+        return len(content) - len(b"\0;")
+    if content == originals()["tiff-several"]:
+        return len(encode(scene(), "TIFF"))
+    return len(content)
 
 
 # ------------------------------------------------------------------------- mutations

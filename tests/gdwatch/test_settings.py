@@ -128,6 +128,40 @@ def test_patterns_are_a_list_everywhere(alone: Path, monkeypatch: pytest.MonkeyP
     assert settings.load({}, None).settings.ignore == ("*.x",)
 
 
+KUBERNETES = {
+    "GDWATCH_SERVICE_HOST": "10.96.0.17",
+    "GDWATCH_SERVICE_PORT": "80",
+    "GDWATCH_SERVICE_PORT_HTTP": "80",
+    "GDWATCH_PORT": "tcp://10.96.0.17:80",
+    "GDWATCH_PORT_80_TCP": "tcp://10.96.0.17:80",
+    "GDWATCH_PORT_80_TCP_PROTO": "tcp",
+    "GDWATCH_PORT_80_TCP_PORT": "80",
+    "GDWATCH_PORT_80_TCP_ADDR": "10.96.0.17",
+    "GDWATCH_PAGES_SERVICE_HOST": "10.96.0.18",
+    "GDWATCH_PAGES_PORT_9000_UDP": "udp://10.96.0.18:9000",
+}
+
+
+def test_what_kubernetes_sets_for_a_service_of_this_name_is_no_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in KUBERNETES.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("GDWATCH_SETTLE_MS", "5")
+    found = settings.load({}, None)
+    assert found.ignored == tuple(sorted(KUBERNETES))
+    assert found.settings.settle_ms == 5
+
+
+@pytest.mark.parametrize("name", ["PORT", "METRICS_PORT", "HOST", "SERVICE", "SERVICE_HOSTS"])
+def test_what_only_resembles_that_is_an_unknown_setting(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"GDWATCH_{name}", "80")
+    with pytest.raises(ActionNeeded, match=f"unknown setting {name.lower()}"):
+        settings.load({}, None)
+
+
 def test_every_setting_has_one_sentence() -> None:
     for name, field in settings.Settings.model_fields.items():
         assert field.description, name

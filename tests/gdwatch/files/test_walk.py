@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gdwatch.files.walk import Unlisted, files_below
+from gdwatch.files.walk import Unlisted, any_of, files_below
+from gdwatch.settings import IGNORED
 
 
 def names(folder: Path, *ignored: str) -> list[str]:
@@ -110,3 +111,19 @@ def test_a_path_that_is_too_long_for_the_kernel_ends_nothing(tmp_path: Path) -> 
     os.close(folder)
     put(tmp_path, "z.jpg")
     assert names(tmp_path) == ["File name too long", "z.jpg"]
+
+
+LEFT_BEHIND = [
+    *("@eaDir", "@Recycle", "#recycle", "#snapshot", "$RECYCLE.BIN", ".@__thumb", ".Trash-1000"),
+    *("Thumbs.db", "THUMBS.DB", "Desktop.ini", "desktop.ini", "System Volume Information"),
+    *("x.jpg.part", "X.JPG.PART", "a.download", "a.opdownload", "a.aria2", "a.!qB", "a.!ut"),
+    *("a.Crdownload", "a.TMP", "~lock", ".DS_Store"),
+]
+
+
+def test_what_disks_browsers_and_file_managers_leave_behind_is_ignored_in_capitals_or_not() -> None:
+    ignored = any_of(IGNORED)
+    assert [name for name in LEFT_BEHIND if not ignored.match(name)] == []
+    kept = ["a.jpg", "downloads", "part.jpg", "eaDir", "IMG_1.JPG", "a.tmp.jpg", "$1.jpg", "#1.jpg"]
+    assert [name for name in kept if ignored.match(name)] == []
+    assert any_of(()).match("") is None

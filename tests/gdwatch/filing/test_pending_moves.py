@@ -61,6 +61,19 @@ def test_a_row_sent_elsewhere_since_it_was_recorded_is_filed_there_in_the_end(
     assert list(build.contents(world.root)) == ["female/a.jpg"]
 
 
+def test_a_file_whose_folder_was_renamed_since_it_was_recorded_is_followed(world: World) -> None:
+    paths = [world.drop(f"old/{number}.jpg", b"%d" % number) for number in range(3)]
+    judged = [world.judged(path) for path in paths]
+    entries = world.record(*judged)
+    (world.root / "inbox" / "old").rename(world.root / "inbox" / "new")
+    (world.root / "inbox" / "new" / "2.jpg").rename(world.root / "taken.jpg")
+    held = {entry.id: each.opened.descriptor for entry, each in zip(entries, judged, strict=True)}
+    ended = world.file(held)
+    assert (ended.filed, ended.missing) == ([entries[0].id, entries[1].id], [entries[2].id])
+    assert sorted(build.contents(world.root)) == ["male/old/0.jpg", "male/old/1.jpg"]
+    assert build.waiting(world.root) == []
+
+
 # ------------------------------------------------------------------------- after a crash
 
 

@@ -31,6 +31,18 @@ def test_a_decision_is_a_row_before_its_file_is_touched(world: World) -> None:
     assert entry.target == os.fsencode(world.root) + b"/male/wedding/a.jpg"
 
 
+def test_a_file_that_was_renamed_while_it_was_judged_gets_no_row(world: World) -> None:
+    renamed, kept = world.drop("old/a.jpg", b"1"), world.drop("kept/b.jpg", b"2")
+    taken, replaced = world.drop("old/c.jpg", b"3"), world.drop("kept/d.jpg", b"4")
+    judged = [world.judged(path) for path in (renamed, kept, taken, replaced)]
+    taken.unlink()
+    (world.root / "inbox" / "old").rename(world.root / "inbox" / "new")
+    build.put(world.root, "kept/d.jpg", b"5")
+    (entry,) = world.record(*judged)
+    assert entry.source == os.fsencode(kept)
+    assert [row["original_path"] for row in build.rows(world.root)] == ["inbox/kept/b.jpg"]
+
+
 def test_times_are_utc_text_that_sqlite_understands(world: World) -> None:
     world.record_file("a.jpg")
     (row,) = build.query(

@@ -1,7 +1,38 @@
+from datetime import UTC, datetime
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdwatch.service.filer import FILES_TOGETHER, TOGETHER, recorded_together
+from gdwatch.service.filer import (
+    FILES_TOGETHER,
+    TOGETHER,
+    may_be_unfinished,
+    recorded_together,
+)
+from gdwatch.values import Decision, Drop, Identity, Judged, Opened, Refusal, RejectedReason
+
+HOUR_S = 3600
+
+
+def refused(reason: RejectedReason, changed_s: float) -> Judged:
+    identity = Identity(1, 3000, int(changed_s * 1e9), int(changed_s * 1e9))
+    drop = Drop(b"/inbox/a.jpg", identity, datetime.now(UTC))
+    return Judged(Opened(drop, 0), Refusal(reason, ""), Decision("rejected", reason))
+
+
+@pytest.mark.parametrize("reason", ["empty", "not_an_image", "truncated", "damaged"])
+def test_what_may_be_the_beginning_of_a_picture_waits_for_its_writer_an_hour(
+    reason: RejectedReason,
+) -> None:
+    assert may_be_unfinished(refused(reason, changed_s=5000), now_s=5000 + HOUR_S - 1)
+    assert not may_be_unfinished(refused(reason, changed_s=5000), now_s=5000 + HOUR_S)
+
+
+@pytest.mark.parametrize("reason", ["unsupported_format", "too_many_pixels", "decoder_crashed"])
+def test_what_no_writer_can_complete_waits_for_none(reason: RejectedReason) -> None:
+    assert not may_be_unfinished(refused(reason, changed_s=5000), now_s=5000)
+
 
 SIZES = st.lists(st.integers(1, 600), min_size=1, max_size=9)
 
