@@ -32,7 +32,7 @@ from gdwatch.root.folders import Folders
 from gdwatch.service.pause import PauseState
 from gdwatch.service.progress import Progress
 from gdwatch.settings import Settings
-from gdwatch.values import Batch, Entry, Judged, Refusal
+from gdwatch.values import Batch, Drop, Entry, Identity, Judged, Refusal
 
 log = structlog.get_logger()
 
@@ -42,11 +42,11 @@ TOGETHER, FILES_TOGETHER = 4, 128
 _PENDING_S = 1.0
 _SLOW_S = 1.0  # after a recording that took longer, batches are recorded one by one
 _WAIT_S = 0.1  # how long a decided batch waits for others while the engine is busy
-# Why the beginning of a picture may be refused; and how long after its last change a file waits for
-# a process that has it open for writing, such as a resting upload.
+# Why the beginning of a picture may be refused; and how long such a file waits for a
+# process that has it open for writing, such as a resting upload.
 _UNFINISHED = ("empty", "not_an_image", "truncated", "damaged")
 _WRITER_S = 3600.0
-_WRITER_HINT = "it is judged when its writer has closed it, or an hour after its last change"
+_WRITER_HINT = "it is judged when its writer has closed it, or after an hour without a change"
 _STOP_S = 20.0  # for moves, after a signal to stop; the whole stop is promised in 30
 
 
@@ -64,13 +64,12 @@ def recorded_together(sizes: Sequence[int], *, one_by_one: bool) -> int:
     return count
 
 
-def may_be_unfinished(judged: Judged, now_s: float) -> bool:
-    """Whether a file was refused as the beginning of a picture would be, and changed lately.
+def may_be_unfinished(reason: str | None, waited_s: float) -> bool:
+    """Whether a file was refused as the beginning of a picture would be, and may wait on.
 
-    now_s: of the wall clock, as the times of files are.
+    waited_s: since it was first refused with these bytes.
     """
-    age_s = now_s - judged.opened.drop.identity.changed_ns / 1e9
-    return judged.decision.reason in _UNFINISHED and age_s < _WRITER_S
+    return reason in _UNFINISHED and waited_s < _WRITER_S
 
 
 class Filer:
@@ -101,6 +100,7 @@ class Filer:
         self._recording_s = float("inf")  # of the last recording; at first, batches one by one
         self._pending_at_s = float("-inf")
         self._backoff = Backoff[int]()
+        self._unfinished: dict[bytes, tuple[Identity, float]] = {}  # since when, monotonic
         self.stuck: dict[int, StuckFile] = {}
 
     # ------------------------------------------------------------------ decided batches
@@ -196,11 +196,23 @@ class Filer:
 
     def _being_written(self, batches: Sequence[Batch]) -> set[bytes]:
         """Return the paths of files that are no whole pictures yet, and have a writer."""
-        now_s = time.time()
         judged = [each for batch in batches for each in batch.judged]
-        paths = [each.opened.drop.path for each in judged if may_be_unfinished(each, now_s)]
+        unfinished = [
+            each.opened.drop.path
+            for each in judged
+            if may_be_unfinished(each.decision.reason, self._waited_s(each.opened.drop))
+        ]
         with Handles(self._folders) as handles:
-            return {path for path in paths if is_being_written(path, handles)}
+            return {path for path in unfinished if is_being_written(path, handles)}
+
+    def _waited_s(self, drop: Drop) -> float:
+        """Return for how long a drop has been refused as it is now."""
+        now_s = time.monotonic()
+        identity, since_s = self._unfinished.get(drop.path, (drop.identity, now_s))
+        if identity != drop.identity:
+            since_s = now_s
+        self._unfinished[drop.path] = (drop.identity, since_s)
+        return now_s - since_s
 
     def _release(self, batch: Batch, being_written: set[bytes]) -> None:
         close_files([batch])
@@ -213,6 +225,7 @@ class Filer:
             elif path in being_written:
                 self._inbox.skip(path, "being_written", _WRITER_HINT)
             else:
+                self._unfinished.pop(path, None)
                 self._inbox.release(path)
 
     def _tell_filed(self, batch: Batch, judged: Sequence[Judged], queue: int) -> None:
