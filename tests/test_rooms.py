@@ -42,6 +42,7 @@ MAY_IMPORT["__main__"] = {"cli"}
 TESTED_IN: dict[str, str] = {
     "gdwatch.__main__": "test_imports.py",
     "gdwatch.cli": "test_commands.py",
+    "gdwatch.commands.asked": "test_commands.py",
     "gdwatch.commands.classify": "test_commands.py",
     "gdwatch.commands.correct": "test_commands.py",
     "gdwatch.commands.db": "test_commands.py",
@@ -77,6 +78,7 @@ TESTED_IN: dict[str, str] = {
     "gdwatch.ledger.connection": "gdwatch/ledger/test_ledger.py",
     "gdwatch.ledger.opening": "gdwatch/ledger/test_ledger.py",
     "gdwatch.ledger.queries": "gdwatch/ledger/test_ledger.py",
+    "gdwatch.ledger.rules": "gdwatch/ledger/test_ledger.py",
     "gdwatch.ledger.rows": "gdwatch/ledger/test_ledger.py",
     "gdwatch.ledger.prepared_statements": "gdwatch/ledger/test_ledger.py",
     "gdwatch.ledger.tables": "gdwatch/ledger/test_ledger.py",

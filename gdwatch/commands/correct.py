@@ -4,6 +4,7 @@ import os
 import sys
 from contextlib import closing
 
+from gdwatch.commands.asked import asked
 from gdwatch.errors import GdwatchError
 from gdwatch.files import content, escaping
 from gdwatch.files.users import own_name
@@ -29,7 +30,7 @@ def correct(settings: Settings, which: str, label: Label | None) -> None:
     """
     folders = Folders.of(settings)
     root_id.require_own(folders)
-    with closing(open_ledger(settings, root_id.read_id(folders))) as ledger:
+    with closing(open_ledger(settings, root_id.read_id(folders), asked("correct"))) as ledger:
         with ledger.reading() as connection:
             row = queries.find(ledger, connection, which)
         move_requests.finish_move(ledger, folders, settings, row)
@@ -71,9 +72,10 @@ def _require_same(row: Row, handles: Handles) -> None:
 def _record(
     transaction: Transaction, handles: Handles, row: Row, label: Label | None, settings: Settings
 ) -> None:
-    if label is None and queries.label_of(transaction.connection, row.id) is None:
+    if label is None and row.id not in transaction.labels([row.id]):
         raise GdwatchError(f"id {row.id}: nobody has corrected it", "there is nothing to take back")
-    queries.correct(transaction, row.id, label, own_name())
+    transaction.note_changes([row])
+    transaction.correct([row.id], label, own_name())
     decision = Decision(label, None) if label else _model_decision(transaction, row)
     if decision.outcome == row.outcome:
         transaction.update(row.id, reason=decision.reason)

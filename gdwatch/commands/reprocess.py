@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from gdwatch.commands.asked import asked
 from gdwatch.commands.output import complain, counted, print_json, progress
 from gdwatch.errors import GdwatchError
 from gdwatch.files.walk import Unlisted, files_below
@@ -31,7 +32,8 @@ def reprocess(
     """
     folders = Folders.of(settings)
     root_id.require_own(folders)
-    ledger = open_ledger(settings, root_id.read_id(folders))
+    command = None if dry_run else asked("reprocess")
+    ledger = open_ledger(settings, root_id.read_id(folders), command)
     chosen = _outermost(folder for path in given for folder in _answer_folders(path, folders))
     with contextlib.ExitStack() as held, contextlib.closing(ledger):
         for folder in chosen:

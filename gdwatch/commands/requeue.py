@@ -2,6 +2,7 @@
 
 from contextlib import closing
 
+from gdwatch.commands.asked import asked
 from gdwatch.commands.output import counted, progress
 from gdwatch.commands.reprocess import follow, report
 from gdwatch.errors import GdwatchError
@@ -29,7 +30,7 @@ def requeue(
     """
     folders = Folders.of(settings)
     root_id.require_own(folders)
-    with closing(open_ledger(settings, root_id.read_id(folders))) as ledger:
+    with closing(open_ledger(settings, root_id.read_id(folders), asked("requeue"))) as ledger:
         paths = _paths(ledger, folders, settings, which)
         if outcome is not None or reason is not None:
             paths += [row.path for row in queries.filed_rows(ledger, outcome, reason)]

@@ -8,7 +8,6 @@ from gdwatch.files.walk import Unlisted, files_below
 from gdwatch.ledger import queries
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.rows import Row
-from gdwatch.ledger.transaction import Transaction
 from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
 
@@ -48,7 +47,7 @@ def without_row(ledger: Ledger, folders: Folders, ignored: tuple[str, ...]) -> I
         while page := list(islice(found, _PAGE)):
             paths = set(page)
             with ledger.reading() as connection:
-                transaction = Transaction(ledger.root, ledger.root_id, connection)
+                transaction = ledger.transaction(connection)
                 known = transaction.at(paths).keys() | transaction.being_moved(paths)
             # A file that no longer exists was filed elsewhere since it was listed.
             yield from (path for path in page if path not in known and os.path.lexists(path))

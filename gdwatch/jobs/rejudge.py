@@ -18,13 +18,23 @@ from gdwatch.intake.opening import open_drop
 from gdwatch.ledger import queries
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.rows import Row
-from gdwatch.ledger.transaction import Transaction, now, result_row
+from gdwatch.ledger.transaction import Transaction, now, origin_of, result_row
 from gdwatch.pipeline.drain import drain
 from gdwatch.pipeline.pipeline import Pipeline
 from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings
-from gdwatch.values import Batch, Decision, Drop, Entry, Judged, Opened, Outcome, Refusal, Serving
+from gdwatch.values import (
+    Batch,
+    Decision,
+    Drop,
+    Entry,
+    Judged,
+    Opened,
+    Outcome,
+    Refusal,
+    Serving,
+)
 
 _WHY = {  # by the reason of a skipped drop, worded as the system does
     "permission": "permission denied",
@@ -139,7 +149,7 @@ class Rejudging:
         Raises Unreadable.
         """
         with self._ledger.reading() as connection:
-            transaction = Transaction(self._ledger.root, self._ledger.root_id, connection)
+            transaction = self._ledger.transaction(connection)
             row = transaction.at({opened.drop.path}).get(opened.drop.path)
             if row is None:
                 return bool(transaction.being_moved({opened.drop.path}))
@@ -150,12 +160,13 @@ class Rejudging:
             return False
         if row.sha256 != content.digest(opened.descriptor):
             return False
-        if self._options.move and row.model_id != result["model_id"]:
+        if self._options.move and row.result_id != result["id"]:
             decision = Decision(result["outcome"], result["reason"])
+            ids = result["model_id"], result["id"]
             with self._ledger.writing() as transaction:
                 row = transaction.row(row.id)
                 if row.state == "filed":  # a command may have sent it elsewhere since it was read
-                    self._make_current(transaction, handles, row, decision, result["model_id"])
+                    self._make_current(transaction, handles, row, decision, ids)
         return True
 
     # ------------------------------------------------------------------ recording results
@@ -187,7 +198,7 @@ class Rejudging:
 
     def _count_only(self, judged: list[Judged]) -> None:
         with self._ledger.reading() as connection:
-            transaction = Transaction(self._ledger.root, self._ledger.root_id, connection)
+            transaction = self._ledger.transaction(connection)
             rows = transaction.at({each.opened.drop.path for each in judged})
         for each in judged:
             path = each.opened.drop.path
@@ -221,8 +232,10 @@ class Rejudging:
         elif row.sha256 is None:
             transaction.update(row.id, sha256=judged.decoded.sha256)
         transaction.insert_results([result_row(row.id, judged, model, model_id, batch_id)])
+        transaction.note_origin(row, origin_of(judged))
         if self._options.move:
-            self._make_current(transaction, handles, row, judged.decision, model_id)
+            ids = model_id, transaction.newest_result(row.id)
+            self._make_current(transaction, handles, row, judged.decision, ids)
         else:
             self._count(row, judged.decision)
         return None
@@ -244,7 +257,9 @@ class Rejudging:
             drop.identity.modified_ns,
         )
         moment = now()
-        row = transaction.file_row(entry, Decision(outcome, reason), moment, moment)
+        row = transaction.file_row(
+            entry, Decision(outcome, reason), moment, moment, origin_of(judged)
+        )
         transaction.insert_files(
             [{**row, "model_id": model_id, "duplicate_of": first.id if first else None}]
         )
@@ -259,19 +274,26 @@ class Rejudging:
         handles: Handles,
         row: Row,
         decision: Decision,
-        model_id: int,
+        ids: tuple[int, int],
     ) -> None:
-        """Make a result the current one, and request its move; a corrected file stays."""
-        if queries.label_of(transaction.connection, row.id) is not None:
-            transaction.update(row.id, model_id=model_id)
+        """Make a result the current one, and request its move; a corrected file stays.
+
+        ids: of the model and the result.
+        """
+        model_id, result_id = ids
+        transaction.note_changes([row])
+        if row.id in transaction.labels([row.id]):
+            transaction.update(row.id, model_id=model_id, result_id=result_id)
             self.tally.kept += 1
             return
         self._count(row, decision)
         if decision.outcome == row.outcome:
-            transaction.update(row.id, model_id=model_id, reason=decision.reason)
+            transaction.update(
+                row.id, model_id=model_id, result_id=result_id, reason=decision.reason
+            )
             return
         send(transaction, handles, row, decision, self._settings.layout)
-        transaction.update(row.id, model_id=model_id)
+        transaction.update(row.id, model_id=model_id, result_id=result_id)
         self.tally.to_move.append(row.id)
 
 

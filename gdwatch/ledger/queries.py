@@ -11,8 +11,6 @@ from gdwatch.files import escaping
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.rows import Row, row_of
 from gdwatch.ledger.tables import corrections, files, models, results
-from gdwatch.ledger.transaction import Transaction, now
-from gdwatch.values import Label
 
 _PAGE = 500
 
@@ -49,39 +47,20 @@ def _absolute(path: bytes) -> bytes:
     return os.path.realpath(folder or b".") + b"/" + name
 
 
-def label_of(connection: Connection, file_id: int) -> Label | None:
-    """Return the label that a person has given a file; None if none, or taken back."""
-    query = (
-        sa.select(corrections.c.label)
-        .where(corrections.c.file_id == file_id)
-        .order_by(corrections.c.id.desc())
-        .limit(1)
-    )
-    label: Label | None = connection.execute(query).scalar()
-    return label
-
-
-def correct(transaction: Transaction, file_id: int, label: Label | None, by: str) -> None:
-    """Insert a correction of a file. label: None takes the last one back. by: the user's name."""
-    transaction.connection.execute(
-        sa.insert(corrections).values(file_id=file_id, label=label, by=by, at=now())
-    )
-
-
 def current_result(connection: Connection, row: Row) -> sa.RowMapping | None:
-    """Return the result of a file by its row's model; None if there is none."""
-    query = sa.select(results).where(
-        results.c.file_id == row.id, results.c.model_id == row.model_id
-    )
+    """Return the current result of a file; None if there is none."""
+    query = sa.select(results).where(results.c.id == row.result_id)
     return connection.execute(query).mappings().first()
 
 
 def result_of(connection: Connection, file_id: int, sha256: str) -> sa.RowMapping | None:
-    """Return the result of a file by the model with this SHA-256; None if there is none."""
+    """Return a file's newest result by the model with this SHA-256; None if there is none."""
     query = (
         sa.select(results)
         .join(models, models.c.id == results.c.model_id)
         .where(results.c.file_id == file_id, models.c.sha256 == sha256)
+        .order_by(results.c.id.desc())
+        .limit(1)
     )
     return connection.execute(query).mappings().first()
 
@@ -92,7 +71,7 @@ def all_results(connection: Connection, file_id: int) -> Sequence[sa.RowMapping]
         sa.select(results, models.c.name.label("model"), models.c.version.label("version"))
         .join(models, models.c.id == results.c.model_id)
         .where(results.c.file_id == file_id)
-        .order_by(results.c.decided_at)
+        .order_by(results.c.id)
     )
     return connection.execute(query).mappings().all()
 

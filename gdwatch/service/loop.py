@@ -19,11 +19,12 @@ import structlog
 from gdwatch import __version__
 from gdwatch.errors import Trouble
 from gdwatch.files import escaping
+from gdwatch.files.users import own_name
 from gdwatch.intake.inbox import Inbox
 from gdwatch.intake.opening import Skipped, open_drop
 from gdwatch.intake.watcher import Watch
 from gdwatch.ledger import opening
-from gdwatch.ledger.ledger import Ledger
+from gdwatch.ledger.ledger import Command, Ledger
 from gdwatch.pipeline.pipeline import Pipeline
 from gdwatch.root import lock, root_id
 from gdwatch.root.folder_handles import Handles
@@ -61,7 +62,9 @@ def run(settings: Settings, *, once: bool = False) -> int:
     ):
         uuid = root_id.prepare(folders)
         pause_state = PauseState(folders.state, signals, once=once)
-        ledger = pause_state.patiently(lambda: opening.open_ledger(settings, uuid, serve=True))
+        ledger = pause_state.patiently(
+            lambda: opening.open_ledger(settings, uuid, Command("run", "", own_name()), serve=True)
+        )
         if ledger is None:
             return 0
         with _closing(ledger), contextlib.closing(Pipeline(settings)) as pipeline:

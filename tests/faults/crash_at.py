@@ -74,7 +74,7 @@ POINTS: Mapping[str, str | tuple[str, ...]] = {
     "X4.link": ("gdwatch.filing.copying:os.link", "gdwatch.filing.renaming:os.link"),
     "X6.unlink": "gdwatch.filing.renaming:os.unlink",
     "W.wish": ("gdwatch.filing.placement:send", "gdwatch.jobs.rejudge:send"),
-    "W.correct": "gdwatch.ledger.queries:correct",
+    "W.correct": "gdwatch.ledger.transaction:Transaction.correct",
     "W.see": "gdwatch.filing.move_requests:file_or_wait",
     "W.filed": "gdwatch.filing.move_requests:file_pending",
     "W.current": "gdwatch.jobs.rejudge:Rejudging._make_current",

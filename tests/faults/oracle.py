@@ -199,7 +199,7 @@ def read_ledger(database: Path) -> Book:
                 [dict(row) for row in connection.execute("SELECT * FROM files ORDER BY id")],
                 {
                     (row["file_id"], row["model_id"]): dict(row)
-                    for row in connection.execute("SELECT * FROM results")
+                    for row in connection.execute("SELECT * FROM results ORDER BY id")
                 },
                 dict(connection.execute("SELECT id, sha256 FROM models").fetchall()),
                 dict(
