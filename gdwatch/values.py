@@ -7,7 +7,7 @@ ledger ─Entry─▶ filing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Label = Literal["female", "male"]
 Verdict = Literal["female", "male", "neither", "reject"]  # a person's word on a photograph
@@ -32,6 +32,14 @@ RejectedReason = Literal[
 ]
 PersonsReason = Literal["by_hand"]  # a person's verdict, whatever the model says
 Reason = UnsureReason | RejectedReason | PersonsReason
+REASONS: tuple[Reason, ...] = tuple(
+    dict.fromkeys(
+        reason
+        for kind in (UnsureReason, RejectedReason, PersonsReason)
+        for reason in get_args(kind)
+        if reason != "unreadable"  # never recorded
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)

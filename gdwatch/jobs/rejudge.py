@@ -7,12 +7,15 @@ at that moment.
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+
+from sqlalchemy import Connection
 
 from gdwatch.files import content
 from gdwatch.files.durability import require_descriptors
 from gdwatch.files.identity import identity_of
+from gdwatch.filing import found_files
 from gdwatch.filing.placement import send
 from gdwatch.intake.opening import open_drop
 from gdwatch.ledger import queries
@@ -57,10 +60,25 @@ class RejudgeOptions:
     again: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A file with another outcome than before. path: as the ledger says it.
+
+    Confidences: of the model, 0.5 to 1; None where it has none.
+    """
+
+    path: str
+    old: Outcome
+    new: Outcome
+    old_confidence: float | None
+    new_confidence: float | None
+
+
 @dataclass(slots=True)
 class Tally:
     """Counts of a run so far.
 
+    changed: each file whose outcome is another one.
     changes: files by old and new outcome. skipped: judged before, or being moved.
     failed: could not be read, or not recorded.
     kept: corrected by a person: the new result becomes the current one, the file stays.
@@ -72,6 +90,7 @@ class Tally:
     failed: int
     kept: int
     to_move: list[int]
+    changed: list[Change] = field(default_factory=list)
 
 
 class Rejudging:
@@ -123,6 +142,8 @@ class Rejudging:
 
     def _open_if_needed(self, path: bytes, handles: Handles, model: Serving) -> Opened | None:
         """Open a file; None if it cannot be read, or need not be judged."""
+        if not self._options.dry_run:  # it may be one that was moved by hand
+            found_files.settle(self._ledger, self._folders, self._settings, [path])
         opened = _open(path, handles)
         if isinstance(opened, str):
             self._failed(path, opened)
@@ -161,7 +182,9 @@ class Rejudging:
         if row.sha256 != content.digest(opened.descriptor):
             return False
         if self._options.move and row.result_id != result["id"]:
-            decision = Decision(result["outcome"], result["reason"])
+            decision = Decision(
+                result["outcome"], result["reason"], confidence=result["confidence"]
+            )
             ids = result["model_id"], result["id"]
             with self._ledger.writing() as transaction:
                 row = transaction.row(row.id)
@@ -200,10 +223,19 @@ class Rejudging:
         with self._ledger.reading() as connection:
             transaction = self._ledger.transaction(connection)
             rows = transaction.at({each.opened.drop.path for each in judged})
+            labels = transaction.labels([row.id for row in rows.values()])
+        unknown = [path for path in (each.opened.drop.path for each in judged) if path not in rows]
+        # One that was moved by hand is a person's word, or will be.
+        found = found_files.look(self._ledger, self._folders, self._settings, unknown)
+        kept = {each.path for each in found if self._settings.hand_moves == "correct"}
+        kept |= {path for path, row in rows.items() if row.id in labels}
         for each in judged:
             path = each.opened.drop.path
-            before = rows[path].outcome if path in rows else self._folders.outcome_of(path)
-            self.tally.changes[before or "unsure", each.decision.outcome] += 1
+            if path in kept:
+                self.tally.kept += 1
+                continue
+            with self._ledger.reading() as connection:
+                self._count(connection, path, rows.get(path), each.decision)
 
     def _record(
         self,
@@ -237,7 +269,7 @@ class Rejudging:
             ids = model_id, transaction.newest_result(row.id)
             self._make_current(transaction, handles, row, judged.decision, ids)
         else:
-            self._count(row, judged.decision)
+            self._count(transaction.connection, row.path, row, judged.decision)
         return None
 
     def _insert(self, transaction: Transaction, judged: Judged, model_id: int) -> Row:
@@ -265,8 +297,18 @@ class Rejudging:
         )
         return transaction.row(file_id)
 
-    def _count(self, row: Row, decision: Decision) -> None:
-        self.tally.changes[row.outcome, decision.outcome] += 1
+    def _count(
+        self, connection: Connection, path: bytes, row: Row | None, decision: Decision
+    ) -> None:
+        """Count a decision; one that changes the outcome is listed as well. row: None: none yet."""
+        old = row.outcome if row else self._folders.outcome_of(path) or "unsure"
+        self.tally.changes[old, decision.outcome] += 1
+        if old != decision.outcome:
+            result = queries.current_result(connection, row) if row else None
+            before = result["confidence"] if result else None
+            self.tally.changed.append(
+                Change(self._ledger.text(path), old, decision.outcome, before, decision.confidence)
+            )
 
     def _make_current(
         self,
@@ -286,7 +328,7 @@ class Rejudging:
             transaction.update(row.id, model_id=model_id, result_id=result_id)
             self.tally.kept += 1
             return
-        self._count(row, decision)
+        self._count(transaction.connection, row.path, row, decision)
         if decision.outcome == row.outcome:
             transaction.update(
                 row.id, model_id=model_id, result_id=result_id, reason=decision.reason

@@ -85,8 +85,10 @@ def _require_sound(settings: Settings) -> None:
             engine.dispose()
 
 
-def open_to_read(settings: Settings) -> Ledger:
+def open_to_read(settings: Settings, root_uuid: str | None = None) -> Ledger:
     """Open the ledger read-only, whether the service runs or not.
+
+    root_uuid: the content of ROOT/.gdwatch/root-id; None: the only root that the ledger knows.
 
     Raises ActionNeeded if there is none, or it has another schema version; Trouble.
     """
@@ -96,7 +98,11 @@ def open_to_read(settings: Settings) -> Ledger:
     engine = connect(url_of(settings), writable=False)
     with translated(engine), engine.connect() as connection:
         migration.require_newest(connection)
-    return Ledger(engine, os.fsencode(settings.root.resolve()), 0, None)
+        query = sa.select(roots.c.id).order_by(roots.c.id)
+        if root_uuid is not None:
+            query = query.where(roots.c.uuid == root_uuid)
+        root_id = connection.execute(query).scalar() or 0
+    return Ledger(engine, os.fsencode(settings.root.resolve()), root_id, None)
 
 
 def _require_file(url: sa.URL) -> None:

@@ -248,6 +248,15 @@ class Transaction:
         query = sa.select(files).where(files.c.id == file_id)
         return row_of(self.connection.execute(query).one(), self.root)
 
+    def rows(self, ids: Sequence[int]) -> list[Row]:
+        """Return the rows of `files` with these ids, in their order; they must exist."""
+        by_id: dict[int, Row] = {}
+        for start in range(0, len(ids), _VARIABLES):
+            parameters = {"ids": list(ids[start : start + _VARIABLES])}
+            found = self.connection.execute(prepared_statements.ROWS, parameters)
+            by_id |= {each.id: row_of(each, self.root) for each in found}
+        return [by_id[each] for each in ids]
+
     def changed_late(
         self, file_id: int, status: os.stat_result, sha256: str, source: bytes, target: bytes
     ) -> None:

@@ -77,6 +77,8 @@ POINTS: Mapping[str, str | tuple[str, ...]] = {
     "W.correct": "gdwatch.ledger.transaction:Transaction.correct",
     "W.see": "gdwatch.filing.move_requests:file_or_wait",
     "W.filed": "gdwatch.filing.move_requests:file_pending",
+    "W.hand": "gdwatch.filing.found_files:_follow",
+    "W.undo": "gdwatch.jobs.undo:_take_back",
     "W.current": "gdwatch.jobs.rejudge:Rejudging._make_current",
 }
 WAITS = (
@@ -87,7 +89,8 @@ WAITS = (
 MODULES = (
     "gdwatch.cli", "gdwatch.service.loop", "gdwatch.jobs.rejudge", "gdwatch.filing.move_requests",
     "gdwatch.ledger.queries",
-    "gdwatch.commands.correct", "gdwatch.commands.requeue", "gdwatch.commands.reprocess",
+    "gdwatch.commands.correct", "gdwatch.commands.undo", "gdwatch.commands.requeue",
+    "gdwatch.commands.reprocess",
     "sqlalchemy.dialects.sqlite", "alembic.command",
 )  # fmt: skip
 

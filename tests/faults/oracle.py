@@ -29,7 +29,8 @@ EVENTS = frozenset(
         "lock": "held",
         "watch": "started overflow lost polling",
         "inbox": "skipped",
-        "file": "vanished deferred unsure rejected missing changed_late collision copied",
+        "file": "vanished deferred unsure rejected missing back moved changed_late collision "
+        "copied",
         "batch": "filed retried split",
         "worker": "started died timeout",
         "engine": "oom restarted",
