@@ -199,7 +199,7 @@ def _follow(
     if found.is_back:
         transaction.lies_at(row, found.path, row.outcome, row.reason, moment)
         return True
-    transaction.note_changes([row])
+    transaction.note_changes([row], "hand")
     reason = row.reason
     if outcome != row.outcome:
         result = queries.current_result(transaction.connection, row)

@@ -76,7 +76,9 @@ def undo(ledger: Ledger, folders: Folders, settings: Settings, *, dry_run: bool)
 
 
 def _last(connection: Connection, root_id: int) -> sa.RowMapping | None:
-    changed = sa.select(changes.c.id).where(changes.c.command_id == commands.c.id)
+    changed = sa.select(changes.c.id).where(
+        changes.c.command_id == commands.c.id, changes.c.how == "command"
+    )
     query = (
         sa.select(commands)
         .where(commands.c.root_id == root_id, commands.c.name.in_(_NAMES), changed.exists())
@@ -94,7 +96,9 @@ def _taken_back() -> sa.Select[tuple[int]]:
 def _before(connection: Connection, command_id: int) -> dict[int, sa.RowMapping]:
     """Return, by id, how each row was before a command first changed it."""
     query = (
-        sa.select(changes).where(changes.c.command_id == command_id).order_by(changes.c.id.desc())
+        sa.select(changes)
+        .where(changes.c.command_id == command_id, changes.c.how == "command")
+        .order_by(changes.c.id.desc())
     )
     return {row["file_id"]: row for row in connection.execute(query).mappings()}
 
@@ -109,13 +113,14 @@ def _rows_to_take_back(
     rows = []
     for row in transaction.rows(ids):
         query = (
-            sa.select(changes.c.command_id)
-            .where(changes.c.file_id == row.id, changes.c.command_id.not_in(_taken_back()))
+            sa.select(changes.c.command_id, changes.c.how)
+            .where(changes.c.file_id == row.id)
+            .where(sa.or_(changes.c.how == "hand", changes.c.command_id.not_in(_taken_back())))
             .order_by(changes.c.id.desc())
             .limit(1)
         )
-        last = transaction.connection.execute(query).scalar_one()
-        if last != command_id:
+        last = transaction.connection.execute(query).one()
+        if (last.command_id, last.how) != (command_id, "command"):
             undone.left[transaction.text(row.path)] = "moved or corrected since"
         elif row.state == "recorded":
             raise move_requests.being_moved(row)

@@ -215,7 +215,9 @@ changes = Table(
     Column("reason", Text),
     Column("label", Text),  # the person's verdict that stood
     Column("at", DateTime, nullable=False),
+    Column("how", Text, nullable=False),  # `hand`: the command only noticed what a person did
     CheckConstraint(_OUTCOMES),
+    CheckConstraint("how IN ('command', 'hand')"),
 )
 Index("changes_file", changes.c.file_id, changes.c.id)
 Index("changes_command", changes.c.command_id)

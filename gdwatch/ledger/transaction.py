@@ -155,8 +155,13 @@ class Transaction:
         found = prepared_statements.LABELS.run(self.connection, {"ids": list(ids)})
         return {row.file_id: row.label for row in found if row.label is not None}
 
-    def note_changes(self, rows: Sequence[Row]) -> None:
-        """Write down how rows stand before the command changes them, so that it can be undone."""
+    def note_changes(
+        self, rows: Sequence[Row], how: Literal["command", "hand"] = "command"
+    ) -> None:
+        """Write down how rows stand before the command changes them, so that it can be undone.
+
+        how: `hand` if the command only notices what a person has done, which no undo takes back.
+        """
         if self.command_id is None or not rows:
             return
         labels = self.labels([row.id for row in rows])
@@ -171,6 +176,7 @@ class Transaction:
                 "reason": row.reason,
                 "label": labels.get(row.id),
                 "at": moment,
+                "how": how,
             }
             for row in rows
         ]

@@ -50,6 +50,7 @@ POINTS: Mapping[str, str | tuple[str, ...]] = {
         "gdwatch.filing.placement:choose",
         "gdwatch.filing.record_decisions:choose",
         "gdwatch.filing.pending_moves:choose",
+        "gdwatch.jobs.undo:choose",
     ),
     "C6.record": "gdwatch.service.filer:record",
     "C6.insert": "gdwatch.ledger.transaction:Transaction.insert_files",

@@ -37,7 +37,7 @@ COLUMNS = {
     "min_confidence min_face min_sharpness command_id",
     "corrections": "id file_id label by at how command_id",
     "moves": "id file_id from_path to_path why command_id moved_at",
-    "changes": "id file_id command_id result_id path outcome reason label at",
+    "changes": "id file_id command_id result_id path outcome reason label at how",
     "current_results": "id name path outcome reason label confidence p_male faces model corrected "
     "recorded_at filed_at sha256 state original_path first_filed_at moved_at model_label "
     "min_confidence taken_at camera root",
