@@ -23,6 +23,8 @@ app.add_typer(db, name="db")
 app.add_typer(model, name="model")
 
 One = Annotated[str, typer.Argument(metavar="ID|PATH", help="A row's id, or a path.")]
+WithOutcome = Annotated[str | None, typer.Option("--outcome", help="All with this outcome.")]
+WithReason = Annotated[str | None, typer.Option("--reason", help="All with this reason.")]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
@@ -102,33 +104,59 @@ def requeue(
     which: Annotated[
         list[str] | None, typer.Argument(metavar="ID|PATH…", help="A row's id, or a path.")
     ] = None,
-    outcome: Annotated[str | None, typer.Option(help="All with this outcome.")] = None,
-    reason: Annotated[str | None, typer.Option(help="All with this reason.")] = None,
+    outcome: WithOutcome = None,
+    reason: WithReason = None,
     json: Json = False,
 ) -> None:
     """Judge these again at once, and file what changed."""
     from gdwatch.commands import requeue as verb
 
+    _require_names(outcome, reason)
     if not which and outcome is None and reason is None:
         raise UsageError("requeue: nothing named", "give ids, paths, --outcome or --reason")
     verb.requeue(settings_of(common), which or [], outcome, reason, json_=json)
 
 
 @command(app)
-def correct(
+def correct(  # noqa: PLR0913 - a parameter for each option
     common: Common,
-    which: One,
-    label: Annotated[
-        Literal["female", "male"] | None, typer.Argument(metavar="female|male")
-    ] = None,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ID|PATH… female|male|neither|reject",
+            help="Rows' ids, paths, folders; `-`: names from stdin. The verdict comes last.",
+        ),
+    ],
+    outcome: WithOutcome = None,
+    reason: WithReason = None,
+    null: Annotated[bool, typer.Option("-0", help="Names on stdin end with NUL.")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Take the correction back.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Record nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Broken files, too.")] = False,
 ) -> None:
-    """Record a person's word, and move the file."""
+    """Record a person's verdict on files, and move them."""
     from gdwatch.commands import correct as verb
+    from gdwatch.jobs.verdicts import VerdictOptions
 
-    if undo == (label is not None):
-        raise UsageError("correct: say female or male, or --undo", "one of them")
-    verb.correct(settings_of(common), which, None if undo else label)
+    names, verdict = verb.split(words, undo=undo)
+    _require_names(outcome, reason)
+    if not names and outcome is None and reason is None:
+        raise UsageError("correct: nothing named", "give ids, paths, --outcome or --reason")
+    settings, given = settings_of(common), verb.names_from(names, null=null)
+    options = VerdictOptions(verdict, dry_run, force)
+    raise typer.Exit(verb.correct(settings, given, outcome, reason, options))
+
+
+@command(app)
+def undo(
+    common: Common,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Record nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Take the last correct, requeue or reprocess --move back."""
+    from gdwatch.commands import undo as verb
+
+    verb.undo(settings_of(common), dry_run=dry_run, json_=json)
 
 
 @command(app)
@@ -182,11 +210,20 @@ def db_current(common: Common) -> None:
 
 
 @command(db, "check")
-def db_check(common: Common, json: Json = False) -> None:
-    """Compare the ledger with the folders."""
+def db_check(
+    common: Common,
+    mark: Annotated[
+        bool, typer.Option("--mark", help="Write down what is missing, back or moved.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Mark even if a whole folder is away.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Compare the ledger with the folders, and change nothing."""
     from gdwatch.commands import db as verb
 
-    raise typer.Exit(verb.check(settings_of(common), json_=json))
+    raise typer.Exit(verb.check(settings_of(common), mark=mark, force=force, json_=json))
 
 
 @command(model, "show")
@@ -209,6 +246,15 @@ def model_verify(
     from gdwatch.commands import model as verb
 
     verb.verify(file or settings_of(common).model)
+
+
+def _require_names(outcome: str | None, reason: str | None) -> None:
+    """Raise UsageError, with the list of names, for an outcome or a reason that is none."""
+    from gdwatch.values import OUTCOMES, REASONS
+
+    for option, name, known in (("outcome", outcome, OUTCOMES), ("reason", reason, REASONS)):
+        if name is not None and name not in known:
+            raise UsageError(f"--{option} {name}: no such {option}", f"one of {', '.join(known)}")
 
 
 def main() -> NoReturn:

@@ -123,6 +123,11 @@ class Settings(BaseSettings):
     duplicates: Literal["keep", "reject"] = Field(
         "keep", description="`reject` sends bytes that were filed before to `rejected/`"
     )
+    hand_moves: Literal["correct", "follow", "ignore"] = Field(
+        "correct",
+        description="a file moved by hand to another answer folder: `correct` takes that for a "
+        "person's word, `follow` only notes where it lies, `ignore` takes it for missing",
+    )
     max_bytes: Annotated[int, Field(ge=1)] = Field(
         64 * MIB, description="a larger file is rejected unread"
     )

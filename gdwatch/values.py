@@ -7,9 +7,10 @@ ledger ─Entry─▶ filing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Label = Literal["female", "male"]
+Verdict = Literal["female", "male", "neither", "reject"]  # a person's word on a photograph
 Crop = Literal["face", "whole"]  # what the classifier sees of a photograph
 Outcome = Literal["female", "male", "unsure", "rejected"]
 OUTCOMES: tuple[Outcome, ...] = ("female", "male", "unsure", "rejected")
@@ -29,7 +30,16 @@ RejectedReason = Literal[
     "duplicate",
     "unreadable",
 ]
-Reason = UnsureReason | RejectedReason
+PersonsReason = Literal["by_hand"]  # a person's verdict, whatever the model says
+Reason = UnsureReason | RejectedReason | PersonsReason
+REASONS: tuple[Reason, ...] = tuple(
+    dict.fromkeys(
+        reason
+        for kind in (UnsureReason, RejectedReason, PersonsReason)
+        for reason in get_args(kind)
+        if reason != "unreadable"  # never recorded
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,18 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What a photograph's EXIF says of its making; None where it does not.
+
+    taken_at: by the camera's clock, `2026-11-23 18:04:05`, followed by its offset from UTC,
+        `+02:00`, if that is known. camera: make and model.
+    """
+
+    taken_at: str | None = None
+    camera: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Photo:
     """A decoded photograph; the pixels that the networks need are in a slot of shared memory.
 
@@ -89,6 +111,7 @@ class Photo:
     header: Header
     size: tuple[int, int]
     decode_ms: float
+    origin: Origin = Origin()
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,7 +166,13 @@ def test_a_dry_run_records_nothing(call, filed, opposite):
     everything = "SELECT (SELECT count(*) FROM results) + (SELECT count(*) FROM models) AS n"
     before = query(filed, everything)
     done = call("reprocess", str(filed), "--dry-run", "--json", model=opposite)
-    assert json.loads(done.stdout)["changed"] == {"female → male": 1, "male → female": 1}
+    answer = json.loads(done.stdout)
+    assert answer["changed"] == {"female → male": 1, "male → female": 1}
+    assert [(each["path"], each["old"], each["new"]) for each in answer["files"]] == [
+        ("female/trip/dark.png", "female", "male"),
+        ("male/bright.png", "male", "female"),
+    ]
+    assert all(each["old_confidence"] and each["new_confidence"] for each in answer["files"])
     assert query(filed, everything) == before
 
 
@@ -323,8 +329,19 @@ def test_check_finds_what_was_taken_away_and_what_has_no_row(call, filed):
     answer = json.loads(done.stdout)
     assert done.returncode == 1
     assert answer == {
-        "damage": [], "missing": ["male/bright.png"], "without_row": ["female/stray.png"]
-    }  # fmt: skip
+        "damage": [],
+        "missing": ["male/bright.png"],
+        "back": [],
+        "moved": {},
+        "without_row": ["female/stray.png"],
+        "away": ["male"],
+    }
+    assert {row["state"] for row in rows(filed)} == {"filed"}
+    call("db", "check", "--mark", "--force")
+    text = call("db", "check").stdout
+    assert "taken away   1\n  male/bright.png\n" in text
+    assert "without row  1\n  female/stray.png\n" in text
+    assert [row["state"] for row in rows(filed)].count("missing") == 1
 
 
 def test_check_needs_few_descriptors_however_many_folders_there_are(call, filed):
@@ -360,8 +377,8 @@ def test_the_ledger_is_not_upgraded_under_a_running_service(call, filed):
 
 def test_upgrade_of_todays_ledger_changes_nothing(call, filed):
     before = rows(filed)
-    assert call("db", "upgrade").stdout == "version 0001\n"
-    assert call("db", "current").stdout == "ledger 0001, this gdwatch writes 0001\n"
+    assert call("db", "upgrade").stdout == "version 0002\n"
+    assert call("db", "current").stdout == "ledger 0002, this gdwatch writes 0002\n"
     assert rows(filed) == before
     assert not list(filed.glob("*.snapshot"))
 
@@ -395,7 +412,13 @@ def test_doctor_says_what_to_do_about_a_bad_model(call, filed):
 
 
 @pytest.mark.parametrize(
-    "words", [["nonsense"], ["correct", "1"], ["reprocess", ".", "--move", "--dry-run"]]
+    "words",
+    [
+        ["nonsense"],
+        ["correct", "1"],
+        ["requeue", "--outcome", "foo"],
+        ["reprocess", ".", "--move", "--dry-run"],
+    ],
 )
 def test_wrong_usage_has_status_2(words, tmp_path):
     assert gdwatch(*words, cwd=tmp_path).returncode == 2

@@ -1,94 +1,102 @@
-"""`gdwatch correct`: a person's label, which overrides the model's."""
+"""`gdwatch correct`: a person's verdict on files, which overrides the model's."""
 
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import closing
+from typing import cast, get_args
 
-from gdwatch.errors import GdwatchError
-from gdwatch.files import content, escaping
-from gdwatch.files.users import own_name
-from gdwatch.filing import move_requests, placement
+from gdwatch.commands.asked import asked
+from gdwatch.errors import GdwatchError, UsageError
+from gdwatch.files import escaping
+from gdwatch.jobs import verdicts
+from gdwatch.jobs.named_files import named_files
+from gdwatch.jobs.verdicts import Corrected, VerdictOptions
 from gdwatch.ledger import queries
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.opening import open_ledger
-from gdwatch.ledger.rows import Row
-from gdwatch.ledger.transaction import Transaction
 from gdwatch.root import root_id
-from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings
-from gdwatch.values import Decision, Label
+from gdwatch.values import Verdict
 
 
-def correct(settings: Settings, which: str, label: Label | None) -> None:
-    """Record a person's label for a file, move the file, and print its id and path.
+def split(words: Sequence[str], *, undo: bool) -> tuple[list[str], Verdict | None]:
+    """Part the words of the command line: names of files, and the verdict, which comes last.
 
-    which: an id or a path. label: None takes the last correction back.
+    Raises UsageError.
+    """
+    if undo:
+        return list(words), None
+    if not words or words[-1] not in get_args(Verdict):
+        raise UsageError(
+            "correct: say female, male, neither or reject at the end, or --undo", "one of them"
+        )
+    return list(words[:-1]), cast(Verdict, words[-1])
 
-    Raises GdwatchError if there is no such row, its file is gone, or its content has changed.
+
+def names_from(names: Sequence[str], *, null: bool) -> list[str]:
+    """Return the names, with those from standard input in the place of `-`.
+
+    null: they end with NUL, else with a newline.
+    """
+    given: list[str] = []
+    for name in names:
+        if name != "-":
+            given.append(name)
+            continue
+        read = sys.stdin.buffer.read().split(b"\0" if null else b"\n")
+        given += [os.fsdecode(each) for each in read if each]
+    return given
+
+
+def correct(
+    settings: Settings,
+    names: Sequence[str],
+    outcome: str | None,
+    reason: str | None,
+    options: VerdictOptions,
+) -> int:
+    """Record a person's verdict on files, move them, and print the id and path of each.
+
+    names: ids, paths and folders; outcome, reason: all filed files with them, too.
+
+    Returns 1 if some could not be corrected, which are named on standard error, else 0. Raises
+    GdwatchError, as when the only one cannot be.
     """
     folders = Folders.of(settings)
     root_id.require_own(folders)
-    with closing(open_ledger(settings, root_id.read_id(folders))) as ledger:
-        with ledger.reading() as connection:
-            row = queries.find(ledger, connection, which)
-        move_requests.finish_move(ledger, folders, settings, row)
-        with Handles(folders) as handles, ledger.writing() as transaction:
-            row = transaction.row(row.id)
-            if row.state == "recorded":
-                raise move_requests.being_moved(row)
-            gone = row.state == "missing" or not handles.is_file(row.path)
-            if gone:
-                transaction.mark_missing([row])
-            else:
-                _require_same(row, handles)
-                _record(transaction, handles, row, label, settings)
-        if gone:
-            raise _taken_away(which)
-        waiting = move_requests.file_or_wait(ledger, folders, settings, [row.id])
-        with ledger.reading() as connection:
-            if queries.find(ledger, connection, str(row.id)).state == "missing":
-                raise _taken_away(which)
-        print(f"{row.id} {_where(ledger, row.id)}")
-    if waiting:
-        print("gdwatch: recorded; the service moves it next", file=sys.stderr)
+    command = None if options.dry_run else asked("correct")
+    with closing(open_ledger(settings, root_id.read_id(folders), command)) as ledger:
+        named = named_files(ledger, folders, settings, names)
+        rows = named.rows
+        if outcome is not None or reason is not None:
+            known = {row.id for row in rows}
+            chosen = queries.filed_rows(ledger, outcome, reason)
+            rows += [row for row in chosen if row.id not in known]
+        done = verdicts.correct(ledger, folders, settings, rows, options)
+        done.refused = named.refused + done.refused
+        _tell(ledger, done, options)
+    if len(done.refused) == 1 and not done.rows:
+        raise done.refused[0]
+    for error in done.refused:
+        print(f"gdwatch: {error}", file=sys.stderr)
+    return 1 if done.refused else 0
 
 
-def _taken_away(which: str) -> GdwatchError:
-    shown = escaping.escape(os.fsencode(which))
-    return GdwatchError(f"{shown}: its file has been taken away", "drop it into the inbox again")
-
-
-def _require_same(row: Row, handles: Handles) -> None:
-    """Raise GdwatchError if the file's content is not what its row says."""
-    if row.sha256 is not None and content.digest_at(handles.parent(row.path)) != row.sha256:
-        raise GdwatchError(
-            f"{escaping.escape(row.path)}: its bytes are not those that were judged",
-            "`gdwatch reprocess` on its folder gives them a row of their own",
-        )
-
-
-def _record(
-    transaction: Transaction, handles: Handles, row: Row, label: Label | None, settings: Settings
-) -> None:
-    if label is None and queries.label_of(transaction.connection, row.id) is None:
-        raise GdwatchError(f"id {row.id}: nobody has corrected it", "there is nothing to take back")
-    queries.correct(transaction, row.id, label, own_name())
-    decision = Decision(label, None) if label else _model_decision(transaction, row)
-    if decision.outcome == row.outcome:
-        transaction.update(row.id, reason=decision.reason)
-    else:
-        placement.send(transaction, handles, row, decision, settings.layout)
-
-
-def _model_decision(transaction: Transaction, row: Row) -> Decision:
-    result = queries.current_result(transaction.connection, row)
-    if result is None:
-        return Decision(row.outcome, row.reason)
-    return Decision(result["outcome"], result["reason"])
-
-
-def _where(ledger: Ledger, file_id: int) -> str:
+def _tell(ledger: Ledger, done: Corrected, options: VerdictOptions) -> None:
+    if options.dry_run:
+        for row in done.rows:
+            print(f"{row.id} {ledger.text(row.path)}")
+        return
     with ledger.reading() as connection:
-        row = queries.find(ledger, connection, str(file_id))
-    return escaping.relative_text(row.source or row.path, ledger.root)
+        rows = ledger.transaction(connection).rows([row.id for row in done.rows])
+    for row in rows:
+        if row.state == "missing":
+            name = escaping.escape(row.path)
+            hint = "drop it into the inbox again"
+            done.refused.append(GdwatchError(f"{name}: its file has been taken away", hint))
+        else:
+            print(f"{row.id} {ledger.text(row.source or row.path)}")
+    if done.waiting:
+        print("gdwatch: recorded; the service moves it next", file=sys.stderr)

@@ -1,23 +1,22 @@
 """`gdwatch db`: look after the ledger."""
 
+from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from typing import Any
 
 import structlog
 
+from gdwatch.commands.asked import asked
 from gdwatch.commands.output import print_json
-from gdwatch.files import escaping
 from gdwatch.jobs import check as comparing
 from gdwatch.ledger import migration
 from gdwatch.ledger.connection import connect, translated, url_of
-from gdwatch.ledger.opening import open_ledger
+from gdwatch.ledger.opening import open_ledger, open_to_read
 from gdwatch.root import lock, root_id
 from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings
 
 log = structlog.get_logger()
-
-_SHOWN = 20
 
 
 def upgrade(settings: Settings) -> None:
@@ -42,36 +41,56 @@ def current(settings: Settings) -> None:
     print(f"ledger {found or 'none'}, this gdwatch writes {migration.newest()}")
 
 
-def check(settings: Settings, *, json_: bool) -> int:
-    """Compare rows with files; return 1 if the database is damaged or a file has no row, else 0.
+def check(settings: Settings, *, mark: bool, force: bool, json_: bool) -> int:
+    """Compare rows with files, and name all that differs.
 
-    Rows whose files people have taken away are marked `missing`; that is no fault.
+    Returns 1 if the database is damaged, a file has no row or a whole folder is away, else 0: that
+    people take files away or move them by hand is no fault.
+
+    mark: write it down, too. force: even if a whole folder is away.
 
     Raises GdwatchError.
     """
     folders = Folders.of(settings)
     root_id.require_own(folders)
-    with closing(open_ledger(settings, root_id.read_id(folders))) as ledger:
+    uuid = root_id.read_id(folders)
+    opened = open_ledger(settings, uuid, asked("check")) if mark else open_to_read(settings, uuid)
+    with closing(opened) as ledger:
         damage = comparing.damage(ledger)
-        missing = []
-        for row in comparing.mark_missing(ledger, folders):
-            log.info("file.missing", id=row.id, name=escaping.escape(row.path))
-            missing.append(ledger.text(row.path))
-        found = comparing.without_row(ledger, folders, settings.ignore)
-        without_row = [ledger.text(path) for path in found]
-    answer: dict[str, Any] = {
-        "damage": damage,
-        "missing": missing,
-        "without_row": without_row,
-    }
+        compared = comparing.compare(ledger, folders, settings)
+        if mark:
+            comparing.mark(ledger, folders, settings, compared, force=force)
+        answer: dict[str, Any] = {
+            "damage": damage,
+            "missing": [ledger.text(row.path) for row in compared.missing],
+            "back": [ledger.text(each.path) for each in compared.found if each.is_back],
+            "moved": {
+                ledger.text(each.row.path): ledger.text(each.path)
+                for each in compared.found
+                if not each.is_back
+            },
+            "without_row": [ledger.text(path) for path in compared.without_row],
+            "away": [ledger.text(path) for path in compared.away],
+        }
     if json_:
         print_json(answer)
     else:
-        print(f"database     {'; '.join(damage) or 'ok'}")
-        print(f"taken away   {len(missing)}")
-        print(f"without row  {len(without_row)}")
-        for path in without_row[:_SHOWN]:
-            print(f"  {path}")
-        if without_row:
-            print("`gdwatch reprocess` gives them rows", flush=True)
-    return 1 if damage or without_row else 0
+        print(*_lines(answer), sep="\n", flush=True)
+    return 1 if damage or compared.without_row or compared.away else 0
+
+
+def _lines(answer: dict[str, Any]) -> Iterator[str]:
+    yield f"database     {'; '.join(answer['damage']) or 'ok'}"
+    for name, title in (
+        ("missing", "taken away"),
+        ("back", "back"),
+        ("moved", "moved"),
+        ("without_row", "without row"),
+        ("away", "folder away"),
+    ):
+        listed = answer[name]
+        yield f"{title:<12} {len(listed)}"
+        pairs = listed.items() if isinstance(listed, dict) else ((path, None) for path in listed)
+        yield from (f"  {path}" if new is None else f"  {path} → {new}" for path, new in pairs)
+    if answer["without_row"]:
+        yield "`gdwatch reprocess` gives them rows"

@@ -4,16 +4,18 @@ import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from gdwatch.commands.asked import asked
 from gdwatch.commands.output import complain, counted, print_json, progress
-from gdwatch.errors import GdwatchError
 from gdwatch.files.walk import Unlisted, files_below
 from gdwatch.filing import move_requests
+from gdwatch.jobs.named_files import answer_folders
 from gdwatch.jobs.rejudge import RejudgeOptions, Rejudging, Tally
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.opening import open_ledger
@@ -31,8 +33,9 @@ def reprocess(
     """
     folders = Folders.of(settings)
     root_id.require_own(folders)
-    ledger = open_ledger(settings, root_id.read_id(folders))
-    chosen = _outermost(folder for path in given for folder in _answer_folders(path, folders))
+    command = None if dry_run else asked("reprocess")
+    ledger = open_ledger(settings, root_id.read_id(folders), command)
+    chosen = _outermost(folder for path in given for folder in answer_folders(path, folders))
     with contextlib.ExitStack() as held, contextlib.closing(ledger):
         for folder in chosen:
             held.enter_context(lock.hold_folder(Path(os.fsdecode(folder))))
@@ -66,6 +69,7 @@ def report(tally: Tally, waiting: int, *, json_: bool) -> None:
         answer: dict[str, Any] = {
             "unchanged": unchanged,
             "changed": {f"{old} → {new}": n for (old, new), n in changed.most_common()},
+            "files": [asdict(each) for each in tally.changed],
             "corrected": tally.kept,
             "skipped": tally.skipped,
             "failed": tally.failed,
@@ -73,6 +77,15 @@ def report(tally: Tally, waiting: int, *, json_: bool) -> None:
         }
         print_json(answer)
     else:
+        for each in tally.changed:
+            old, new = (
+                outcome if confidence is None else f"{outcome} ({confidence:.3f})"
+                for outcome, confidence in (
+                    (each.old, each.old_confidence),
+                    (each.new, each.new_confidence),
+                )
+            )
+            print(f"{each.path}: {old} → {new}")
         table = Table("", "photographs")
         table.columns[1].justify = "right"
         table.add_row("unchanged", str(unchanged))
@@ -86,24 +99,6 @@ def report(tally: Tally, waiting: int, *, json_: bool) -> None:
         Console().print(table)
     if waiting:
         Console(stderr=True).print(f"{waiting} are recorded; the service moves them next")
-
-
-def _answer_folders(path: Path, folders: Folders) -> list[bytes]:
-    """Return the folders to walk: all answer folders for ROOT, else the given folder itself.
-
-    Raises GdwatchError unless it is ROOT, an answer folder or a folder below one.
-    """
-    wanted = os.fsencode(path.resolve())
-    if not path.is_dir():
-        raise GdwatchError(f"{path}: no such folder", "name ROOT, an answer folder or one below it")
-    if wanted == folders.root:
-        return [base for base in folders.answers.values() if Path(os.fsdecode(base)).is_dir()]
-    if wanted in folders.answers.values() or folders.outcome_of(wanted):
-        return [wanted]
-    raise GdwatchError(
-        f"{path}: not an answer folder of {os.fsdecode(folders.root)}",
-        "use `gdwatch classify`, or drop the photographs into the inbox",
-    )
 
 
 def _outermost(given: Iterable[bytes]) -> list[bytes]:

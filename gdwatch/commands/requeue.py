@@ -1,14 +1,15 @@
 """`gdwatch requeue`: judge the named files again at once, and file what changed."""
 
+import sys
 from contextlib import closing
 
+from gdwatch.commands.asked import asked
 from gdwatch.commands.output import counted, progress
 from gdwatch.commands.reprocess import follow, report
-from gdwatch.errors import GdwatchError
 from gdwatch.filing import move_requests
+from gdwatch.jobs.named_files import named_files
 from gdwatch.jobs.rejudge import RejudgeOptions, Rejudging
 from gdwatch.ledger import queries
-from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.opening import open_ledger
 from gdwatch.root import root_id
 from gdwatch.root.folders import Folders
@@ -25,32 +26,28 @@ def requeue(
 ) -> None:
     """Judge the named files again, and those with an outcome or a reason; print what changed.
 
-    which: ids or paths. Raises GdwatchError.
+    which: ids, paths, or folders. Raises GdwatchError.
     """
     folders = Folders.of(settings)
     root_id.require_own(folders)
-    with closing(open_ledger(settings, root_id.read_id(folders))) as ledger:
-        paths = _paths(ledger, folders, settings, which)
+    with closing(open_ledger(settings, root_id.read_id(folders), asked("requeue"))) as ledger:
+        named = named_files(ledger, folders, settings, which)
+        if len(named.refused) == 1 and not named.rows:
+            raise named.refused[0]
+        for error in named.refused:
+            print(f"gdwatch: {error}", file=sys.stderr)
+        moving = [row.id for row in named.rows if row.state == "recorded"]
+        if move_requests.file_or_wait(ledger, folders, settings, moving):
+            raise move_requests.being_moved(named.rows[0])
+        with ledger.reading() as connection:
+            rows = ledger.transaction(connection).rows([row.id for row in named.rows])
+        paths = [row.path for row in rows]
         if outcome is not None or reason is not None:
-            paths += [row.path for row in queries.filed_rows(ledger, outcome, reason)]
+            known = set(paths)
+            chosen = queries.filed_rows(ledger, outcome, reason)
+            paths += [row.path for row in chosen if row.path not in known]
         with progress(len(paths)) as seen:
             options = RejudgeOptions(move=True, again=True)
             rejudging = Rejudging(ledger, folders, settings, options, counted(seen))
             waiting = follow(rejudging, iter(paths), ledger, folders, settings)
     report(rejudging.tally, waiting, json_=json_)
-
-
-def _paths(ledger: Ledger, folders: Folders, settings: Settings, which: list[str]) -> list[bytes]:
-    paths = []
-    for each in which:
-        with ledger.reading() as connection:
-            row = queries.find(ledger, connection, each)
-        move_requests.finish_move(ledger, folders, settings, row)
-        with ledger.reading() as connection:
-            row = queries.find(ledger, connection, str(row.id))
-        if row.state == "missing":
-            raise GdwatchError(
-                f"{each}: its file has been taken away", "drop it into the inbox again"
-            )
-        paths.append(row.path)
-    return paths

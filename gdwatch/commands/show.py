@@ -1,37 +1,110 @@
 """`gdwatch show`: where a file went, and why."""
 
-from collections.abc import Mapping
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from gdwatch.commands.output import print_json
-from gdwatch.files import escaping
+from gdwatch.errors import GdwatchError
+from gdwatch.files import content, escaping
+from gdwatch.filing import found_files
 from gdwatch.ledger import queries
 from gdwatch.ledger.ledger import Ledger
-from gdwatch.ledger.opening import open_to_read
+from gdwatch.ledger.opening import open_ledger, open_to_read
 from gdwatch.ledger.rows import Row
+from gdwatch.root import root_id
+from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings
+
+_MOST = 100  # rows with the same bytes that are listed
 
 
 def show(settings: Settings, which: str, *, json_: bool) -> None:
-    """Print a file's row, results and corrections. which: an id or a path. Raises GdwatchError."""
-    with closing(open_to_read(settings)) as ledger, ledger.reading() as connection:
-        row = queries.find(ledger, connection, which)
-        results = [dict(result) for result in queries.all_results(connection, row.id)]
-        corrections = [dict(each) for each in queries.all_corrections(connection, row.id)]
-    answer = {**_plain(ledger, row), "results": results, "corrections": corrections}
+    """Print a file's row and its story: every decision, move and word on it.
+
+    which: an id, a path of now or of the drop, an old name, or any file with the same bytes. Where
+    several rows are meant, they are listed.
+
+    Raises GdwatchError.
+    """
+    folders = Folders.of(settings)
+    with closing(open_to_read(settings, root_id.read_id(folders))) as ledger:
+        rows = _rows(ledger, which)
+        if len(rows) == 1 and _note_if_back(rows[0], folders, settings):
+            rows = _rows(ledger, str(rows[0].id))
+        if len(rows) != 1:
+            _list(ledger, rows, json_=json_)
+            return
+        answer = _answer(ledger, rows[0])
     if json_:
         print_json(answer)
+    else:
+        print(*_lines(answer), sep="\n")
+
+
+def _rows(ledger: Ledger, which: str) -> Sequence[Row]:
+    """Return the rows that are meant, by the first way of looking that finds any."""
+    with ledger.reading() as connection:
+        try:
+            return [queries.find(ledger, connection, which)]
+        except GdwatchError:
+            rows: Sequence[Row] = []
+            if "/" not in which:
+                rows = queries.named(ledger, connection, escaping.escape(os.fsencode(which)))
+            if not rows and Path(which).is_file():
+                rows = ledger.transaction(connection).newest_with(_digest(which), _MOST)
+            if not rows:
+                raise
+            return rows
+
+
+def _digest(which: str) -> str:
+    try:
+        with Path(which).open("rb") as file:
+            return content.digest(file.fileno())
+    except OSError as error:
+        raise GdwatchError(f"{which}: {(error.strerror or str(error)).lower()}") from error
+
+
+def _note_if_back(row: Row, folders: Folders, settings: Settings) -> bool:
+    """Note it if a missing file is back, as far as this user may write to the ledger."""
+    if row.state != "missing" or not Path(os.fsdecode(row.path)).is_file():
+        return False
+    with contextlib.suppress(GdwatchError):
+        root_id.require_own(folders)
+        with closing(open_ledger(settings, root_id.read_id(folders))) as ledger:
+            return bool(found_files.settle(ledger, folders, settings, [row.path]))
+    return False
+
+
+def _list(ledger: Ledger, rows: Sequence[Row], *, json_: bool) -> None:
+    listed = [{"id": row.id, "path": ledger.text(row.path), "state": row.state} for row in rows]
+    if json_:
+        print_json({"candidates": listed})
         return
-    for name, value in answer.items():
-        if not isinstance(value, list) and value is not None:
-            print(f"{name:<12} {value}")
-    for result in results:
-        print(f"{'result':<12} {_result(result)}")
-    for each in corrections:
-        word = each["label"] or "taken back"
-        print(f"{'correction':<12} {word}, by {each['by']}, {each['at']}")
+    for each in listed:
+        print(f"{each['id']} {each['path']} {each['state']}")
+
+
+def _answer(ledger: Ledger, row: Row) -> dict[str, Any]:
+    with ledger.reading() as connection:
+        results = [dict(result) for result in queries.all_results(connection, row.id)]
+        corrections = [dict(each) for each in queries.all_corrections(connection, row.id)]
+        moves = [dict(each) for each in queries.all_moves(connection, row.id)]
+        result = queries.current_result(connection, row)
+        current = {} if result is None else dict(result)
+    return {
+        **_plain(ledger, row),
+        **{name: current.get(name) for name in ("label", "confidence", "faces", "min_confidence")},
+        "results": results,
+        "moves": moves,
+        "corrections": corrections,
+    }
 
 
 def _plain(ledger: Ledger, row: Row) -> dict[str, Any]:
@@ -42,8 +115,40 @@ def _plain(ledger: Ledger, row: Row) -> dict[str, Any]:
     return values
 
 
-def _result(result: Mapping[str, Any]) -> str:
-    p_male = "" if result["p_male"] is None else f", p(male) {result['p_male']:.4f}"
+def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in answer.items():
+        if not isinstance(value, list) and value is not None:
+            yield f"{name:<14} {_shown(value)}"
+    story = [
+        *((each["decided_at"], 0, f"decision    {_decision(each)}") for each in answer["results"]),
+        *((each["at"], 1, f"correction  {_correction(each)}") for each in answer["corrections"]),
+        *((each["moved_at"], 2, f"move        {_move(each)}") for each in answer["moves"]),
+    ]
+    for moment, _, event in sorted(story):
+        yield f"{_shown(moment)}  {event}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _decision(result: Mapping[str, Any]) -> str:
     reason = f" ({result['reason']})" if result["reason"] else ""
+    said = ""
+    if result["label"] is not None:
+        said = f", {result['label']} with {result['confidence']:.4f}"
+    faces = "" if result["faces"] is None else f", faces {result['faces']}"
+    asked = f", asked by {result['command']}" if result["command"] else ""
     model = f"{result['model']} {result['version']}"
-    return f"{result['outcome']}{reason}{p_male}, by {model}, {result['rules']}"
+    return f"{result['outcome']}{reason}{said}{faces}, by {model}, {result['rules']}{asked}"
+
+
+def _correction(each: Mapping[str, Any]) -> str:
+    how = "by hand" if each["how"] == "hand" else "by a command"
+    return f"{each['label'] or 'taken back'}, {how}, {each['by']}"
+
+
+def _move(each: Mapping[str, Any]) -> str:
+    return f"{each['from_path']} → {each['to_path']}, {each['why']}"

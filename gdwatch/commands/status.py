@@ -48,7 +48,7 @@ def look(settings: Settings) -> dict[str, Any]:
     state = told.state if lock.is_held(folders.state) else "stopped"
     try:
         with closing(open_to_read(settings)) as ledger, ledger.reading() as connection:
-            tally = queries.counts(connection)
+            tally = queries.counts(connection, ledger.root_id)
     except GdwatchError:
         tally = {}
     return {

@@ -69,4 +69,5 @@ def send(
         path=transaction.text(path),
         outcome=decision.outcome,
         reason=decision.reason,
+        command_id=transaction.command_id,
     )

@@ -10,7 +10,7 @@ from gdwatch.filing import destination
 from gdwatch.filing.placement import choose
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.rows import Row
-from gdwatch.ledger.transaction import Transaction, now, result_row
+from gdwatch.ledger.transaction import Transaction, now, origin_of, result_row
 from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings
@@ -84,7 +84,11 @@ def _insert(
     batch_id = transaction.batch(replace(batch, judged=new), transaction.model_id(batch.model))
     rows = [
         transaction.file_row(
-            entry, each.decision, each.opened.drop.received_at.replace(tzinfo=None), recorded_at
+            entry,
+            each.decision,
+            each.opened.drop.received_at.replace(tzinfo=None),
+            recorded_at,
+            origin_of(each),
         )
         for entry, each in zip(entries, judged, strict=True)
     ]
@@ -100,6 +104,7 @@ def _insert(
             for file_id, each in zip(ids, judged, strict=True)
         ]
     )
+    transaction.make_newest_current(ids)
     return list(zip(entries, judged, strict=True))
 
 

@@ -7,24 +7,37 @@ at that moment.
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+
+from sqlalchemy import Connection
 
 from gdwatch.files import content
 from gdwatch.files.durability import require_descriptors
 from gdwatch.files.identity import identity_of
+from gdwatch.filing import found_files
 from gdwatch.filing.placement import send
 from gdwatch.intake.opening import open_drop
 from gdwatch.ledger import queries
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.rows import Row
-from gdwatch.ledger.transaction import Transaction, now, result_row
+from gdwatch.ledger.transaction import Transaction, now, origin_of, result_row
 from gdwatch.pipeline.drain import drain
 from gdwatch.pipeline.pipeline import Pipeline
 from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings
-from gdwatch.values import Batch, Decision, Drop, Entry, Judged, Opened, Outcome, Refusal, Serving
+from gdwatch.values import (
+    Batch,
+    Decision,
+    Drop,
+    Entry,
+    Judged,
+    Opened,
+    Outcome,
+    Refusal,
+    Serving,
+)
 
 _WHY = {  # by the reason of a skipped drop, worded as the system does
     "permission": "permission denied",
@@ -47,10 +60,25 @@ class RejudgeOptions:
     again: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A file with another outcome than before. path: as the ledger says it.
+
+    Confidences: of the model, 0.5 to 1; None where it has none.
+    """
+
+    path: str
+    old: Outcome
+    new: Outcome
+    old_confidence: float | None
+    new_confidence: float | None
+
+
 @dataclass(slots=True)
 class Tally:
     """Counts of a run so far.
 
+    changed: each file whose outcome is another one.
     changes: files by old and new outcome. skipped: judged before, or being moved.
     failed: could not be read, or not recorded.
     kept: corrected by a person: the new result becomes the current one, the file stays.
@@ -62,6 +90,7 @@ class Tally:
     failed: int
     kept: int
     to_move: list[int]
+    changed: list[Change] = field(default_factory=list)
 
 
 class Rejudging:
@@ -115,6 +144,8 @@ class Rejudging:
         self, path: bytes, handles: Handles, models: Sequence[Serving]
     ) -> Opened | None:
         """Open a file; None if it cannot be read, or need not be judged."""
+        if not self._options.dry_run:  # it may be one that was moved by hand
+            found_files.settle(self._ledger, self._folders, self._settings, [path])
         opened = _open(path, handles)
         if isinstance(opened, str):
             self._failed(path, opened)
@@ -141,7 +172,7 @@ class Rejudging:
         Raises Unreadable.
         """
         with self._ledger.reading() as connection:
-            transaction = Transaction(self._ledger.root, self._ledger.root_id, connection)
+            transaction = self._ledger.transaction(connection)
             row = transaction.at({opened.drop.path}).get(opened.drop.path)
             if row is None:
                 return bool(transaction.being_moved({opened.drop.path}))
@@ -157,12 +188,15 @@ class Rejudging:
         result = results[-1]
         if row.sha256 != content.digest(opened.descriptor):
             return False
-        if self._options.move and row.model_id != result["model_id"]:
-            decision = Decision(result["outcome"], result["reason"])
+        if self._options.move and row.result_id != result["id"]:
+            decision = Decision(
+                result["outcome"], result["reason"], confidence=result["confidence"]
+            )
+            ids = result["model_id"], result["id"]
             with self._ledger.writing() as transaction:
                 row = transaction.row(row.id)
                 if row.state == "filed":  # a command may have sent it elsewhere since it was read
-                    self._make_current(transaction, handles, row, decision, result["model_id"])
+                    self._make_current(transaction, handles, row, decision, ids)
         return True
 
     # ------------------------------------------------------------------ recording results
@@ -193,12 +227,21 @@ class Rejudging:
 
     def _count_only(self, judged: list[Judged]) -> None:
         with self._ledger.reading() as connection:
-            transaction = Transaction(self._ledger.root, self._ledger.root_id, connection)
+            transaction = self._ledger.transaction(connection)
             rows = transaction.at({each.opened.drop.path for each in judged})
+            labels = transaction.labels([row.id for row in rows.values()])
+        unknown = [path for path in (each.opened.drop.path for each in judged) if path not in rows]
+        # One that was moved by hand is a person's word, or will be.
+        found = found_files.look(self._ledger, self._folders, self._settings, unknown)
+        kept = {each.path for each in found if self._settings.hand_moves == "correct"}
+        kept |= {path for path, row in rows.items() if row.id in labels}
         for each in judged:
             path = each.opened.drop.path
-            before = rows[path].outcome if path in rows else self._folders.outcome_of(path)
-            self.tally.changes[before or "unsure", each.decision.outcome] += 1
+            if path in kept:
+                self.tally.kept += 1
+                continue
+            with self._ledger.reading() as connection:
+                self._count(connection, path, rows.get(path), each.decision)
 
     def _record(
         self,
@@ -226,10 +269,12 @@ class Rejudging:
         elif row.sha256 is None:
             transaction.update(row.id, sha256=judged.decoded.sha256)
         transaction.insert_results([result_row(row.id, judged, model_id, batch_id)])
+        transaction.note_origin(row, origin_of(judged))
         if self._options.move:
-            self._make_current(transaction, handles, row, judged.decision, model_id)
+            ids = model_id, transaction.newest_result(row.id)
+            self._make_current(transaction, handles, row, judged.decision, ids)
         else:
-            self._count(row, judged.decision)
+            self._count(transaction.connection, row.path, row, judged.decision)
         return None
 
     def _insert(self, transaction: Transaction, judged: Judged, model_id: int) -> Row:
@@ -249,14 +294,26 @@ class Rejudging:
             drop.identity.modified_ns,
         )
         moment = now()
-        row = transaction.file_row(entry, Decision(outcome, reason), moment, moment)
+        row = transaction.file_row(
+            entry, Decision(outcome, reason), moment, moment, origin_of(judged)
+        )
         transaction.insert_files(
             [{**row, "model_id": model_id, "duplicate_of": first.id if first else None}]
         )
         return transaction.row(file_id)
 
-    def _count(self, row: Row, decision: Decision) -> None:
-        self.tally.changes[row.outcome, decision.outcome] += 1
+    def _count(
+        self, connection: Connection, path: bytes, row: Row | None, decision: Decision
+    ) -> None:
+        """Count a decision; one that changes the outcome is listed as well. row: None: none yet."""
+        old = row.outcome if row else self._folders.outcome_of(path) or "unsure"
+        self.tally.changes[old, decision.outcome] += 1
+        if old != decision.outcome:
+            result = queries.current_result(connection, row) if row else None
+            before = result["confidence"] if result else None
+            self.tally.changed.append(
+                Change(self._ledger.text(path), old, decision.outcome, before, decision.confidence)
+            )
 
     def _make_current(
         self,
@@ -264,19 +321,26 @@ class Rejudging:
         handles: Handles,
         row: Row,
         decision: Decision,
-        model_id: int,
+        ids: tuple[int, int],
     ) -> None:
-        """Make a result the current one, and request its move; a corrected file stays."""
-        if queries.label_of(transaction.connection, row.id) is not None:
-            transaction.update(row.id, model_id=model_id)
+        """Make a result the current one, and request its move; a corrected file stays.
+
+        ids: of the model and the result.
+        """
+        model_id, result_id = ids
+        transaction.note_changes([row])
+        if row.id in transaction.labels([row.id]):
+            transaction.update(row.id, model_id=model_id, result_id=result_id)
             self.tally.kept += 1
             return
-        self._count(row, decision)
+        self._count(transaction.connection, row.path, row, decision)
         if decision.outcome == row.outcome:
-            transaction.update(row.id, model_id=model_id, reason=decision.reason)
+            transaction.update(
+                row.id, model_id=model_id, result_id=result_id, reason=decision.reason
+            )
             return
         send(transaction, handles, row, decision, self._settings.layout)
-        transaction.update(row.id, model_id=model_id)
+        transaction.update(row.id, model_id=model_id, result_id=result_id)
         self.tally.to_move.append(row.id)
 
 

@@ -20,17 +20,31 @@ from gdwatch.values import Entry
 
 
 @dataclass(frozen=True, slots=True)
+class Command:
+    """What opens the ledger to write, for the table `commands`.
+
+    name: `run`, `correct`, … arguments: as given, one line. by: the user's name.
+    """
+
+    name: str
+    arguments: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ledger:
     """An open ledger.
 
-    root: absolute path, bytes. root_id: the root's row in `roots`; 0 if opened read-only.
+    root: absolute path, bytes. root_id: the root's row in `roots`.
     identity: device and inode of a SQLite file, to notice that it was replaced.
+    command_id: the row in `commands` of the command that has opened it; None if it has none.
     """
 
     engine: Engine
     root: bytes
     root_id: int
     identity: tuple[int, int] | None
+    command_id: int | None = None
 
     @contextlib.contextmanager
     def writing(self) -> Iterator["Transaction"]:
@@ -41,8 +55,12 @@ class Ledger:
         with translated(self.engine):
             self._require_same_file()
             with self.engine.begin() as connection:
-                yield Transaction(self.root, self.root_id, connection)
+                yield self.transaction(connection)
                 self._require_same_file()  # a commit to a removed file would succeed
+
+    def transaction(self, connection: Connection) -> "Transaction":
+        """Return the transaction of a connection that `writing` or `reading` has opened."""
+        return Transaction(self.root, self.root_id, connection, self.command_id)
 
     def _require_same_file(self) -> None:
         if self.identity is not None and self.identity != device_and_inode(self.engine):

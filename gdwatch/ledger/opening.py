@@ -1,11 +1,13 @@
 """Opening the ledger: as the service, as a command that writes, or read-only."""
 
 import os
+import socket
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from gdwatch.errors import ActionNeeded, Trouble
+from gdwatch.files import escaping
 from gdwatch.ledger import migration
 from gdwatch.ledger.connection import (
     connect,
@@ -14,16 +16,19 @@ from gdwatch.ledger.connection import (
     url_of,
     use_write_ahead_log,
 )
-from gdwatch.ledger.ledger import Ledger
-from gdwatch.ledger.tables import files, roots
+from gdwatch.ledger.ledger import Command, Ledger
+from gdwatch.ledger.tables import commands, files, roots
 from gdwatch.ledger.transaction import Transaction, now
 from gdwatch.settings import Settings
 
 
-def open_ledger(settings: Settings, root_uuid: str, *, serve: bool = False) -> Ledger:
+def open_ledger(
+    settings: Settings, root_uuid: str, command: Command | None = None, *, serve: bool = False
+) -> Ledger:
     """Open the ledger for writing.
 
     root_uuid: the content of ROOT/.gdwatch/root-id.
+    command: gets a row in `commands`, which what it decides, moves and corrects refers to.
     serve: open as the service does: check a SQLite file first, create a missing ledger, and use
         write-ahead logging.
 
@@ -46,12 +51,14 @@ def open_ledger(settings: Settings, root_uuid: str, *, serve: bool = False) -> L
             ledger = Ledger(engine, root, 0, identity)
             with ledger.writing() as transaction:
                 root_id = _root_id(transaction, root_uuid)
+                _note_place(transaction, root_id)
+                command_id = _command_id(transaction, root_id, command)
     except Trouble as trouble:
         is_file = engine.dialect.name == "sqlite"  # a server may only have not started yet
         if is_file and trouble.reason in ("database_readonly", "database_gone"):
             raise ActionNeeded(trouble.message, trouble.hint) from trouble
         raise
-    return Ledger(engine, root, root_id, identity)
+    return Ledger(engine, root, root_id, identity, command_id)
 
 
 def _require_sound(settings: Settings) -> None:
@@ -78,8 +85,10 @@ def _require_sound(settings: Settings) -> None:
             engine.dispose()
 
 
-def open_to_read(settings: Settings) -> Ledger:
+def open_to_read(settings: Settings, root_uuid: str | None = None) -> Ledger:
     """Open the ledger read-only, whether the service runs or not.
+
+    root_uuid: the content of ROOT/.gdwatch/root-id; None: the only root that the ledger knows.
 
     Raises ActionNeeded if there is none, or it has another schema version; Trouble.
     """
@@ -89,7 +98,11 @@ def open_to_read(settings: Settings) -> Ledger:
     engine = connect(url_of(settings), writable=False)
     with translated(engine), engine.connect() as connection:
         migration.require_newest(connection)
-    return Ledger(engine, os.fsencode(settings.root.resolve()), 0, None)
+        query = sa.select(roots.c.id).order_by(roots.c.id)
+        if root_uuid is not None:
+            query = query.where(roots.c.uuid == root_uuid)
+        root_id = connection.execute(query).scalar() or 0
+    return Ledger(engine, os.fsencode(settings.root.resolve()), root_id, None)
 
 
 def _require_file(url: sa.URL) -> None:
@@ -134,3 +147,25 @@ def _root_id(transaction: Transaction, uuid: str) -> int:
             "is the right disk mounted? put its root-id back, or set `database` elsewhere",
         )
     return transaction.insert(roots, uuid=uuid, first_used_at=now())
+
+
+def _note_place(transaction: Transaction, root_id: int) -> None:
+    """Note where the root lies, for those who read its relative paths elsewhere."""
+    place = {"host": socket.gethostname(), "path": escaping.escape(transaction.root)}
+    elsewhere = sa.or_(*(roots.c[name].is_distinct_from(value) for name, value in place.items()))
+    transaction.connection.execute(
+        sa.update(roots).where(roots.c.id == root_id, elsewhere).values(**place)
+    )
+
+
+def _command_id(transaction: Transaction, root_id: int, command: Command | None) -> int | None:
+    if command is None:
+        return None
+    return transaction.insert(
+        commands,
+        root_id=root_id,
+        name=command.name,
+        arguments=command.arguments,
+        by=command.by,
+        started_at=now(),
+    )

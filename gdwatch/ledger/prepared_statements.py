@@ -11,10 +11,19 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Column, Connection, CursorResult, Dialect
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
-from gdwatch.ledger.tables import batches, files, models, results
+from gdwatch.ledger.tables import (
+    batches,
+    changes,
+    commands,
+    corrections,
+    files,
+    models,
+    moves,
+    results,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,25 +102,12 @@ def _values_of(names: list[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...
     return itemgetter(*names)
 
 
-def _among(column: Column[str], name: str, dialect: str) -> sa.ColumnElement[bool]:
+def _among(column: Column[Any], name: str, dialect: str) -> sa.ColumnElement[bool]:
     """Return the condition that a column is in a list, which is one parameter of any length."""
     if dialect == "sqlite":
         listed = sa.func.json_each(sa.bindparam(name, type_=sa.JSON)).table_valued("value")
         return column.in_(sa.select(listed.c.value))
-    return column == sa.any_(sa.bindparam(name, type_=postgresql.ARRAY(sa.Text)))
-
-
-def _insert_results(dialect: str) -> sa.Executable:
-    """Return the upsert of results: one of the same file and model is replaced."""
-    statement = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(results)
-    replaced = {
-        column.name: column
-        for column in statement.excluded
-        if column.name not in ("id", "file_id", "model_id")
-    }
-    return statement.on_conflict_do_update(
-        index_elements=["file_id", "model_id"], set_=replaced
-    ).inline()
+    return column == sa.any_(sa.bindparam(name, type_=postgresql.ARRAY(column.type)))
 
 
 def _new_ids(dialect: str) -> sa.Executable:
@@ -134,6 +130,7 @@ def _new_ids(dialect: str) -> sa.Executable:
 _recorded = files.c.state == sa.literal_column("'recorded'")
 _not_missing = files.c.state != sa.literal_column("'missing'")
 _root = files.c.root_id == sa.bindparam("root_id")
+_at = sa.bindparam("at", type_=files.c.filed_at.type)
 _as_read = sa.and_(
     files.c.id == sa.bindparam("row"),
     files.c.path == sa.bindparam("as_read"),
@@ -164,18 +161,39 @@ INSERT_BATCH = Prepared(
 )
 NEW_IDS = Prepared(_new_ids)
 INSERT_FILES = Prepared(lambda _: sa.insert(files).inline(), files.c)
-INSERT_RESULTS = Prepared(_insert_results, [column for column in results.c if column.name != "id"])
+INSERT_RESULTS = Prepared(
+    lambda _: sa.insert(results).inline(), [column for column in results.c if column.name != "id"]
+)
+INSERT_CHANGES = Prepared(
+    lambda _: sa.insert(changes).inline(), [column for column in changes.c if column.name != "id"]
+)
+INSERT_CORRECTIONS = Prepared(
+    lambda _: sa.insert(corrections).inline(),
+    [column for column in corrections.c if column.name != "id"],
+)
+# A file's newest result becomes its current one.
+NEWEST_RESULT = Prepared(
+    lambda _: (
+        sa.update(files)
+        .where(files.c.id == sa.bindparam("row"))
+        .values(
+            result_id=sa.select(sa.func.max(results.c.id))
+            .where(results.c.file_id == sa.bindparam("row"))
+            .scalar_subquery()
+        )
+    )
+)
 FIRST_WITH = Prepared(
     lambda dialect: (
         sa.select(sa.func.min(files.c.id))
-        .where(_among(files.c.sha256, "hashes", dialect))
+        .where(_root, _among(files.c.sha256, "hashes", dialect))
         .group_by(files.c.sha256)
     )
 )
 NEWEST_WITH = Prepared(
     lambda _: (
         sa.select(files.c.id)
-        .where(files.c.sha256 == sa.bindparam("sha256"))
+        .where(_root, files.c.sha256 == sa.bindparam("sha256"))
         .order_by(files.c.id.desc())
         .limit(sa.bindparam("most"))
     )
@@ -191,11 +209,45 @@ UNDER_WAY = Prepared(
         _root, _recorded, _among(files.c.source_path, "paths", dialect)
     )
 )
+# The move of a row that `FILED` marks, by the command that has asked for it.
+MOVED = Prepared(
+    lambda _: (
+        sa.insert(moves)
+        .from_select(
+            ["file_id", "from_path", "to_path", "why", "command_id", "moved_at"],
+            sa.select(
+                files.c.id,
+                files.c.source_path,
+                files.c.path,
+                sa.func.coalesce(commands.c.name, sa.literal_column("'run'")),
+                files.c.command_id,
+                _at,
+            )
+            .select_from(files.outerjoin(commands, commands.c.id == files.c.command_id))
+            .where(_as_read),
+        )
+        .inline()
+    )
+)
+LABELS = Prepared(
+    lambda dialect: sa.select(corrections.c.file_id, corrections.c.label).where(
+        corrections.c.id.in_(
+            sa.select(sa.func.max(corrections.c.id))
+            .where(_among(corrections.c.file_id, "ids", dialect))
+            .group_by(corrections.c.file_id)
+        )
+    )
+)
 FILED = Prepared(
     lambda _: (
         sa.update(files)
         .where(_as_read)
-        .values(state="filed", source_path=None, filed_at=sa.bindparam("at"))
+        .values(
+            state="filed",
+            source_path=None,
+            filed_at=sa.func.coalesce(files.c.filed_at, _at),
+            moved_at=_at,
+        )
     )
 )
 GONE = Prepared(

@@ -10,9 +10,7 @@ from gdwatch.errors import GdwatchError
 from gdwatch.files import escaping
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.rows import Row, row_of
-from gdwatch.ledger.tables import corrections, files, models, results
-from gdwatch.ledger.transaction import Transaction, now
-from gdwatch.values import Label
+from gdwatch.ledger.tables import commands, corrections, files, models, moves, results
 
 _PAGE = 500
 
@@ -25,16 +23,17 @@ def find(ledger: Ledger, connection: Connection, which: str) -> Row:
     """
     if which.isascii() and which.isdigit():
         number = min(int(which), 2**63 - 1)  # the largest integer that a database holds
-        found = connection.execute(sa.select(files).where(files.c.id == number)).first()
+        query = sa.select(files).where(files.c.id == number, files.c.root_id == ledger.root_id)
+        found = connection.execute(query).first()
         if found is None:
             raise GdwatchError(f"id {which}: no such row", "`gdwatch show PATH` finds it by path")
         return row_of(found, ledger.root)
     given = os.fsencode(which)
-    texts = [ledger.text(path) for path in (_absolute(given), ledger.root + b"/" + given)]
+    texts = [ledger.text(path) for path in (absolute(given), ledger.root + b"/" + given)]
     last = files.c.id.desc()
     for column in (files.c.path, files.c.source_path, files.c.original_path):
         for text in texts:
-            query = sa.select(files).where(column == text)
+            query = sa.select(files).where(column == text, files.c.root_id == ledger.root_id)
             # The path of a missing file may belong to another file by now.
             query = query.order_by(files.c.state == "missing", last).limit(1)
             found = connection.execute(query).first()
@@ -43,56 +42,63 @@ def find(ledger: Ledger, connection: Connection, which: str) -> Row:
     raise GdwatchError(f"{escaping.escape(given)}: not in the ledger", "name an id or a path of it")
 
 
-def _absolute(path: bytes) -> bytes:
+def absolute(path: bytes) -> bytes:
+    """Return a path from the working folder, with the links of its folder resolved."""
     # The name is not resolved: a link would lead to another file than the one that was named.
     folder, name = os.path.split(path.rstrip(b"/"))
     return os.path.realpath(folder or b".") + b"/" + name
 
 
-def label_of(connection: Connection, file_id: int) -> Label | None:
-    """Return the label that a person has given a file; None if none, or taken back."""
-    query = (
-        sa.select(corrections.c.label)
-        .where(corrections.c.file_id == file_id)
-        .order_by(corrections.c.id.desc())
-        .limit(1)
-    )
-    label: Label | None = connection.execute(query).scalar()
-    return label
-
-
-def correct(transaction: Transaction, file_id: int, label: Label | None, by: str) -> None:
-    """Insert a correction of a file. label: None takes the last one back. by: the user's name."""
-    transaction.connection.execute(
-        sa.insert(corrections).values(file_id=file_id, label=label, by=by, at=now())
-    )
-
-
 def current_result(connection: Connection, row: Row) -> sa.RowMapping | None:
-    """Return the result of a file by its row's model; None if there is none."""
-    query = sa.select(results).where(
-        results.c.file_id == row.id, results.c.model_id == row.model_id
-    )
+    """Return the current result of a file; None if there is none."""
+    query = sa.select(results).where(results.c.id == row.result_id)
     return connection.execute(query).mappings().first()
 
 
 def result_of(connection: Connection, file_id: int, sha256: str) -> sa.RowMapping | None:
-    """Return the result of a file by the model with this SHA-256; None if there is none."""
+    """Return a file's newest result by the model with this SHA-256; None if there is none."""
     query = (
         sa.select(results)
         .join(models, models.c.id == results.c.model_id)
         .where(results.c.file_id == file_id, models.c.sha256 == sha256)
+        .order_by(results.c.id.desc())
+        .limit(1)
     )
     return connection.execute(query).mappings().first()
 
 
-def all_results(connection: Connection, file_id: int) -> Sequence[sa.RowMapping]:
-    """Return every result of a file, oldest first, with its model's name and version."""
+def named(ledger: Ledger, connection: Connection, name: str) -> Sequence[Row]:
+    """Return the root's rows of files that were dropped under this name, by id.
+
+    name: without folders, as the ledger stores it.
+    """
     query = (
-        sa.select(results, models.c.name.label("model"), models.c.version.label("version"))
+        sa.select(files)
+        .where(files.c.root_id == ledger.root_id, files.c.name == name)
+        .order_by(files.c.id)
+    )
+    return [row_of(each, ledger.root) for each in connection.execute(query)]
+
+
+def all_moves(connection: Connection, file_id: int) -> Sequence[sa.RowMapping]:
+    """Return every move of a file, oldest first."""
+    query = sa.select(moves).where(moves.c.file_id == file_id).order_by(moves.c.id)
+    return connection.execute(query).mappings().all()
+
+
+def all_results(connection: Connection, file_id: int) -> Sequence[sa.RowMapping]:
+    """Return every result of a file, oldest first, with its model and the command's name."""
+    query = (
+        sa.select(
+            results,
+            models.c.name.label("model"),
+            models.c.version.label("version"),
+            commands.c.name.label("command"),
+        )
         .join(models, models.c.id == results.c.model_id)
+        .outerjoin(commands, commands.c.id == results.c.command_id)
         .where(results.c.file_id == file_id)
-        .order_by(results.c.decided_at)
+        .order_by(results.c.id)
     )
     return connection.execute(query).mappings().all()
 
@@ -107,10 +113,20 @@ def all_corrections(connection: Connection, file_id: int) -> Sequence[sa.RowMapp
 
 def filed_rows(ledger: Ledger, outcome: str | None, reason: str | None) -> Iterator[Row]:
     """Yield the filed rows with this outcome and reason, by id, read in pages. None: any."""
+    return rows_in(ledger, ("filed",), outcome, reason)
+
+
+def rows_in(
+    ledger: Ledger,
+    states: Sequence[str],
+    outcome: str | None = None,
+    reason: str | None = None,
+) -> Iterator[Row]:
+    """Yield the root's rows in these states, by id, read in pages. outcome, reason: None: any."""
     after = 0
     while True:
         query = sa.select(files).where(
-            files.c.root_id == ledger.root_id, files.c.state == "filed", files.c.id > after
+            files.c.root_id == ledger.root_id, files.c.state.in_(states), files.c.id > after
         )
         if outcome is not None:
             query = query.where(files.c.outcome == outcome)
@@ -124,10 +140,15 @@ def filed_rows(ledger: Ledger, outcome: str | None, reason: str | None) -> Itera
         yield from (row_of(each, ledger.root) for each in page)
 
 
-def counts(connection: Connection) -> dict[str, int]:
-    """Return how many files are filed, by outcome, and how many are `missing` and `recorded`."""
-    query = sa.select(files.c.outcome, files.c.state, sa.func.count()).group_by(
-        files.c.outcome, files.c.state
+def counts(connection: Connection, root_id: int) -> dict[str, int]:
+    """Return how many files are filed, by outcome, and how many are `missing` and `recorded`.
+
+    root_id: the root's row in `roots`.
+    """
+    query = (
+        sa.select(files.c.outcome, files.c.state, sa.func.count())
+        .where(files.c.root_id == root_id)
+        .group_by(files.c.outcome, files.c.state)
     )
     tally = dict.fromkeys(("female", "male", "unsure", "rejected", "missing", "recorded"), 0)
     for outcome, state, count in connection.execute(query):

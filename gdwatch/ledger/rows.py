@@ -25,6 +25,7 @@ class Row:
     outcome: Outcome
     reason: Reason | None
     model_id: int
+    result_id: int | None
     recorded_at: datetime
 
 
@@ -42,5 +43,6 @@ def row_of(found: sa.Row[Any], root: bytes) -> Row:
         outcome=found.outcome,
         reason=found.reason,
         model_id=found.model_id,
+        result_id=found.result_id,
         recorded_at=found.recorded_at,
     )

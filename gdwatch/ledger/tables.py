@@ -16,7 +16,6 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    UniqueConstraint,
     text,
 )
 from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION, JSONB
@@ -34,6 +33,20 @@ roots = Table(
     Column("id", Integer, primary_key=True),
     Column("uuid", Text, nullable=False, unique=True),  # = ROOT/.gdwatch/root-id
     Column("first_used_at", DateTime, nullable=False),
+    Column("host", Text),  # the machine, when the root was last opened
+    Column("path", Text),  # the root's absolute path there
+)
+
+commands = Table(
+    "commands",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("root_id", Integer, ForeignKey("roots.id"), nullable=False),
+    Column("name", Text, nullable=False),  # run, correct, requeue, …
+    Column("arguments", Text, nullable=False),  # as they were given
+    Column("by", Text, nullable=False),
+    Column("started_at", DateTime, nullable=False),
+    Column("undoes", Integer, ForeignKey("commands.id"), unique=True),  # of an `undo`
 )
 
 models = Table(
@@ -81,7 +94,13 @@ files = Table(
     Column("duplicate_of", Integer, ForeignKey("files.id", ondelete="SET NULL")),
     Column("received_at", DateTime, nullable=False),  # first seen
     Column("recorded_at", DateTime, nullable=False),  # first decision
-    Column("filed_at", DateTime),  # last completed move
+    Column("filed_at", DateTime),  # first completed move
+    Column("moved_at", DateTime),  # last completed move
+    # The current result; the table `results` refers to this one, so it is made later.
+    Column("result_id", Integer, ForeignKey("results.id", use_alter=True)),
+    Column("command_id", Integer, ForeignKey("commands.id")),  # asked for the last move
+    Column("taken_at", Text),  # by the camera's clock, with its offset from UTC if known
+    Column("camera", Text),
     CheckConstraint("state IN ('recorded', 'filed', 'missing')"),
     CheckConstraint(_OUTCOMES),
     CheckConstraint("(state = 'recorded') = (source_path IS NOT NULL)"),
@@ -110,6 +129,7 @@ Index("files_sha256", files.c.sha256)
 Index("files_name", files.c.name)
 Index("files_recorded_at", files.c.recorded_at)
 Index("files_outcome", files.c.outcome, files.c.reason)
+Index("files_result", files.c.result_id)
 
 results = Table(
     "results",
@@ -133,7 +153,13 @@ results = Table(
     Column("format", Text),
     Column("batch_id", Integer, ForeignKey("batches.id")),  # null: no model saw it
     Column("decided_at", DateTime, nullable=False),
-    UniqueConstraint("file_id", "model_id"),  # judged again by the same model: replaced
+    # The rules as columns; null: they have no say, or are not known.
+    Column("crop", Text),
+    Column("several_faces", Text),
+    Column("min_confidence", _Real),
+    Column("min_face", _Real),
+    Column("min_sharpness", _Real),
+    Column("command_id", Integer, ForeignKey("commands.id")),  # null: from before version 0002
     CheckConstraint(_OUTCOMES),
     CheckConstraint("label IN ('female', 'male')"),
     CheckConstraint("p_male BETWEEN 0 AND 1"),
@@ -147,15 +173,51 @@ results = Table(
     ),
     CheckConstraint("outcome IN ('unsure', 'rejected') OR outcome = label"),
 )
+Index("results_file", results.c.file_id, results.c.id)
 
 corrections = Table(
     "corrections",
     metadata,
     Column("id", Integer, primary_key=True),  # append-only; a file's last correction counts
     Column("file_id", Integer, ForeignKey("files.id"), nullable=False),
-    Column("label", Text),  # null: taken back
+    Column("label", Text),  # the person's verdict; null: taken back
     Column("by", Text, nullable=False),
     Column("at", DateTime, nullable=False),
-    CheckConstraint("label IN ('female', 'male')"),
+    Column("how", Text, nullable=False),  # by a command, or by moving the file by hand
+    Column("command_id", Integer, ForeignKey("commands.id")),
+    CheckConstraint("label IN ('female', 'male', 'neither', 'reject')"),
+    CheckConstraint("how IN ('command', 'hand')"),
 )
 Index("corrections_file", corrections.c.file_id, corrections.c.id)
+
+moves = Table(
+    "moves",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("file_id", Integer, ForeignKey("files.id", ondelete="CASCADE"), nullable=False),
+    Column("from_path", Text, nullable=False),
+    Column("to_path", Text, nullable=False),
+    Column("why", Text, nullable=False),  # the command, `hand`, or `earlier`: before version 0002
+    Column("command_id", Integer, ForeignKey("commands.id")),
+    Column("moved_at", DateTime, nullable=False),
+)
+Index("moves_file", moves.c.file_id, moves.c.id)
+
+changes = Table(
+    "changes",  # what a command or a hand changed in a row: as it was before
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("file_id", Integer, ForeignKey("files.id", ondelete="CASCADE"), nullable=False),
+    Column("command_id", Integer, ForeignKey("commands.id"), nullable=False),
+    Column("result_id", Integer, ForeignKey("results.id", ondelete="CASCADE")),
+    Column("path", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("reason", Text),
+    Column("label", Text),  # the person's verdict that stood
+    Column("at", DateTime, nullable=False),
+    Column("how", Text, nullable=False),  # `hand`: the command only noticed what a person did
+    CheckConstraint(_OUTCOMES),
+    CheckConstraint("how IN ('command', 'hand')"),
+)
+Index("changes_file", changes.c.file_id, changes.c.id)
+Index("changes_command", changes.c.command_id)

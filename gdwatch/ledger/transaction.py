@@ -4,18 +4,31 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, CursorResult
 
 from gdwatch.files import escaping
 from gdwatch.files.identity import modified_ns
-from gdwatch.ledger import prepared_statements
+from gdwatch.ledger import prepared_statements, rules
 from gdwatch.ledger.rows import Row, row_of
-from gdwatch.ledger.tables import files, models, results
-from gdwatch.values import Batch, Decision, Drop, Entry, Judged, Photo, Serving
+from gdwatch.ledger.tables import files, models, moves, results
+from gdwatch.values import (
+    Batch,
+    Decision,
+    Drop,
+    Entry,
+    Judged,
+    Origin,
+    Outcome,
+    Photo,
+    Reason,
+    Serving,
+    Verdict,
+)
 
+UNKNOWN_ORIGIN = Origin()
 _VARIABLES = 500  # bound parameters in one statement: databases limit them
 
 
@@ -29,11 +42,13 @@ class Transaction:
     """An open transaction of a ledger. Paths are absolute, bytes; the tables hold them as text.
 
     root: absolute path, bytes. root_id: the root's row in `roots`.
+    command_id: of the command that writes, in `commands`; None if it has no row there.
     """
 
     root: bytes
     root_id: int
     connection: Connection
+    command_id: int | None = None
 
     def text(self, path: bytes) -> str:
         """Return an absolute path as the ledger stores it, see `escaping.relative_text`."""
@@ -74,7 +89,12 @@ class Transaction:
         return list(prepared_statements.NEW_IDS.run(self.connection, {"count": count}).scalars())
 
     def file_row(
-        self, entry: Entry, decision: Decision, received_at: datetime, recorded_at: datetime
+        self,
+        entry: Entry,
+        decision: Decision,
+        received_at: datetime,
+        recorded_at: datetime,
+        origin: Origin = UNKNOWN_ORIGIN,
     ) -> dict[str, Any]:
         """Return a new row of `files` without `model_id` and `duplicate_of`.
 
@@ -98,6 +118,11 @@ class Transaction:
             "received_at": received_at,
             "recorded_at": recorded_at,
             "filed_at": recorded_at if is_filed else None,
+            "moved_at": None,
+            "result_id": None,
+            "command_id": self.command_id,
+            "taken_at": origin.taken_at,
+            "camera": origin.camera,
         }
 
     def insert_files(self, rows: Sequence[dict[str, Any]]) -> None:
@@ -105,17 +130,84 @@ class Transaction:
         prepared_statements.INSERT_FILES.run(self.connection, *rows)
 
     def insert_results(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Insert rows of `results`; one of the same file and model is replaced."""
-        prepared_statements.INSERT_RESULTS.run(self.connection, *rows)
+        """Insert rows of `results`, from `result_row`; those of earlier decisions stay."""
+        asked = [{**row, "command_id": self.command_id} for row in rows]
+        prepared_statements.INSERT_RESULTS.run(self.connection, *asked)
+
+    def make_newest_current(self, ids: Sequence[int]) -> None:
+        """Make the newest result of each of these rows its current one."""
+        prepared_statements.NEWEST_RESULT.run(self.connection, *({"row": each} for each in ids))
+
+    def note_origin(self, row: Row, origin: Origin) -> None:
+        """Fill in what an earlier version has not read of a photograph, or an earlier decision."""
+        if origin != UNKNOWN_ORIGIN:
+            self.update(row.id, taken_at=origin.taken_at, camera=origin.camera)
+        if row.result_id is None:
+            self.make_newest_current([row.id])
+
+    def newest_result(self, file_id: int) -> int:
+        """Return the id of a file's newest result, which must exist."""
+        query = sa.select(sa.func.max(results.c.id)).where(results.c.file_id == file_id)
+        return int(self.connection.execute(query).scalar_one())
+
+    def labels(self, ids: Sequence[int]) -> dict[int, Verdict]:
+        """Return, by the id of its row, the verdict that stands on each file that has one."""
+        found = prepared_statements.LABELS.run(self.connection, {"ids": list(ids)})
+        return {row.file_id: row.label for row in found if row.label is not None}
+
+    def note_changes(
+        self, rows: Sequence[Row], how: Literal["command", "hand"] = "command"
+    ) -> None:
+        """Write down how rows stand before the command changes them, so that it can be undone.
+
+        how: `hand` if the command only notices what a person has done, which no undo takes back.
+        """
+        if self.command_id is None or not rows:
+            return
+        labels = self.labels([row.id for row in rows])
+        moment = now()
+        noted = [
+            {
+                "file_id": row.id,
+                "command_id": self.command_id,
+                "result_id": row.result_id,
+                "path": self.text(row.source or row.path),
+                "outcome": row.outcome,
+                "reason": row.reason,
+                "label": labels.get(row.id),
+                "at": moment,
+                "how": how,
+            }
+            for row in rows
+        ]
+        prepared_statements.INSERT_CHANGES.run(self.connection, *noted)
+
+    def correct(
+        self,
+        ids: Sequence[int],
+        label: Verdict | None,
+        by: str,
+        how: Literal["command", "hand"] = "command",
+    ) -> None:
+        """Insert a person's word on these files.
+
+        label: None takes the last word back. by: the user's name.
+        """
+        if not ids:
+            return
+        words = {"label": label, "by": by, "at": now(), "how": how, "command_id": self.command_id}
+        rows = [{"file_id": each, **words} for each in ids]
+        prepared_statements.INSERT_CORRECTIONS.run(self.connection, *rows)
 
     def first_with(self, hashes: set[str]) -> dict[str, Row]:
-        """Return, by SHA-256, the first row of each of these hashes that has one."""
-        found = prepared_statements.FIRST_WITH.run(self.connection, {"hashes": list(hashes)})
+        """Return, by SHA-256, the root's first row of each of these hashes that has one."""
+        wanted = {"root_id": self.root_id, "hashes": list(hashes)}
+        found = prepared_statements.FIRST_WITH.run(self.connection, wanted)
         return {row.sha256: row for row in self._rows(found) if row.sha256 is not None}
 
     def newest_with(self, sha256: str, most: int) -> list[Row]:
-        """The newest rows with this hash, the last one first, no more than `most`."""
-        wanted = {"sha256": sha256, "most": most}
+        """The root's newest rows with this hash, the last one first, no more than `most`."""
+        wanted = {"root_id": self.root_id, "sha256": sha256, "most": most}
         found = self._rows(prepared_statements.NEWEST_WITH.run(self.connection, wanted))
         return sorted(found, key=lambda row: row.id, reverse=True)
 
@@ -162,6 +254,15 @@ class Transaction:
         query = sa.select(files).where(files.c.id == file_id)
         return row_of(self.connection.execute(query).one(), self.root)
 
+    def rows(self, ids: Sequence[int]) -> list[Row]:
+        """Return the rows of `files` with these ids, in their order; they must exist."""
+        by_id: dict[int, Row] = {}
+        for start in range(0, len(ids), _VARIABLES):
+            parameters = {"ids": list(ids[start : start + _VARIABLES])}
+            found = self.connection.execute(prepared_statements.ROWS, parameters)
+            by_id |= {each.id: row_of(each, self.root) for each in found}
+        return [by_id[each] for each in ids]
+
     def changed_late(
         self, file_id: int, status: os.stat_result, sha256: str, source: bytes, target: bytes
     ) -> None:
@@ -180,28 +281,73 @@ class Transaction:
             outcome="unsure",
             reason="changed_late",
             duplicate_of=None,
+            command_id=self.command_id,
         )
-        self.connection.execute(
-            sa.update(results)
-            .where(results.c.file_id == file_id)
-            .where(results.c.model_id == self.row(file_id).model_id)
-            .values(
-                outcome="unsure", reason="changed_late", label=None, p_male=None, confidence=None
-            )
+        row = self.row(file_id)
+        query = sa.select(results).where(results.c.id == row.result_id)
+        judged = self.connection.execute(query).mappings().first()
+        self.insert_results(
+            [
+                {
+                    **dict.fromkeys(column.name for column in results.c if column.name != "id"),
+                    **({"rules": "", **rules.columns_of("")} if judged is None else judged),
+                    "file_id": file_id,
+                    "model_id": row.model_id,
+                    "outcome": "unsure",
+                    "reason": "changed_late",
+                    "label": None,
+                    "p_male": None,
+                    "confidence": None,
+                    "decided_at": now(),
+                }
+            ]
         )
+        self.make_newest_current([file_id])
 
     def mark_filed(self, entries: Sequence[Entry]) -> None:
         """Set the rows of these entries to `filed`: the files lie at their targets, durably.
 
         If a command has meanwhile given a row another path, the row stays `recorded`, and the
-        target that the file has reached becomes its source.
+        target that the file has reached becomes its source. Each move gets its row in `moves`.
         """
-        done = self._mark(prepared_statements.FILED, entries, at=now())
+        moment = now()
+        self._mark(prepared_statements.MOVED, entries, at=moment)
+        done = self._mark(prepared_statements.FILED, entries, at=moment)
         if done < len(entries):
             for entry in entries:
                 row = self.row(entry.id)
-                if row.state == "recorded":
+                if row.state == "recorded" and row.source != entry.target:
+                    self.note_move(entry.id, entry.source, entry.target, "run", moment)
                     self.update(entry.id, source_path=self.text(entry.target))
+
+    def lies_at(
+        self, row: Row, path: bytes, outcome: Outcome, reason: Reason | None, moment: datetime
+    ) -> None:
+        """Set a row to `filed` at a path where its file lies already, moved by nobody or by hand.
+
+        moment: when that was seen; the time of a move only where the path is another one.
+        """
+        filed_at = sa.func.coalesce(files.c.filed_at, moment)
+        self.update(
+            row.id, state="filed", source_path=None, path=self.text(path), outcome=outcome,
+            reason=reason, filed_at=filed_at,
+            moved_at=files.c.moved_at if path == row.path else moment,
+        )  # fmt: skip
+
+    def note_move(
+        self, file_id: int, source: bytes, target: bytes, why: str, moment: datetime
+    ) -> None:
+        """Insert a row of `moves`. why: a command's name, or `hand`."""
+        self.connection.execute(
+            sa.insert(moves).values(
+                file_id=file_id,
+                from_path=self.text(source),
+                to_path=self.text(target),
+                why=why,
+                command_id=self.command_id,
+                moved_at=moment,
+            )
+        )
 
     def mark_gone(self, entries: Sequence[Entry]) -> None:
         """Set the rows of these entries to `missing`: no file is at the source or the target."""
@@ -233,6 +379,11 @@ class Transaction:
         return int(self.connection.execute(statement).scalar_one())
 
 
+def origin_of(judged: Judged) -> Origin:
+    """Return what is known of a photograph's making; nothing for a file that is none."""
+    return judged.decoded.origin if isinstance(judged.decoded, Photo) else UNKNOWN_ORIGIN
+
+
 def result_row(file_id: int, judged: Judged, model_id: int, batch_id: int | None) -> dict[str, Any]:
     """Return one decision as a row of `results`. batch_id: left out if no network saw the file."""
     decision: Decision = judged.decision
@@ -257,4 +408,5 @@ def result_row(file_id: int, judged: Judged, model_id: int, batch_id: int | None
         "format": header.format if header else None,
         "batch_id": batch_id if isinstance(judged.decoded, Photo) else None,
         "decided_at": now(),
+        **rules.columns_of(judged.model.rules),
     }

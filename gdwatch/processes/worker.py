@@ -10,6 +10,7 @@ import sys
 import time
 
 from gdwatch.decode.decoder import decode
+from gdwatch.decode.exif import origin_of
 from gdwatch.decode.formats import Limits, Refused
 from gdwatch.decode.reduce import Picture, Reduction, view
 from gdwatch.files.content import read_whole
@@ -71,7 +72,7 @@ def serve(descriptor: int, slots: Slots, slot: int, limits: Limits) -> Photo | R
         return Refusal(
             refused.reason, refused.detail, sha256, refused.header, _milliseconds_since(began)
         )
-    return Photo(sha256, header, size, _milliseconds_since(began))
+    return Photo(sha256, header, size, _milliseconds_since(began), origin_of(content))
 
 
 def _put_view(photo: Picture, slots: Slots, slot: int) -> tuple[int, int]:

@@ -19,11 +19,13 @@ import structlog
 from gdwatch import __version__
 from gdwatch.errors import Trouble
 from gdwatch.files import escaping, standard_error
+from gdwatch.files.users import own_name
+from gdwatch.intake.answer_watch import AnswerWatch
 from gdwatch.intake.inbox import Inbox
 from gdwatch.intake.opening import Skipped, open_drop
 from gdwatch.intake.watcher import Watch
 from gdwatch.ledger import opening
-from gdwatch.ledger.ledger import Ledger
+from gdwatch.ledger.ledger import Command, Ledger
 from gdwatch.pipeline.pipeline import Pipeline
 from gdwatch.root import lock, root_id
 from gdwatch.root.folder_handles import Handles
@@ -32,6 +34,7 @@ from gdwatch.root.status_file import Status
 from gdwatch.service import systemd
 from gdwatch.service.conditions import Conditions
 from gdwatch.service.filer import Filer
+from gdwatch.service.hand_moves import HandMoves
 from gdwatch.service.pause import PauseState
 from gdwatch.service.progress import Progress
 from gdwatch.service.signals import handling_signals
@@ -61,7 +64,9 @@ def run(settings: Settings, *, once: bool = False) -> int:
     ):
         uuid = root_id.prepare(folders)
         pause_state = PauseState(folders.state, signals, once=once)
-        ledger = pause_state.patiently(lambda: opening.open_ledger(settings, uuid, serve=True))
+        ledger = pause_state.patiently(
+            lambda: opening.open_ledger(settings, uuid, Command("run", "", own_name()), serve=True)
+        )
         if ledger is None:
             return 0
         with _closing(ledger), contextlib.closing(Pipeline(settings)) as pipeline:
@@ -92,6 +97,8 @@ class _Service:
         watch: Watch,
         pause_state: PauseState,
     ) -> None:
+        self._answers = AnswerWatch(list(folders.answers.values()), watch.wake)
+        self._hand_moves = HandMoves(settings, folders, ledger, self._answers.departures)
         self._settings = settings
         self._folders = folders
         self._pipeline = pipeline
@@ -110,6 +117,8 @@ class _Service:
         log.info("service.started", version=__version__, root=escaping.escape(self._folders.root))
         self._pipeline.wake_by(self._watch.waker.fileno())
         self._pause_state.tell(Status("running"))
+        if not self._once:
+            self._answers.start()
         try:
             self._loop()
             self._filer.file(self._pipeline.outstanding)
@@ -120,6 +129,7 @@ class _Service:
             log.warning("batch.retried", reason=trouble.message)
         finally:
             systemd.tell("STOPPING=1")
+            self._answers.close()
             self._filer.close()
             self._pause_state.tell(Status("stopped", skipped=self._pause_state.told.skipped))
         log.info("service.stopped")
@@ -131,12 +141,15 @@ class _Service:
                 self._turn()
             except Trouble as trouble:
                 self._watch.stop()  # so that the inbox's disk can be unmounted
+                self._answers.close()
                 self._inbox.let_go()
                 self._pause_state.pause(trouble)
                 continue
             if self._pause_state.resume():
                 self._progress.made()
                 self._watch.retry()
+                if not self._once:
+                    self._answers.start()
                 self._inbox.rescan()
             if self._once and self._has_finished():
                 return
@@ -149,6 +162,8 @@ class _Service:
         if not self._record_wait_s(now):
             self._filer.file(self._pipeline.outstanding)
         self._filer.file_pending(now)
+        if not self._once:
+            self._hand_moves.look(now)
         self._listen(now)
         self._take(now)
         for batch in self._pipeline.turn(self._patience_s(now)):

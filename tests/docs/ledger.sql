@@ -1,5 +1,8 @@
 -- The ledger that the questions of docs/sql.md are asked of: eleven files of two days.
-INSERT INTO roots VALUES (1, '5f0c6d1e-3a53-4f5c-9d55-2f6c3c1f0a11', '2026-11-20 08:00:00.000000');
+INSERT INTO roots VALUES (1, '5f0c6d1e-3a53-4f5c-9d55-2f6c3c1f0a11', '2026-11-20 08:00:00.000000', 'darkroom', '/var/lib/gdwatch');
+INSERT INTO commands VALUES
+  (1, 1, 'run', '', 'gdwatch', '2026-11-20 08:00:00.000000', NULL),
+  (2, 1, 'correct', 'correct 6 female', 'erika', '2026-11-21 17:29:59.000000', NULL);
 INSERT INTO models VALUES
   (1, 'aaaa', 'fast', '0.1.0', '2026-11-20 08:00:00.000000', '{}'),
   (2, 'bbbb', 'fast', '0.2.0', '2026-11-23 09:00:00.000000', '{}');
@@ -31,4 +34,13 @@ INSERT INTO results (file_id, model_id, rules, outcome, reason, label, p_male, c
   (9, 2, 'r', 'male', NULL, 'male', 0.97, 0.97, NULL, 200, 200, 'JPEG', 2, '2026-11-23 10:00:00'),
   (10, 2, 'r', 'male', NULL, 'male', 0.98, 0.98, NULL, 200, 200, 'JPEG', 2, '2026-11-23 10:00:00'),
   (11, 2, 'r', 'female', NULL, 'female', 0.01, 0.99, NULL, 200, 200, 'JPEG', 2, '2026-11-23 10:00:00');
-INSERT INTO corrections VALUES (1, 6, 'female', 'erika', '2026-11-21 17:29:59');
+INSERT INTO corrections VALUES (1, 6, 'female', 'erika', '2026-11-21 17:29:59', 'command', 2);
+INSERT INTO moves (file_id, from_path, to_path, why, command_id, moved_at)
+  SELECT id, original_path, path, 'run', 1, filed_at FROM files WHERE filed_at IS NOT NULL AND id <> 6;
+INSERT INTO moves (file_id, from_path, to_path, why, command_id, moved_at) VALUES
+  (6, 'inbox/robin.jpg', 'male/robin.jpg', 'run', 1, '2026-11-20 08:05:00'),
+  (6, 'male/robin.jpg', 'female/robin.jpg', 'correct', 2, '2026-11-21 17:30:00');
+UPDATE files SET moved_at = filed_at,
+  result_id = (SELECT max(r.id) FROM results r WHERE r.file_id = files.id AND r.model_id = files.model_id);
+UPDATE files SET filed_at = recorded_at WHERE id = 6;
+UPDATE results SET min_confidence = 0.9, command_id = 1;

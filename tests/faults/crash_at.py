@@ -50,6 +50,7 @@ POINTS: Mapping[str, str | tuple[str, ...]] = {
         "gdwatch.filing.placement:choose",
         "gdwatch.filing.record_decisions:choose",
         "gdwatch.filing.pending_moves:choose",
+        "gdwatch.jobs.undo:choose",
     ),
     "C6.record": "gdwatch.service.filer:record",
     "C6.insert": "gdwatch.ledger.transaction:Transaction.insert_files",
@@ -74,9 +75,11 @@ POINTS: Mapping[str, str | tuple[str, ...]] = {
     "X4.link": ("gdwatch.filing.copying:os.link", "gdwatch.filing.renaming:os.link"),
     "X6.unlink": "gdwatch.filing.renaming:os.unlink",
     "W.wish": ("gdwatch.filing.placement:send", "gdwatch.jobs.rejudge:send"),
-    "W.correct": "gdwatch.ledger.queries:correct",
+    "W.correct": "gdwatch.ledger.transaction:Transaction.correct",
     "W.see": "gdwatch.filing.move_requests:file_or_wait",
     "W.filed": "gdwatch.filing.move_requests:file_pending",
+    "W.hand": "gdwatch.filing.found_files:_follow",
+    "W.undo": "gdwatch.jobs.undo:_take_back",
     "W.current": "gdwatch.jobs.rejudge:Rejudging._make_current",
 }
 WAITS = (
@@ -87,7 +90,8 @@ WAITS = (
 MODULES = (
     "gdwatch.cli", "gdwatch.service.loop", "gdwatch.jobs.rejudge", "gdwatch.filing.move_requests",
     "gdwatch.ledger.queries",
-    "gdwatch.commands.correct", "gdwatch.commands.requeue", "gdwatch.commands.reprocess",
+    "gdwatch.commands.correct", "gdwatch.commands.undo", "gdwatch.commands.requeue",
+    "gdwatch.commands.reprocess",
     "sqlalchemy.dialects.sqlite", "alembic.command",
 )  # fmt: skip
 

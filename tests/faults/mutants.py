@@ -20,6 +20,7 @@ from gdwatch.files import content, durability, escaping, identity, open_nofollow
 from gdwatch.filing import copying, renaming
 from gdwatch.filing import move as moving
 from gdwatch.intake import watcher
+from gdwatch.jobs import undo
 from gdwatch.ledger import tables
 from gdwatch.ledger.transaction import Transaction, now
 from gdwatch.pipeline import pipeline
@@ -498,3 +499,43 @@ def locked_ledger_ignored() -> None:
 @mistake("T23")
 def another_ledger_ignored() -> None:
     _instead("gdwatch.ledger.opening:device_and_inode", _nothing)
+
+
+# ------------------------------------------------------------------------- people's words
+
+
+@mistake("T32")
+def hand_move_taken_for_a_drop() -> None:
+    _instead("gdwatch.filing.found_files:look", lambda *_: [])
+
+
+@mistake("T33")
+def correction_lost() -> None:
+    _instead("gdwatch.ledger.transaction:Transaction.correct", _nothing)
+
+
+@mistake("T33")
+def decision_overwritten() -> None:
+    def wrapped(original: Any) -> Any:
+        def insert_results(transaction: Transaction, rows: list[dict[str, Any]]) -> None:
+            for row in rows:
+                named = tables.results.c.file_id == row["file_id"]
+                changed = transaction.connection.execute(
+                    sa.update(tables.results).where(named).values(rules=row["rules"])
+                )
+                if not changed.rowcount:
+                    original(transaction, [row])
+
+        return insert_results
+
+    replace("gdwatch.ledger.transaction:Transaction.insert_results", wrapped)
+
+
+@mistake("T33")
+def undo_that_undoes_half() -> None:
+    take_back = undo._take_back
+
+    def half(transaction: Transaction, handles: Handles, rows: Any, *others: Any) -> None:
+        take_back(transaction, handles, rows[: len(rows) // 2], *others)
+
+    _instead("gdwatch.jobs.undo:_take_back", half)

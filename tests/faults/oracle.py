@@ -29,7 +29,8 @@ EVENTS = frozenset(
         "lock": "held",
         "watch": "started overflow lost polling",
         "inbox": "skipped",
-        "file": "vanished deferred unsure rejected missing changed_late collision copied",
+        "file": "vanished deferred unsure rejected missing back moved changed_late collision "
+        "copied",
         "batch": "filed retried split",
         "worker": "started died timeout",
         "engine": "oom restarted",
@@ -199,7 +200,7 @@ def read_ledger(database: Path) -> Book:
                 [dict(row) for row in connection.execute("SELECT * FROM files ORDER BY id")],
                 {
                     (row["file_id"], row["model_id"]): dict(row)
-                    for row in connection.execute("SELECT * FROM results")
+                    for row in connection.execute("SELECT * FROM results ORDER BY id")
                 },
                 dict(connection.execute("SELECT id, sha256 FROM models").fetchall()),
                 dict(

@@ -128,6 +128,44 @@ def test_a_correction_beside_a_service_that_is_killed_is_made_once(
         assert corrections(case) == 1
 
 
+@pytest.mark.scenario("T33", quick=2, long=40)
+def test_an_undo_killed_anywhere_takes_all_back_or_nothing(rounds: Iterator[Case]) -> None:
+    sweep = list(product((*_POINTS, "W.undo"), ("before", "after"), (1, 2)))
+    for case in rounds:
+        at, when, nth = case.pick(sweep)
+        filed(case)
+        before = [(row["id"], row["outcome"], row["reason"]) for row in case.rows()]
+        ids = [str(row["id"]) for row in case.rows()]
+        case.run("correct", *ids, "neither")
+        faults = [Fault(at, when, nth, may_miss=True)]
+        case.run("undo", faults=faults, allowed=(_KILLED, 0))
+        words = set(oracle.read_ledger(case.root / "results.db").corrected.values())
+        assert words in ({None}, {"neither"})
+        if words == {"neither"}:
+            case.run("undo")
+        case.finish()
+        assert [(row["id"], row["outcome"], row["reason"]) for row in case.rows()] == before
+
+
+@pytest.mark.scenario("T33", quick=1, long=20)
+def test_a_hand_move_is_noted_once_whoever_is_killed(rounds: Iterator[Case]) -> None:
+    sweep = list(product(("W.hand", "C6.commit"), ("before", "after"), (1, 2, 3)))
+    for case in rounds:
+        at, when, nth = case.pick(sweep)
+        filed(case)
+        row = next(row for row in case.rows() if row["outcome"] == "male")
+        moved = case.root / "female" / "by hand.png"
+        (case.root / row["path"]).rename(moved)
+        faults = [Fault(at, when, nth, may_miss=True)]
+        case.run("db", "check", "--mark", faults=faults, allowed=(_KILLED, 0))
+        case.run("db", "check", "--mark")
+        assert moved.exists()
+        assert oracle.read_ledger(case.root / "results.db").corrected == {row["id"]: "female"}
+        assert corrections(case) == 1
+        moved.rename(case.root / "male" / moved.name)  # the oracle knows of no hands
+        case.judged = True
+
+
 def results(case: Case) -> int:
     return len(oracle.read_ledger(case.root / "results.db").results)
 

@@ -313,6 +313,27 @@ def killed_while_decoding(case: Case) -> None:
     case.finish()
 
 
+def words_of_a_person(case: Case) -> None:
+    """By hand and by command; judged again by other rules; and the command taken back."""
+    for number in range(4):
+        case.drop(f"{number}.png", case.picture(0.97))
+    case.run("run", "--once")
+    case.run("correct", "1", "2", "female")
+    (path,) = [row["path"] for row in case.rows() if row["id"] == 3]
+    (case.root / path).rename(case.root / "unsure" / "mine.png")
+    case.run("reprocess", case.root, min_confidence=0.6)
+    asked = "SELECT id, outcome, corrected FROM current_results ORDER BY id"
+    said = [tuple(row.values()) for row in build.query(case.root, asked)]
+    by_hand, untouched = (3, "unsure", "neither"), (4, "male", None)
+    assert said == [(1, "female", "female"), (2, "female", "female"), by_hand, untouched]
+    assert build.query(case.root, "SELECT count(*) AS n FROM results") == [{"n": 8}]
+    case.run("undo")
+    said = [tuple(row.values()) for row in build.query(case.root, asked)]
+    # What the command had only noticed is the person's: it is not taken back.
+    assert said == [(1, "male", None), (2, "male", None), by_hand, untouched]
+    assert len([path for path in build.contents(case.root) if path.startswith("male/")]) == 3
+
+
 # The mistake, the scenario that finds it, and the invariant that the oracle names; None where
 # the scenario itself does.
 Row = tuple[str, Callable[[Case], None], str | None]
@@ -357,6 +378,10 @@ TABLE: list[Row] = [
     ("names_decoded_with_replacements", name_that_is_no_text, "I2"),
     ("locked_ledger_ignored", ledger_locked, "I8"),
     ("another_ledger_ignored", ledger_removed, "I3"),
+    ("hand_move_taken_for_a_drop", words_of_a_person, None),
+    ("correction_lost", words_of_a_person, None),
+    ("decision_overwritten", words_of_a_person, None),
+    ("undo_that_undoes_half", words_of_a_person, None),
 ]
 
 

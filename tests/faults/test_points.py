@@ -53,7 +53,11 @@ def reached(case: Case) -> set[str]:
     runs.append(case.run(*requeue, faults=noted(), model=contrary))
     reprocess = ("reprocess", "--move", case.root)
     runs.append(case.run(*reprocess, faults=noted()))
-    for command in runs[-3:]:
+    runs.append(case.run("undo", faults=noted()))
+    lies = case.rows()[0]["path"]
+    (case.root / lies).rename(case.root / "rejected" / "by hand.png")
+    runs.append(case.run("db", "check", "--mark", faults=noted(), allowed=(0, 1)))
+    for command in runs[-5:-2]:
         assert {"W.see", "W.filed"} <= points(command), command.plan.words
         assert points(command) & set(POINTS["W.wish"]), command.plan.words
     return points(*runs)

@@ -20,8 +20,8 @@ import warnings
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 def upgrade():
     view = op.get_bind().execute(
@@ -40,7 +40,7 @@ def next_gdwatch(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
     """The call that makes a run one of the next version."""
     folder = tmp_path_factory.mktemp("next") / "migrations"
     shutil.copytree(REPOSITORY / "migrations", folder)
-    (folder / "versions" / "0002_add_note.py").write_text(NEXT)
+    (folder / "versions" / "0003_add_note.py").write_text(NEXT)
     return call("tests.faults.acts:be_next", migrations=str(folder))
 
 
@@ -78,12 +78,12 @@ def test_a_killed_upgrade_is_repeated_safely(
     case.run("run", "--once")
     ledger = case.root / "results.db"
     before = book(ledger)
-    after = {**before, "version": "0002", "has note": True}
+    after = {**before, "version": "0003", "has note": True}
     case.drop("later.png")
     next_one = [next_gdwatch]
 
     older = case.start("run", before=next_one, allowed=(78,))
-    refused(case, older, "version 0001, this gdwatch writes 0002", "run `gdwatch db upgrade`")
+    refused(case, older, "version 0002, this gdwatch writes 0003", "run `gdwatch db upgrade`")
     killed = case.run(
         "db", "upgrade", before=next_one, faults=[Fault(at, when, nth)], allowed=(-9,)
     )
@@ -94,9 +94,9 @@ def test_a_killed_upgrade_is_repeated_safely(
     case.look_after_fault()
 
     again = case.run("db", "upgrade", before=next_one)
-    assert "version 0002" in again.answer()
+    assert "version 0003" in again.answer()
     assert book(ledger) == after
-    snapshots = list(case.root.glob("results.db.0001.*.snapshot"))
+    snapshots = list(case.root.glob("results.db.0002.*.snapshot"))
     assert snapshots
     assert all(book(snapshot) == before for snapshot in snapshots)
     assert sorted(os.listdir(case.root)) == sorted(
@@ -106,4 +106,4 @@ def test_a_killed_upgrade_is_repeated_safely(
     case.run("run", "--once", before=next_one)
     case.judge()
     newer = case.start("run", allowed=(78,))
-    refused(case, newer, "version 0002 is newer than this gdwatch")
+    refused(case, newer, "version 0003 is newer than this gdwatch")

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 from gdwatch.filing import record_decisions
 from gdwatch.filing.pending_moves import MoveOptions, MoveReport, file_pending
 from gdwatch.ledger import opening
-from gdwatch.ledger.ledger import Ledger
+from gdwatch.ledger.ledger import Command, Ledger
 from gdwatch.pipeline import decide
 from gdwatch.pipeline.decide import Rules
 from gdwatch.root.folders import Folders
@@ -109,6 +109,17 @@ def world_at(root: Path, **others: Any) -> Iterator[World]:
     with world.stack:
         world.stack.callback(book.close)
         yield world
+
+
+@contextmanager
+def asking(world: World, name: str, *arguments: str) -> Iterator[World]:
+    """The same world, its ledger opened by a command."""
+    command = Command(name, " ".join((name, *arguments)), "me")
+    book = opening.open_ledger(world.settings, "a-root", command)
+    try:
+        yield replace(world, ledger=book, stack=ExitStack())
+    finally:
+        book.close()
 
 
 @pytest.fixture

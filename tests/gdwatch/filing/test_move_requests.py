@@ -10,6 +10,7 @@ from gdwatch.errors import GdwatchError
 from gdwatch.files import content
 from gdwatch.filing import move_requests, placement
 from gdwatch.jobs.rejudge import RejudgeOptions, Rejudging
+from gdwatch.jobs.verdicts import VerdictOptions
 from gdwatch.ledger.transaction import result_row
 from gdwatch.root import lock
 from gdwatch.root.folder_handles import Handles
@@ -29,7 +30,7 @@ def world(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
 def test_a_correction_of_a_file_whose_mover_was_killed_finds_it_where_it_is(world: World) -> None:
     entry = world.record_file("a.jpg")
     os.rename(entry.source, entry.target)  # killed here: moved, but not marked
-    correct(world.settings, str(entry.id), "female")
+    correct(world.settings, [str(entry.id)], None, None, VerdictOptions("female"))
     row = world.row(entry.id)
     assert (row["state"], row["path"]) == ("filed", "female/a.jpg")
     assert build.contents(world.root) == {"female/a.jpg": row["sha256"]}
@@ -40,7 +41,7 @@ def test_a_file_that_a_service_is_moving_is_not_sent_elsewhere_meanwhile(world: 
     before = world.row(entry.id)
     with lock.hold(world.folders.state):
         for wish in (
-            lambda: correct(world.settings, str(entry.id), "female"),
+            lambda: correct(world.settings, [str(entry.id)], None, None, VerdictOptions("female")),
             lambda: requeue(world.settings, [str(entry.id)], None, None, json_=False),
         ):
             with pytest.raises(GdwatchError, match=f"id {entry.id}: is being moved; try again"):

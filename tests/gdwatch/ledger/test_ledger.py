@@ -1,7 +1,9 @@
 import contextlib
 import os
+import socket
 import sqlite3
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,32 +12,46 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from gdwatch.errors import ActionNeeded, Trouble
+from gdwatch.filing import placement, record_decisions
 from gdwatch.ledger import connection, migration, opening, prepared_statements
-from gdwatch.ledger.tables import files, metadata, results
+from gdwatch.ledger.ledger import Command
+from gdwatch.ledger.tables import files, metadata
 from gdwatch.ledger.transaction import now, result_row
+from gdwatch.root.folder_handles import Handles
 from gdwatch.settings import Settings
-from gdwatch.values import Decision, Entry
+from gdwatch.values import Batch, Decision, Entry
 from tests import build
 from tests.gdwatch.conftest import World
 
 # What other programs rely on: names, types and constraints of the promised tables.
 COLUMNS = {
-    "roots": "id uuid first_used_at",
+    "roots": "id uuid first_used_at host path",
+    "commands": "id root_id name arguments by started_at undoes",
     "models": "id sha256 name version first_used_at details",
     "batches": "id model_id device files decode_ms infer_ms started_at finished_at",
     "files": "id root_id sha256 size_bytes modified_ns name original_path path source_path state "
-    "outcome reason model_id duplicate_of received_at recorded_at filed_at",
+    "outcome reason model_id duplicate_of received_at recorded_at filed_at moved_at result_id "
+    "command_id taken_at camera",
     "results": "id file_id model_id rules outcome reason label p_male confidence faces "
-    "box_x box_y box_w box_h width height format batch_id decided_at",
-    "corrections": "id file_id label by at",
+    "box_x box_y box_w box_h width height format batch_id decided_at crop several_faces "
+    "min_confidence min_face min_sharpness command_id",
+    "corrections": "id file_id label by at how command_id",
+    "moves": "id file_id from_path to_path why command_id moved_at",
+    "changes": "id file_id command_id result_id path outcome reason label at how",
     "current_results": "id name path outcome reason label confidence p_male faces model corrected "
-    "recorded_at filed_at sha256 state",
+    "recorded_at filed_at sha256 state original_path first_filed_at moved_at model_label "
+    "min_confidence taken_at camera root",
 }
 MAY_BE_NULL = {
-    "files": "sha256 source_path reason duplicate_of filed_at",
+    "roots": "host path",
+    "commands": "undoes",
+    "files": "sha256 source_path reason duplicate_of filed_at moved_at result_id command_id "
+    "taken_at camera",
     "results": "reason label p_male confidence faces box_x box_y box_w box_h width height format "
-    "batch_id",
-    "corrections": "label",
+    "batch_id crop several_faces min_confidence min_face min_sharpness command_id",
+    "corrections": "label command_id",
+    "moves": "command_id",
+    "changes": "result_id reason label",
 }
 INDEXES = {
     "files": {
@@ -46,8 +62,12 @@ INDEXES = {
         "files_recorded_at",
         "files_outcome",
         "files_duplicate_of",
+        "files_result",
     },
+    "results": {"results_file"},
     "corrections": {"corrections_file"},
+    "moves": {"moves_file"},
+    "changes": {"changes_file", "changes_command"},
 }
 DAY = "2026-11-23 18:04:05.123456"
 
@@ -187,13 +207,6 @@ def test_two_files_never_claim_one_path_unless_one_is_missing(empty: sqlite3.Con
     insert(empty, "files", **FILE)
 
 
-def test_a_file_and_a_model_have_one_result(empty: sqlite3.Connection) -> None:
-    file_id = insert(empty, "files", **FILE)
-    insert(empty, "results", file_id=file_id, **RESULT)
-    with pytest.raises(sqlite3.IntegrityError):
-        insert(empty, "results", file_id=file_id, **RESULT)
-
-
 def test_an_id_is_never_given_twice(empty: sqlite3.Connection) -> None:
     first = insert(empty, "files", **FILE)
     empty.execute("DELETE FROM files")
@@ -206,7 +219,9 @@ def test_a_file_takes_its_results_along_but_not_while_it_is_corrected(
     file_id = insert(empty, "files", **FILE)
     copy = insert(empty, "files", **{**FILE, "path": "male/b.jpg", "duplicate_of": file_id})
     insert(empty, "results", file_id=file_id, **RESULT)
-    correction = insert(empty, "corrections", file_id=file_id, label="female", by="x", at=DAY)
+    correction = insert(
+        empty, "corrections", file_id=file_id, label="female", by="x", at=DAY, how="command"
+    )
     with pytest.raises(sqlite3.IntegrityError):
         empty.execute("DELETE FROM files WHERE id = ?", (file_id,))
     empty.execute("DELETE FROM corrections WHERE id = ?", (correction,))
@@ -221,12 +236,19 @@ def test_the_view_shows_the_current_result_and_the_last_word_of_a_person(
     empty: sqlite3.Connection,
 ) -> None:
     file_id = insert(empty, "files", **FILE)
-    insert(empty, "results", file_id=file_id, **RESULT)
+    insert(
+        empty, "results", file_id=file_id, **{**RESULT, "outcome": "unsure", "reason": "blurred"}
+    )
+    result_id = insert(empty, "results", file_id=file_id, **RESULT, min_confidence=0.8)
+    empty.execute("UPDATE files SET result_id = ?", (result_id,))
+    word = {"file_id": file_id, "by": "x", "at": DAY, "how": "command"}
     for label in ("female", None, "female"):
-        insert(empty, "corrections", file_id=file_id, label=label, by="x", at=DAY)
-    row = empty.execute("SELECT label, model, corrected, date(recorded_at) FROM current_results")
-    assert row.fetchall() == [("male", "m 1", "female", "2026-11-23")]
-    insert(empty, "corrections", file_id=file_id, label=None, by="x", at=DAY)
+        insert(empty, "corrections", **word, label=label)
+    row = empty.execute(
+        "SELECT label, model, corrected, date(recorded_at), min_confidence FROM current_results"
+    )
+    assert row.fetchall() == [("male", "m 1", "female", "2026-11-23", 0.8)]
+    insert(empty, "corrections", **word, label=None)
     assert empty.execute("SELECT corrected FROM current_results").fetchall() == [(None,)]
 
 
@@ -442,7 +464,6 @@ def test_an_id_is_taken_before_its_row_and_never_given_twice(world: World) -> No
     entry = world.record_file("a.jpg")
     with world.ledger.writing() as transaction:
         assert transaction.new_ids(3) == [entry.id + 1, entry.id + 2, entry.id + 3]
-        transaction.connection.execute(sa.delete(results))
         transaction.connection.execute(sa.delete(files))
     with world.ledger.writing() as transaction:
         assert transaction.new_ids(1) == [entry.id + 1]
@@ -470,16 +491,77 @@ def test_the_newest_rows_with_the_same_bytes_are_found_without_a_look_at_the_oth
         assert [row.id for row in found] == [entry.id for entry in reversed(entries[1:])]
         compiled = prepared_statements.NEWEST_WITH._for(transaction.connection.dialect)
         plan = transaction.connection.exec_driver_sql(
-            f"EXPLAIN QUERY PLAN {compiled.text}", compiled.parameters({"sha256": "", "most": 3})
+            f"EXPLAIN QUERY PLAN {compiled.text}",
+            compiled.parameters({"root_id": 1, "sha256": "", "most": 3}),
         ).all()
     assert "files_sha256" in str(plan)
     assert "TEMP B-TREE" not in str(plan)  # they come in order
 
 
-def test_judged_again_by_the_same_model_the_result_is_replaced(world: World) -> None:
+def test_judged_again_by_the_same_model_the_first_result_stays(world: World) -> None:
     entry = world.record_file("a.jpg")
     judged = world.judged(world.root / "inbox" / "a.jpg", "female")
     with world.ledger.writing() as transaction:
         model_id = transaction.model_id(world.serving)
         transaction.insert_results([result_row(entry.id, judged, model_id, None)])
-    assert build.query(world.root, "SELECT outcome FROM results") == [{"outcome": "female"}]
+        assert transaction.newest_result(entry.id) == 2
+    assert build.query(world.root, "SELECT outcome FROM results ORDER BY id") == [
+        {"outcome": "male"},
+        {"outcome": "female"},
+    ]
+    assert build.query(world.root, "SELECT result_id FROM files") == [{"result_id": 1}]
+
+
+def test_every_decision_has_its_rules_in_columns_and_the_command_that_asked(world: World) -> None:
+    rules = "crop=face several_faces=agree min_confidence=0.85 min_face=20 min_sharpness=5"
+    judged = world.judged(world.drop("a.jpg"))
+    moment = datetime.now(UTC)
+    batch = Batch((judged,), replace(world.serving, rules=rules), "cpu", 1.0, moment, moment)
+    asking = opening.open_ledger(world.settings, "a-root", Command("run", "--once", "me"))
+    record_decisions.record(asking, world.folders, [batch], world.settings)
+    asking.close()
+    (row,) = build.query(
+        world.root, "SELECT r.*, c.name, c.arguments FROM results r "
+        "JOIN commands c ON c.id = r.command_id",
+    )  # fmt: skip
+    names = ("crop", "several_faces", "min_confidence", "min_face", "min_sharpness", "name")
+    assert [row[name] for name in names] == ["face", "agree", 0.85, 20.0, 5.0, "run"]
+
+
+def test_a_change_after_the_decision_is_a_decision_of_its_own(world: World) -> None:
+    entry = world.record_file("a.jpg")
+    with world.ledger.writing() as transaction:
+        status = (world.root / "inbox" / "a.jpg").stat()
+        target = os.fsencode(world.root) + b"/unsure/a.jpg"
+        transaction.changed_late(entry.id, status, "f" * 64, entry.source, target)
+    decided = build.query(world.root, "SELECT outcome, reason, p_male FROM results ORDER BY id")
+    assert [tuple(row.values()) for row in decided] == [
+        ("male", None, 0.98),
+        ("unsure", "changed_late", None),
+    ]
+    (shown,) = build.query(world.root, "SELECT outcome, label FROM current_results")
+    assert shown == {"outcome": "unsure", "label": None}
+
+
+def test_every_move_keeps_its_row_and_the_first_time_of_filing_stays(world: World) -> None:
+    entry = world.record_file("a.jpg")
+    world.file()
+    first = world.row(entry.id)
+    with Handles(world.folders) as handles, world.ledger.writing() as transaction:
+        placement.send(
+            transaction, handles, transaction.row(entry.id), Decision("female", None), "tree"
+        )
+    world.file()
+    last = world.row(entry.id)
+    assert first["filed_at"] == first["moved_at"] == last["filed_at"] < last["moved_at"]
+    moves = build.query(world.root, "SELECT from_path, to_path, moved_at FROM moves ORDER BY id")
+    assert [tuple(row.values()) for row in moves] == [
+        ("inbox/a.jpg", "male/a.jpg", first["moved_at"]),
+        ("male/a.jpg", "female/a.jpg", last["moved_at"]),
+    ]
+
+
+def test_the_ledger_says_where_its_root_lies(world: World) -> None:
+    assert build.query(world.root, "SELECT host, path FROM roots") == [
+        {"host": socket.gethostname(), "path": str(world.root)}
+    ]

@@ -1,0 +1,78 @@
+"""Notices files that leave an answer folder, by inotify(7) through watchdog.
+
+Only departures are asked for: the service itself moves nothing out of these folders but what a
+command has asked for, so that however busy it is there are hardly any events.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import structlog
+from watchdog.events import FileMovedEvent, FileSystemEvent, FileSystemEventHandler
+from watchdog.observers.inotify import InotifyFullEmitter, InotifyObserver
+from watchdog.observers.inotify_c import InotifyConstants, Mask
+
+log = structlog.get_logger()
+
+_MOST = 10_000  # departures not yet looked at; a listing finds the others
+
+
+class _Emitter(InotifyFullEmitter):
+    def get_event_mask_from_filter(self) -> Mask:
+        """Departures, and folders that are made: watchdog watches these, too."""
+        return Mask(InotifyConstants.IN_MOVED_FROM | InotifyConstants.IN_CREATE)
+
+
+class _Observer(InotifyObserver):
+    def __init__(self) -> None:
+        super().__init__(generate_full_events=True)
+        self._emitter_class = _Emitter
+
+
+class _Listener(FileSystemEventHandler):
+    """Watchdog's event handler, called on its thread."""
+
+    def __init__(self, watch: "AnswerWatch") -> None:
+        self._watch = watch
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        """Note a file or a folder that was moved away, and wake the service."""
+        if event.event_type == FileMovedEvent.event_type:
+            self._watch.departures.append(os.fsencode(event.src_path))
+            self._watch.wake()
+
+
+class AnswerWatch:
+    """The watch on the answer folders.
+
+    departures: paths from where a file or a folder was moved away. wake: called for each, on
+    watchdog's thread.
+    """
+
+    def __init__(self, folders: Sequence[bytes], wake: Callable[[], None]) -> None:
+        self._folders = folders
+        self.wake = wake
+        self.departures: deque[bytes] = deque(maxlen=_MOST)
+        self._observer: InotifyObserver | None = None
+
+    def start(self) -> None:
+        """Start the watch, unless it runs; where the kernel refuses, listings have to do."""
+        if self._observer is not None:
+            return
+        observer = _Observer()
+        try:
+            for folder in self._folders:
+                observer.schedule(_Listener(self), os.fsdecode(folder), recursive=True)
+            observer.start()
+        except (OSError, RecursionError) as error:  # watchdog walks the tree recursively
+            observer.stop()
+            log.warning("watch.lost", reason=str(error), hint="answer folders are listed instead")
+            return
+        self._observer = observer
+
+    def close(self) -> None:
+        """Stop the watch, so that the disk of a folder can be unmounted."""
+        if self._observer is not None:
+            self._observer.stop()
+            self._observer = None
