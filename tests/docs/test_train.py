@@ -1,6 +1,7 @@
 """docs/train.md and docs/models.md: commands, recipes, and what a model file has."""
 
 from gdwatch import settings
+from gdwatch.inference.model_file import CASCADES
 from tests.docs.pages import DOCS, TOP, code, commands_of, program, rows, section, text_of
 
 TRAIN = text_of(DOCS / "train.md")
@@ -23,6 +24,7 @@ def test_every_shipped_model_has_its_line_with_its_size():
     shipped = {
         file.stem: file.stat().st_size for file in (TOP / "gdwatch/models").glob("*.safetensors")
     }
+    shipped |= {name: sum(shipped[each] for each in models) for name, models in CASCADES.items()}
     told = {code(row[0])[0]: row[-1] for row in rows(section(MODELS, "The shipped models"))}
     assert told == {name: f"{size / 1e6:.1f} MB" for name, size in shipped.items()}
 

@@ -77,6 +77,6 @@ def test_a_file_sent_elsewhere_while_it_was_looked_at_is_not_sent_again(
     rejudging = Rejudging(
         world.ledger, world.folders, world.settings, RejudgeOptions(move=True), lambda *_: None
     )
-    assert list(rejudging._opened(iter([entry.target]), other)) == []
+    assert list(rejudging._opened(iter([entry.target]), [other])) == []
     assert world.row(entry.id)["path"] == "unsure/a.jpg"
     assert rejudging.tally.to_move == []

@@ -63,4 +63,4 @@ def test_doctor_says_why_it_cannot_measure(
 def asked(settings: Settings) -> int:
     origins = dict.fromkeys(Settings.model_fields, "test")
     with capture_logs():  # which nobody has set up here, so that they would be in the answer
-        return doctor(Loaded(settings, origins), json_=True, bench=True)
+        return doctor(Loaded(settings, origins, ()), json_=True, bench=True)

@@ -514,9 +514,10 @@ def test_judged_again_by_the_same_model_the_first_result_stays(world: World) -> 
 
 def test_every_decision_has_its_rules_in_columns_and_the_command_that_asked(world: World) -> None:
     rules = "crop=face several_faces=agree min_confidence=0.85 min_face=20 min_sharpness=5"
-    judged = world.judged(world.drop("a.jpg"))
+    model = replace(world.serving, rules=rules)
+    judged = replace(world.judged(world.drop("a.jpg")), model=model)
     moment = datetime.now(UTC)
-    batch = Batch((judged,), replace(world.serving, rules=rules), "cpu", 1.0, moment, moment)
+    batch = Batch((judged,), model, "cpu", 1.0, moment, moment)
     asking = opening.open_ledger(world.settings, "a-root", Command("run", "--once", "me"))
     record_decisions.record(asking, world.folders, [batch], world.settings)
     asking.close()
