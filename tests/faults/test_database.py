@@ -178,9 +178,11 @@ def test_a_check_waits_for_no_writer_and_stops_none(case: Case) -> None:
     checked = case.run(
         "db", "check", "--json",
         before=[call("tests.faults.acts:wait_for_no_lock")],
-        faults=[Fault("gdwatch.ledger.queries:filed_rows", do=(locked,))],
+        faults=[Fault("gdwatch.ledger.queries:rows_in", do=(locked,))],
     )  # fmt: skip
-    assert json.loads(checked.answer()) == {"damage": [], "missing": [], "without_row": []}
+    answer = json.loads(checked.answer())
+    assert answer.keys() == {"damage", "missing", "back", "moved", "without_row", "away"}
+    assert not any(answer.values())
     case.judge()
 
 
