@@ -401,7 +401,7 @@ def test_doctor_finds_a_healthy_installation_healthy(call):
 def test_doctor_says_how_many_photographs_are_really_judged_together(call):
     done = call("doctor", "--json", model="fast", workers=16, device="cpu")
     found = {each["name"]: each["what"] for each in json.loads(done.stdout)["findings"]}
-    assert "it judges up to 17 photographs together, not 32" in found["engine"]
+    assert "it judges up to 16 photographs together, not 32" in found["engine"]
 
 
 def test_doctor_says_what_to_do_about_a_bad_model(call, filed):
