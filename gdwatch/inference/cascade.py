@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gdwatch.decode.reduce import Pixels
-from gdwatch.inference.faces import Detection, prominence
+from gdwatch.inference.faces import Detection, confidence, prominence
 from gdwatch.inference.predictor import Finish, PlainPredictor, Predictor, Result
 from gdwatch.values import Face, Scores
 
@@ -72,5 +72,5 @@ def in_doubt(scores: Scores, located: Sequence[Detection], width: int, height: i
 
 
 def _unsure(face: Face) -> bool:
-    confidence = max(face.p_male, 1 - face.p_male) * (1 - face.p_nobody)
-    return confidence < _SURE or max(face.box.width, face.box.height) < _SMALL
+    sure = confidence(face.p_male, face.p_nobody)
+    return sure < _SURE or max(face.box.width, face.box.height) < _SMALL

@@ -48,6 +48,14 @@ def most_prominent(found: Sequence[Detection], width: int, height: int) -> list[
     return faces[:MOST_FACES]
 
 
+def confidence(p_male: float, p_nobody: float) -> float:
+    """Return the probability that the label is right, 0.5 to 1; nobody's label is a coin's toss.
+
+    p_male, p_nobody: as in `Judgement`.
+    """
+    return 0.5 + (max(p_male, 1 - p_male) - 0.5) * (1 - p_nobody)
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """A classifier's answer for one crop.

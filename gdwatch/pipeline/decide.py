@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gdwatch.inference.coordinates import slot_to_photograph
-from gdwatch.inference.faces import prominence
+from gdwatch.inference.faces import confidence, prominence
 from gdwatch.values import Box, Crop, Decision, Face, Header, Label, Reason, Refusal, Scores
 
 SeveralFaces = Literal["dominant", "agree", "unsure"]
@@ -78,8 +78,8 @@ class _Answer:
 
     @property
     def confidence(self) -> float:
-        """The probability of the label: that somebody is there, and is as the label says."""
-        return max(self.p_male, 1 - self.p_male) * (1 - self.p_nobody)
+        """The probability of the label."""
+        return confidence(self.p_male, self.p_nobody)
 
 
 def _decision(

@@ -8,7 +8,7 @@ from PIL import Image
 
 from tests.bench import bars
 from tests.bench.bars import NOT_MEASURED, at_least, at_most
-from tests.bench.comparison import DECODE, FAST, FILES, FORWARD, OLD, Found, Sizes, cores
+from tests.bench.comparison import AUTO, DECODE, FAST, FILES, FORWARD, OLD, Found, Sizes, cores
 from tests.bench.photographs import CROP, PORTRAIT, Pool, numbered, pool
 from tests.bench.report import verdicts
 from tests.bench.service_run import Run, run_once, shared_out
@@ -77,7 +77,14 @@ def test_the_limit_is_the_sum_of_the_parts_over_all_cores() -> None:
 def test_every_bar_has_a_verdict_from_what_was_measured() -> None:
     found = Found()
     for side in (CROP, PORTRAIT):
-        for name, ms in ((FAST, 2.0), (OLD, 19.0), (DECODE, 1.0), (FORWARD, 0.6), (FILES, 0.3)):
+        for name, ms in (
+            (AUTO, 2.0),
+            (FAST, 2.0),
+            (OLD, 19.0),
+            (DECODE, 1.0),
+            (FORWARD, 0.6),
+            (FILES, 0.3),
+        ):
             found.ms[name, side].append(ms)
     verdict = {bar.name: bar.verdict for bar in verdicts(found, {}, None, None)}
     assert verdict["the old way, 200 px, times"] == "falls short"

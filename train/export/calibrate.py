@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from gdwatch.inference import model
 from gdwatch.inference.calibration import Calibrated, qualities
+from gdwatch.inference.faces import confidence
 from gdwatch.inference.model import Model
 from gdwatch.inference.model_file import Calibration, Details
 from train.atomic_files import make_folder
@@ -78,10 +79,10 @@ def choose_calibration(
     )
     now = Calibrated(details.temperature, calibration)
     p = now.p_male(torch.from_numpy(logits), sizes, sharp).numpy()
-    somebody = 1 - np.array([face.p_nobody for face in first])
-    threshold = choose_threshold(
-        p, male, accuracy, sure=np.maximum(p, 1 - p) * somebody, weights=weights
+    sure = np.array(
+        [confidence(each, face.p_nobody) for each, face in zip(p.tolist(), first, strict=True)]
     )
+    threshold = choose_threshold(p, male, accuracy, sure=sure, weights=weights)
     return details.model_copy(update={"min_confidence": round(threshold.min_confidence, 4)})
 
 

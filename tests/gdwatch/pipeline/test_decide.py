@@ -146,11 +146,19 @@ def test_of_two_faces_of_one_size_the_central_one_is_the_more_prominent(
 # ------------------------------------------------------------------ nobody, and bodies
 
 
-def test_the_confidence_is_that_somebody_is_there_and_is_so() -> None:
+@given(PROBABILITY, PROBABILITY)
+def test_a_confidence_is_at_least_that_of_a_coin(p_male: float, p_nobody: float) -> None:
+    seen = Face(Box(100, 100, 90, 90), 0.9, p_male, 100.0, p_nobody)
+    decision = decided(Scores(None, 1, (seen,)), 0.9)
+    assert decision.confidence is not None
+    assert 0.5 <= decision.confidence <= max(p_male, 1 - p_male)
+
+
+def test_the_surer_it_is_nobody_the_nearer_the_confidence_is_to_a_coin_s() -> None:
     seen = Face(Box(100, 100, 90, 90), 0.9, 0.95, 100.0, p_nobody=0.2)
     decision = decided(Scores(None, 1, (seen,)), 0.9)
     assert decision.p_male == 0.95
-    assert decision.confidence == pytest.approx(0.95 * 0.8)
+    assert decision.confidence == pytest.approx(0.95 * 0.8 + 0.5 * 0.2)
     assert (decision.outcome, decision.reason) == ("unsure", "low_confidence")
 
 
@@ -164,7 +172,7 @@ def test_a_person_without_a_visible_face_is_unsure_unless_bodies_are_judged(
     assert plain.label == ("male" if p_male >= 0.5 else "female")
     bodies = dataclasses.replace(rules(), bodies=0.8)
     judged = decide.decide(scores, HEADER, SIZE, bodies)
-    if max(p_male, 1 - p_male) * (1 - p_nobody) >= 0.8:
+    if judged.confidence is not None and judged.confidence >= 0.8:
         assert (judged.outcome, judged.reason) == (judged.label, None)
     else:
         assert (judged.outcome, judged.reason) == ("unsure", "no_face")
