@@ -47,7 +47,7 @@ def _serve(channel: socket, start: messages.Packet, memory: int, wish: str) -> N
         for slot, (width, height) in zip(packet["slots"], packet["sizes"], strict=True):
             at = slot * photo
             p = toy.p_of(pixels[at : at + width * height * 3], width, height)
-            scores.append([1 - p if wish == "contrary" else p, None, []])
+            scores.append([1 - p if wish == "contrary" else p, None, [], 0.0, 0])
         parent.send(channel, {"scores": scores, "infer_ms": 0.1, "splits": 0})
 
 
