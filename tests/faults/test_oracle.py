@@ -55,7 +55,7 @@ class Scene:
             number, sha256(content), status.st_size, status.st_mtime_ns, f"inbox/{name}",
             f"{answer.outcome}/{name}", answer.outcome, answer.reason,
         )  # fmt: skip
-        self.ledger("INSERT INTO results VALUES (?, 1, ?, ?, ?)",
+        self.ledger("INSERT INTO results VALUES (NULL, ?, 1, ?, ?, ?)",
                     number, answer.outcome, answer.label, answer.p_male)  # fmt: skip
         return path
 
@@ -80,7 +80,8 @@ CREATE TABLE models (id INTEGER PRIMARY KEY, sha256 TEXT);
 CREATE TABLE files (id INTEGER PRIMARY KEY, sha256 TEXT, size_bytes INTEGER, modified_ns INTEGER,
   original_path TEXT, path TEXT, source_path TEXT, state TEXT, outcome TEXT, reason TEXT,
   model_id INTEGER REFERENCES models (id));
-CREATE TABLE results (file_id INTEGER, model_id INTEGER, outcome TEXT, label TEXT, p_male REAL);
+CREATE TABLE results (id INTEGER PRIMARY KEY, file_id INTEGER, model_id INTEGER,
+  outcome TEXT, label TEXT, p_male REAL);
 CREATE TABLE corrections (id INTEGER PRIMARY KEY, file_id INTEGER, label TEXT);
 INSERT INTO models VALUES (1, 'm0del');
 """

@@ -108,7 +108,7 @@ def test_a_picture_that_needs_more_memory_than_a_worker_has_harms_no_other(case:
     large = build.encode(build.Image.new("L", (8000, 8000), 200), "PNG")
     for number in range(3):
         case.drop(f"{number}.png")
-    case.drop("large.png", large, Answer("rejected", "decoder_crashed"))
+    case.drop("large.png", large, Answer("rejected", "too_many_pixels"))
     for number in range(3, 6):
         case.drop(f"{number}.png")
     run = case.run("run", "--once")
