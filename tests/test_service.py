@@ -126,6 +126,37 @@ def test_an_upload_that_rests_waits_until_its_writer_has_closed_it(service: Serv
     filed_once(service, "resting.png", content)
 
 
+def test_an_upload_that_was_rejected_and_is_completed_there_is_judged_again(
+    many: Services, root: Path
+) -> None:
+    content = photograph(78, size=(200, 160))
+    build.put(root, "trip/cut.png", content[:3000])
+    build.put(root, "touched.png", content[:2000])
+    first = many.start(root)
+    first.wait_for_filed("inbox/trip/cut.png", "inbox/touched.png")
+    assert first.stop() == 0
+    with (root / "rejected" / "trip" / "cut.png").open("ab") as writer:
+        writer.write(content[3000:])
+    (root / "rejected" / "touched.png").touch()
+    second = many.start(root)  # its listing of the answer folders begins at once
+    filed = "SELECT name FROM files WHERE state = 'filed' AND outcome = 'male'"
+    second.wait_until(lambda: build.query(root, filed))
+    (noted,) = second.events("file.judged_again")
+    assert (noted["name"].endswith("rejected/trip/cut.png"), noted["reason"]) == (True, "truncated")
+    assert second.stop() == 0
+    rows = {row["name"]: row for row in build.rows(root)}
+    assert rows.keys() == {"cut.png", "touched.png"}
+    assert (rows["cut.png"]["path"], rows["cut.png"]["reason"]) == ("male/trip/cut.png", None)
+    assert rows["cut.png"]["sha256"] == sha256(content)
+    assert rows["touched.png"]["path"] == "rejected/touched.png"
+    assert (root / "male" / "trip" / "cut.png").read_bytes() == content
+    decisions = build.query(root, "SELECT file_id, outcome FROM results ORDER BY id")
+    by_file = Counter(each["file_id"] for each in decisions)
+    assert (by_file[rows["cut.png"]["id"]], by_file[rows["touched.png"]["id"]]) == (2, 1)
+    (moved,) = build.query(root, "SELECT * FROM moves WHERE from_path LIKE 'rejected/%'")
+    assert (moved["to_path"], moved["why"]) == ("male/trip/cut.png", "run")
+
+
 def test_a_file_renamed_from_part_is_filed_under_its_name(service: Service) -> None:
     part = service.root / "inbox" / "renamed.png.part"
     part.write_bytes(photograph(7))

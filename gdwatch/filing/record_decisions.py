@@ -1,4 +1,7 @@
-"""The first durable step: insert decisions as rows, with the path where each file is to go."""
+"""The first durable step: insert decisions as rows, with the path where each file is to go.
+
+A file that was completed after it was rejected has its row already, and gets a new decision.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,7 +10,7 @@ from datetime import datetime
 from gdwatch.files import durability
 from gdwatch.files.durability import require_descriptors
 from gdwatch.filing import destination
-from gdwatch.filing.placement import choose
+from gdwatch.filing.placement import choose, send
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.rows import Row
 from gdwatch.ledger.transaction import Transaction, now, origin_of, result_row
@@ -54,12 +57,36 @@ def _insert(
     # The inbox lists a file whose move is stuck again: its row exists already.
     known = transaction.under_way([judged.opened.drop for judged in batch.judged])
     # A file that was renamed while it was judged is listed, and judged, under its new name.
-    new = tuple(
+    there = [
         judged
         for judged in batch.judged
         if judged.opened.drop.path not in known
         and handles.leads_to(judged.opened.drop.path, judged.opened.descriptor)
+    ]
+    outcome_of = handles.folders.outcome_of
+    new = [each for each in there if outcome_of(each.opened.drop.path) is None]
+    again = _rows_judged_again(
+        transaction, [each for each in there if outcome_of(each.opened.drop.path) is not None]
     )
+    judged = (*new, *(each for _, each in again))
+    if not judged:
+        return []
+    batch_id = transaction.batch(replace(batch, judged=judged), transaction.model_id(batch.model))
+    pairs = _insert_new(transaction, handles, new, settings, recorded_at, batch_id)
+    for row, each in again:
+        pairs += _judge_again(transaction, handles, row, each, settings, batch_id)
+    return pairs
+
+
+def _insert_new(
+    transaction: Transaction,
+    handles: Handles,
+    new: Sequence[Judged],
+    settings: Settings,
+    recorded_at: datetime,
+    batch_id: int | None,
+) -> list[tuple[Entry, Judged]]:
+    """Insert the rows of drops, and their decisions."""
     if not new:
         return []
     ids = transaction.new_ids(len(new))
@@ -81,7 +108,6 @@ def _insert(
         )
     ]
     models = {each.model.sha256: transaction.model_id(each.model) for each in new}
-    batch_id = transaction.batch(replace(batch, judged=new), transaction.model_id(batch.model))
     rows = [
         transaction.file_row(
             entry,
@@ -106,6 +132,61 @@ def _insert(
     )
     transaction.make_newest_current(ids)
     return list(zip(entries, judged, strict=True))
+
+
+def _rows_judged_again(
+    transaction: Transaction, judged: Sequence[Judged]
+) -> list[tuple[Row, Judged]]:
+    """Return the rows of files that were judged again where they lie, with the new decisions.
+
+    Left out is what has changed since it was opened: a command has moved, corrected or judged it.
+    """
+    if not judged:
+        return []
+    rows = transaction.at({each.opened.drop.path for each in judged})
+    labels = transaction.labels([row.id for row in rows.values()])
+    found = [(rows.get(each.opened.drop.path), each) for each in judged]
+    return [
+        (row, each)
+        for row, each in found
+        if row is not None and row.state == "filed" and row.id not in labels
+        and row.sha256 != each.decoded.sha256
+    ]  # fmt: skip
+
+
+def _judge_again(
+    transaction: Transaction,
+    handles: Handles,
+    row: Row,
+    judged: Judged,
+    settings: Settings,
+    batch_id: int | None,
+) -> list[tuple[Entry, Judged]]:
+    """Record the decision on a file that has other bytes than its row, which follows them.
+
+    Returns the file with its move; nothing if it stays where it is.
+    """
+    model_id = transaction.model_id(judged.model)
+    (judged,), (original,) = _with_duplicates(transaction, handles, [judged], [row.id], settings)
+    decision, identity = judged.decision, judged.opened.drop.identity
+    transaction.note_changes([row], "hand")  # no `undo` of an earlier command takes it back
+    transaction.insert_results([result_row(row.id, judged, model_id, batch_id)])
+    is_moved = decision.outcome != row.outcome
+    transaction.update(
+        row.id,
+        sha256=judged.decoded.sha256,
+        size_bytes=identity.size_bytes,
+        modified_ns=identity.modified_ns,
+        reason=row.reason if is_moved else decision.reason,
+        duplicate_of=original,
+        model_id=model_id,
+    )
+    transaction.make_newest_current([row.id])
+    transaction.note_origin(transaction.row(row.id), origin_of(judged))
+    if not is_moved:
+        return []
+    send(transaction, handles, row, decision, settings.layout)
+    return [(_entry(row.id, judged, transaction.row(row.id).path), judged)]
 
 
 def _with_duplicates(

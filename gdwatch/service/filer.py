@@ -44,7 +44,7 @@ _SLOW_S = 1.0  # after a recording that took longer, batches are recorded one by
 _WAIT_S = 0.1  # how long a decided batch waits for others while the engine is busy
 # Why the beginning of a picture may be refused; and how long such a file waits for a
 # process that has it open for writing, such as a resting upload.
-_UNFINISHED = ("empty", "not_an_image", "truncated", "damaged")
+UNFINISHED = ("empty", "not_an_image", "truncated", "damaged")
 _WRITER_S = 3600.0
 _WRITER_HINT = "it is judged when its writer has closed it, or after an hour without a change"
 _STOP_S = 20.0  # for moves, after a signal to stop; the whole stop is promised in 30
@@ -69,7 +69,7 @@ def may_be_unfinished(reason: str | None, waited_s: float) -> bool:
 
     waited_s: since it was first refused with these bytes.
     """
-    return reason in _UNFINISHED and waited_s < _WRITER_S
+    return reason in UNFINISHED and waited_s < _WRITER_S
 
 
 class Filer:
@@ -218,11 +218,13 @@ class Filer:
         close_files([batch])
         for each in batch.judged:
             path = each.opened.drop.path
+            is_drop = self._folders.outcome_of(path) is None  # else it keeps the row that it has
             if _is_unreadable(each) and isinstance(each.decoded, Refusal):
                 name = escaping.escape(path)
                 log.error("file.deferred", name=name, reason=each.decoded.detail)
-                self._inbox.skip(path, "unreadable")
-            elif path in being_written:
+                if is_drop:
+                    self._inbox.skip(path, "unreadable")
+            elif path in being_written and is_drop:
                 self._inbox.skip(path, "being_written", _WRITER_HINT)
             else:
                 self._unfinished.pop(path, None)

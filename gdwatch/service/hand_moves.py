@@ -1,7 +1,8 @@
-"""Files that people move between the answer folders, noticed while the service runs.
+"""What happens to files in the answer folders, noticed while the service runs.
 
 A notification says that something has left a folder: the likely places are looked at at once. All
-others are found by listing the answer folders, a page a second.
+other files that people have moved, and those that were completed after they were rejected, are
+found by listing the answer folders, a page a second.
 """
 
 from collections import deque
@@ -15,6 +16,7 @@ from gdwatch.files.walk import Unlisted, files_below
 from gdwatch.filing import found_files
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.root.folders import Folders
+from gdwatch.service.completed_files import CompletedFiles
 from gdwatch.settings import Settings
 from gdwatch.values import Identity
 
@@ -29,15 +31,22 @@ class HandMoves:
     """What one service notices.
 
     departures: paths from where files were moved away, as `AnswerWatch` notes them.
+    completed: is told of every file that is listed.
     """
 
     def __init__(
-        self, settings: Settings, folders: Folders, ledger: Ledger, departures: deque[bytes]
+        self,
+        settings: Settings,
+        folders: Folders,
+        ledger: Ledger,
+        departures: deque[bytes],
+        completed: CompletedFiles,
     ) -> None:
         self._settings = settings
         self._folders = folders
         self._ledger = ledger
         self._departures = departures
+        self._completed = completed
         self._files: Iterator[bytes] | None = None
         self._next_s = float("-inf")
         self._hashes: dict[bytes, tuple[Identity, str]] = {}  # of files without a row
@@ -71,6 +80,7 @@ class HandMoves:
             self._seen = set()
         page = list(islice(self._files, _PAGE))
         self._settle(page)
+        self._completed.note(page, now_s)
         self._seen |= self._hashes.keys() & set(page)
         self._next_s = now_s + _PAGE_S
         if len(page) < _PAGE:

@@ -32,6 +32,7 @@ from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
 from gdwatch.root.status_file import Status
 from gdwatch.service import systemd
+from gdwatch.service.completed_files import CompletedFiles
 from gdwatch.service.conditions import Conditions
 from gdwatch.service.filer import Filer
 from gdwatch.service.hand_moves import HandMoves
@@ -98,7 +99,10 @@ class _Service:
         pause_state: PauseState,
     ) -> None:
         self._answers = AnswerWatch(list(folders.answers.values()), watch.wake)
-        self._hand_moves = HandMoves(settings, folders, ledger, self._answers.departures)
+        self._completed = CompletedFiles(settings, folders, ledger)
+        self._hand_moves = HandMoves(
+            settings, folders, ledger, self._answers.departures, self._completed
+        )
         self._settings = settings
         self._folders = folders
         self._pipeline = pipeline
@@ -166,6 +170,7 @@ class _Service:
             self._hand_moves.look(now)
         self._listen(now)
         self._take(now)
+        self._take_completed(now)
         for batch in self._pipeline.turn(self._patience_s(now)):
             self._progress.made()
             self._filer.take(batch)
@@ -219,6 +224,16 @@ class _Service:
                 self._inbox.release(drop.path)
                 self._inbox.rescan()
                 log.debug("file.vanished", name=escaping.escape(drop.path), reason=reason)
+
+    def _take_completed(self, now: float) -> None:
+        drops = self._completed.ready(self._pipeline.room, now)
+        if not drops:
+            return
+        with Handles(self._folders) as handles:
+            for drop in drops:
+                opened = open_drop(drop, handles)
+                if isinstance(opened, Opened):  # else the next listing looks at it again
+                    self._pipeline.offer(opened)
 
     # ------------------------------------------------------------------ the service's state
 
