@@ -35,6 +35,7 @@ from gdwatch.values import (
 from tests.bench.loop import serve
 
 BATCH = 32
+SERVING = Serving("0" * 64, "none", "1", {}, "crop=face")
 
 
 @dataclass(slots=True)
@@ -55,9 +56,8 @@ def judged(drop: Drop, handles: Handles, number: int) -> Judged:
     photo = Photo(digest, Header(200, 200, "JPEG"), (200, 200), 0.5)
     outcome = OUTCOMES[number % 2]
     p_male = float(outcome == "male")
-    return Judged(
-        opened, photo, Decision(outcome, None, outcome, p_male, 1.0, 1, Box(50, 50, 99.5, 99.5))
-    )
+    decision = Decision(outcome, None, outcome, p_male, 1.0, 1, Box(50, 50, 99.5, 99.5))
+    return Judged(opened, photo, decision, SERVING)
 
 
 def make(folder: Path, photographs: Path) -> World:
@@ -73,10 +73,9 @@ def make(folder: Path, photographs: Path) -> World:
         inbox.ready(0, 0.0)
         drops = inbox.ready(len(list(photographs.iterdir())), 3600.0)
         each = [judged(drop, handles, number) for number, drop in enumerate(drops)]
-    serving = Serving("0" * 64, "none", "1", {}, "crop=face")
     now = datetime.now(UTC)
     batches = [
-        Batch(tuple(each[start : start + BATCH]), serving, "cpu", 10.0, now, now)
+        Batch(tuple(each[start : start + BATCH]), SERVING, "cpu", 10.0, now, now)
         for start in range(0, len(each), BATCH)
     ]
     return World(folders, settings, book, batches)
