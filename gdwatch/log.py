@@ -2,7 +2,8 @@
 
 Events: settings.ignored, service.started|ready|paused|resumed|stopped|reloaded, lock.held,
 watch.started|overflow|lost|polling, inbox.skipped,
-file.vanished|deferred|unsure|rejected|missing|back|moved|changed_late|collision,
+file.vanished|deferred|unsure|rejected|missing|back|moved|changed_late,
+file.judged_again|collision,
 batch.filed|retried|split, worker.started|died|timeout, engine.oom|restarted,
 model.loaded|refused, db.busy|full|upgraded, disk.low, recovery.done.
 """
