@@ -9,7 +9,7 @@ from gdwatch.inference.predictor import Finish, PlainPredictor, Predictor, Resul
 from gdwatch.values import Face, Scores
 
 # A photograph is in doubt unless each face that counts is large, upright and surely told.
-_SURE = 0.97  # probability of the label
+_SURE = 0.95  # probability of the label
 _SMALL = 32.0  # pixels of a face's longer side
 _TILTED = 25.0  # degrees
 _RIVAL = 0.6  # a face of this share of the first one's prominence counts, too

@@ -22,7 +22,7 @@ from gdwatch.inference.halving import in_halves
 from gdwatch.inference.model import Model
 from gdwatch.inference.sharpness import sharpness
 from gdwatch.networks.two_inputs import TwoInputClassifier
-from gdwatch.values import Scores
+from gdwatch.values import Box, Scores
 
 # On a card, float16 changes a probability by less than this (the largest change of a thousand
 # photographs, with a margin). A probability nearer to a border is computed again in float32.
@@ -135,29 +135,28 @@ class PlainPredictor:
         """
         faces = []
         crops: list[Pixels] = []
-        around: list[Pixels] = []
-        sizes: list[float] = []
+        places: list[tuple[Pixels, Box | None]] = []
         for photo, found in zip(photos, located, strict=True):
             height, width = photo.shape[:2]
             faces.append(most_prominent(found, width, height))
-            for each in faces[-1]:
-                crops.append(self._crop(photo, each))
-                sizes.append(max(each.box.width, each.box.height))
+            crops += [self._crop(photo, each) for each in faces[-1]]
+            places += [(photo, each.box) for each in faces[-1]]
             if not found:
                 crops.append(crop.around(photo, self.side))
-                sizes.append(0.0)
-            if self.sees_surroundings:
-                around += [crop.surroundings(photo, each.box) for each in faces[-1]]
-                around += [] if found else [crop.surroundings(photo, None)]
-        judged, splits = self.classify(
-            np.stack(crops), torch.tensor(sizes), np.stack(around) if around else None
+                places.append((photo, None))
+        sizes = torch.tensor(
+            [0.0 if box is None else max(box.width, box.height) for _, box in places]
         )
+        counts = self._looks_around(sizes).tolist()
+        around = [crop.surroundings(*place) for place, it in zip(places, counts, strict=True) if it]
+        judged, splits = self.classify(np.stack(crops), sizes, np.stack(around) if around else None)
         return to_scores(map(len, located), faces, judged), splits
 
-    @property
-    def sees_surroundings(self) -> bool:
-        """Whether the classifier has a second input, the surroundings of a face."""
-        return isinstance(self.classifier, TwoInputClassifier)
+    def _looks_around(self, sizes: Tensor) -> Tensor:
+        """Return which faces' surroundings the classifier sees, bool (B,); sizes: of the faces."""
+        if not isinstance(self.classifier, TwoInputClassifier):
+            return torch.zeros_like(sizes, dtype=torch.bool)
+        return self.classifier.looks_around(sizes)
 
     def _crop(self, photo: Pixels, face: Detection) -> Pixels:
         if self.is_upright:
@@ -172,7 +171,8 @@ class PlainPredictor:
         squares: uint8 (B, side, side, 3), RGB.
         sizes: float (B,), longer side of each face, in pixels of the photograph; 0 or None where
         the square is a whole photograph.
-        around: uint8 (B, 128, 80, 3), RGB, the surroundings, for a classifier that sees them.
+        around: uint8 (S, 128, 80, 3), RGB, the surroundings of those faces whose surroundings the
+            classifier sees, in their order; None: of none.
 
         Returns B answers, and how many times the batch was halved because memory ran out.
         """
@@ -187,7 +187,9 @@ class PlainPredictor:
             if bool(near.any()):
                 again, more = in_halves(self._exact_logits, batch[near])
                 splits += more
-                beside = None if around is None else around[near.numpy()]
+                beside = around
+                if around is not None:
+                    beside = around[near[self._looks_around(sizes)].numpy()]
                 again = self._fused(self.exact, again, sizes[near], beside)
                 p_male = p_male.clone()  # what inference mode has made is read-only here
                 p_male[near] = self.calibration.p_male(again[:, 0], sizes[near], sharp[near])
@@ -203,10 +205,13 @@ class PlainPredictor:
         """
         noise = np.random.default_rng(0).integers(0, 256, (self.side, self.side, 3))
         squares = np.stack([np.zeros_like(noise), np.full_like(noise, 255), noise]).astype(np.uint8)
-        around = None
-        if self.sees_surroundings:
-            around = np.stack([crop.surroundings(square, None) for square in squares])
-        judged, _ = self.classify(squares, torch.full((len(squares),), 32.0), around)
+        small, large = 32.0, 1024.0  # pixels
+        around = np.stack([crop.surroundings(square, None) for square in squares])
+        judged = []
+        for size in (small, large):
+            sizes = torch.full((len(squares),), size)
+            seen = around if bool(self._looks_around(sizes).all()) else None
+            judged += self.classify(squares, sizes, seen)[0]
         answers = [number for each in judged for number in (each.p_male, each.p_nobody)]
         for look in self.finder.looks if self.finder is not None else ():
             grey = torch.full((1, look.side, look.side, 3), 128, dtype=torch.uint8)
@@ -233,16 +238,23 @@ class PlainPredictor:
         self, network: nn.Module, logits: Tensor, sizes: Tensor, around: Pixels | None
     ) -> Tensor:
         """Add what the surroundings say: float (B, 2), logits as in `Classifier.forward`."""
-        if not isinstance(network, TwoInputClassifier) or around is None:
+        if not isinstance(network, TwoInputClassifier):
             return logits
-        parts = []
-        for start in range(0, len(around), _SURROUNDINGS_BATCH):
-            # Always in batches of the same size, as floats of others add up in another order.
-            part = around[start : start + _SURROUNDINGS_BATCH]
-            batch = np.zeros((_SURROUNDINGS_BATCH, *part.shape[1:]), np.uint8)
-            batch[: len(part)] = part
-            parts.append(network.around(self._moved(torch.from_numpy(batch))).cpu()[: len(part)])
-        return network.fused(logits, torch.cat(parts), sizes)
+        looks = network.looks_around(sizes)
+        if around is None and bool(looks.any()):  # squares alone, with no photograph around them
+            return logits
+        told = torch.zeros_like(logits)
+        if around is not None:
+            parts = []
+            for start in range(0, len(around), _SURROUNDINGS_BATCH):
+                # Always in batches of the same size, as floats of others add up in another order.
+                part = around[start : start + _SURROUNDINGS_BATCH]
+                batch = np.zeros((_SURROUNDINGS_BATCH, *part.shape[1:]), np.uint8)
+                batch[: len(part)] = part
+                answer = network.around(self._moved(torch.from_numpy(batch)))
+                parts.append(answer.cpu()[: len(part)])
+            told[looks] = torch.cat(parts)
+        return network.fused(logits, told, sizes)
 
     def _moved(self, batch: Tensor) -> Tensor:
         # (B, H, W, 3) permuted to (B, 3, H, W) is channels_last already: nothing is copied.

@@ -84,10 +84,11 @@ class Explainer:
         seer = self._seers[judged.model.sha256]
         pictures = [_outlined(Image.fromarray(photo), box)]
         square = view(photo, self._layout) if self._layout.whole else seer.square(photo, box)
-        if box is not None or not seer.sees_surroundings:
+        looks_around = seer.looks_around(box)
+        if box is not None or not looks_around:
             heat = seer.evidence(square)
             pictures += [Image.fromarray(square), _with_heat_map(square, heat)]
-        if seer.sees_surroundings:
+        if looks_around:
             pictures.append(Image.fromarray(crop.surroundings(photo, box)))
         caption = _caption(judged.decision, f"{judged.model.name} {judged.model.version}")
         panel = _side_by_side(pictures, caption)
@@ -101,20 +102,23 @@ class Explainer:
 
 
 class Seer:
-    """What one model sees of a photograph, and where it looks.
-
-    sees_surroundings: whether it has a second input beside the face.
-    """
+    """What one model sees of a photograph, and where it looks."""
 
     def __init__(self, loaded: Model) -> None:
         self._classifier = loaded.classifier
         self._preprocessing = loaded.details.preprocessing
         self._side = loaded.details.classifier.input
         self._gradients = LayerGradCam(_MaleLogit(self._classifier), self._classifier.evidence)
-        self.sees_surroundings = isinstance(self._classifier, TwoInputClassifier)
         self._finder: Finder | None = None
         if self._preprocessing.upright and loaded.locator is not None:
             self._finder = Finder(loaded, torch.device("cpu"), torch.float32)
+
+    def looks_around(self, box: Box | None) -> bool:
+        """Return whether the surroundings count, beside a face or where there is none."""
+        if not isinstance(self._classifier, TwoInputClassifier):
+            return False
+        size = 0.0 if box is None else max(box.width, box.height)
+        return bool(self._classifier.looks_around(torch.tensor([size])))
 
     def evidence(self, square: Pixels) -> NDArray[np.float32]:
         """The heat map of the pixels that support the answer (Grad-CAM, Selvaraju et al. 2017).

@@ -31,6 +31,8 @@ class TwoInputClassifier(Classifier):
 
     face: arguments of `PooledClassifier`, which must tell nobody.
     surroundings: arguments of `SurroundingsNetwork`.
+    alone_from: pixels of a face's longer side, from which on it is judged by itself, since its
+        surroundings tell nothing more; None: no face is.
     """
 
     tells_nobody = True
@@ -42,18 +44,30 @@ class TwoInputClassifier(Classifier):
         surroundings: Mapping[str, Any],
         mean: Sequence[float],
         std: Sequence[float],
+        alone_from: float | None = None,
     ) -> None:
         super().__init__(mean, std)
+        self.alone_from = alone_from
         self.face: nn.Module = PooledClassifier(**face, mean=mean, std=std)
         self.surroundings = SurroundingsNetwork(**surroundings)
         # a, b, c, d and e; of the face's logit of nobody, of the surroundings', and a constant.
         self.male = nn.Parameter(torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0]))
         self.nobody = nn.Parameter(torch.tensor([1.0, 0.0, 0.0]))
+        if alone_from is not None:
+            # Of a face that is judged by itself: of its two logits, and a constant of nobody.
+            self.alone = nn.Parameter(torch.tensor([1.0, 1.0, 0.0]))
+
+    def looks_around(self, sizes: Tensor) -> Tensor:
+        """Return which faces' surroundings count. sizes: as in `fused`. Returns bool (B,)."""
+        if self.alone_from is None:
+            return torch.ones_like(sizes, dtype=torch.bool)
+        return sizes < self.alone_from
 
     def fused(self, face: Tensor, around: Tensor, sizes: Tensor) -> Tensor:
         """Fuse the answers of both networks.
 
-        face, around: float (B, 2), of each: logits of `male` and of nobody.
+        face, around: float (B, 2), of each: logits of `male` and of nobody; those of surroundings
+            that do not count may be anything.
         sizes: float (B,), longer side of each face in pixels of the photograph; 0 without a face.
 
         All on the CPU, and in float32. Returns float (B, 2).
@@ -65,13 +79,20 @@ class TwoInputClassifier(Classifier):
         both = (a + b * s) * face[:, 0] + (c + d * s) * around[:, 0]
         of_face, of_surroundings, constant = nobody_
         nobody = of_face * face[:, 1] + of_surroundings * around[:, 1] + constant
-        return torch.stack(
+        told = torch.stack(
             (
                 torch.where(has_face, both, e * around[:, 0]),
                 torch.where(has_face, nobody, around[:, 1]),
             ),
             1,
         )
+        if self.alone_from is None:
+            return told
+        scale, nobody_scale, nobody_constant = self.alone.float().cpu()
+        by_itself = torch.stack(
+            (scale * face[:, 0], nobody_scale * face[:, 1] + nobody_constant), 1
+        )
+        return torch.where(self.looks_around(sizes)[:, None], told, by_itself)
 
     def around(self, surroundings: Tensor) -> Tensor:
         """Judge the surroundings alone: uint8 (B, 3, H, W), RGB, to float (B, 2)."""

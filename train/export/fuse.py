@@ -7,6 +7,7 @@ where both are undecided, so is the model.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,6 +42,8 @@ from train.metrics import Bools, Floats, choose_threshold, fit_temperature, prob
 
 _LOOSE = 1e3  # inverse of the regularisation: little of it, as there are few numbers to fit
 _FEWEST = 20  # pictures of each class, to fit a number by
+# The surroundings of a larger face, in pixels, told nothing more: see RESULTS.md.
+_ALONE_FROM = 80.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +61,14 @@ class Half:
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
-    """The numbers of `TwoInputClassifier` that put both answers together: (5,) and (3,)."""
+    """The numbers of `TwoInputClassifier` that put both answers together.
+
+    male: (5,). nobody: (3,). alone: (3,), of faces that are judged by themselves.
+    """
 
     male: Floats
     nobody: Floats
+    alone: Floats
 
 
 def fuse(
@@ -117,19 +124,34 @@ def fit(face: Half, around: Half) -> Fusion:
     kinds = np.array([prepared.crop(row).kind for row in rows.tolist()])
     seen, unseen = rows[kinds == FACE], rows[kinds == WHOLE]
     of_face, of_around = face.answers(seen), around.answers(seen)
-    size = size_in_doublings(torch.from_numpy(_sizes(prepared, seen))).numpy()
+    sizes = _sizes(prepared, seen)
+    near = sizes < _ALONE_FROM
+    size = size_in_doublings(torch.from_numpy(sizes)).numpy()
     told = [of_face[:, 0], size * of_face[:, 0], of_around[:, 0], size * of_around[:, 0]]
-    both = _fitted(np.stack(told, 1), is_male[seen], np.array([1.0, 0.0, 0.0, 0.0]))
-    alone = _fitted(around.answers(unseen)[:, :1], is_male[unseen], np.ones(1))
+    # Most faces are large; the few small ones, which this is for, weigh as much in all.
+    both = _fitted(np.stack(told, 1), is_male[seen], np.array([1.0, 0.0, 0.0, 0.0]), near)
+    bodies = _fitted(around.answers(unseen)[:, :1], is_male[unseen], np.ones(1))
+    large = _fitted(of_face[~near][:, :1], is_male[seen][~near], np.ones(1))
     empty = np.array([row for row in prepared.nobody.tolist() if _is_false(prepared, row)], int)
-    told_nobody = [
-        np.concatenate((of_face[:, 1], face.answers(empty)[:, 1])),
-        np.concatenate((of_around[:, 1], around.answers(empty)[:, 1])),
-        np.ones(len(seen) + len(empty)),
-    ]
-    is_nobody = np.arange(len(seen) + len(empty)) >= len(seen)
-    nobody = _fitted(np.stack(told_nobody, 1), is_nobody, np.array([1.0, 0.0, 0.0]))
-    return Fusion(np.concatenate((both, alone)), nobody)
+    of_no_face, of_no_body = face.answers(empty)[:, 1], around.answers(empty)[:, 1]
+    # There are too few large false faces to fit by: those of all sizes speak for them.
+    nobody = _told_apart(
+        np.stack((of_no_face, of_no_body), 1), np.stack((of_face[near, 1], of_around[near, 1]), 1)
+    )
+    large_nobody = _told_apart(of_no_face[:, None], of_face[~near, 1:])
+    return Fusion(np.concatenate((both, bodies)), nobody, np.concatenate((large, large_nobody)))
+
+
+def _told_apart(nobody: Floats, somebody: Floats) -> Floats:
+    """The weights of logits that tell nobody from somebody, and a constant, (L + 1,).
+
+    nobody, somebody: their logits of nobody, (N, L) and (S, L).
+    """
+    told = np.concatenate((nobody, somebody))
+    is_nobody = np.arange(len(told)) < len(nobody)
+    otherwise = np.zeros(told.shape[1] + 1)
+    otherwise[0] = 1.0
+    return _fitted(np.column_stack((told, np.ones(len(told)))), is_nobody, otherwise, is_nobody)
 
 
 def _is_false(prepared: Prepared, row: int) -> bool:
@@ -138,13 +160,19 @@ def _is_false(prepared: Prepared, row: int) -> bool:
     return crop.split == "val" and crop.label == NOBODY and crop.size > 0
 
 
-def _fitted(told: Floats, is_so: Bools, otherwise: Floats) -> Floats:
-    """The weights of a logistic regression without intercept, or others for too few pictures."""
+def _fitted(told: Floats, is_so: Bools, otherwise: Floats, part: Bools | None = None) -> Floats:
+    """The weights of a logistic regression without intercept, or others for too few pictures.
+
+    part: counts as much as the rest, however few pictures it has; None: all count the same.
+    """
     if min(int(is_so.sum()), int((~is_so).sum())) < _FEWEST:
         return otherwise
+    weights = np.ones(len(told))
+    if part is not None and 0 < part.sum() < len(part):
+        weights = 0.5 / np.where(part, part.mean(), 1 - part.mean())
     regression = LogisticRegression(C=_LOOSE, fit_intercept=False, max_iter=1000)
-    weights: Floats = regression.fit(told, is_so).coef_[0]
-    return weights
+    found: Floats = regression.fit(told, is_so, weights).coef_[0]
+    return found
 
 
 def _male(classifier: TwoInputClassifier, face: Half, around: Half, rows: Indices) -> Floats:
@@ -193,9 +221,10 @@ def _require_pair(face: Half, around: Half, names: str) -> None:
 def _two_inputs(face: Half, around: Half) -> tuple[TwoInputClassifier, Network]:
     """The network of both, not fused yet, and its entry for a model file."""
     of_face, of_around = face.run.basis.recipe, around.run.basis.recipe
-    arguments = {
+    arguments: dict[str, Any] = {
         "face": of_face.arguments,
         "surroundings": of_around.arguments | folded(of_around),
+        "alone_from": _ALONE_FROM,
     }
     colour = face.run.basis
     classifier = TwoInputClassifier(**arguments, mean=colour.mean, std=colour.std).eval()
@@ -210,3 +239,4 @@ def _two_inputs(face: Half, around: Half) -> tuple[TwoInputClassifier, Network]:
 def _set(classifier: TwoInputClassifier, fusion: Fusion) -> None:
     classifier.male.copy_(torch.from_numpy(fusion.male))
     classifier.nobody.copy_(torch.from_numpy(fusion.nobody))
+    classifier.alone.copy_(torch.from_numpy(fusion.alone))

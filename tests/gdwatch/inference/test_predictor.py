@@ -12,13 +12,14 @@ from gdwatch.decode import reduce
 from gdwatch.errors import ActionNeeded
 from gdwatch.inference import model, model_file
 from gdwatch.inference.device import choose_device
-from gdwatch.inference.faces import Judgement
+from gdwatch.inference.faces import Detection, Judgement
 from gdwatch.inference.model import Model
 from gdwatch.inference.predictor import PlainPredictor
 from gdwatch.networks.classifier import Classifier
 from gdwatch.networks.quantised import is_fast
 from gdwatch.networks.registry import ARCHITECTURES
-from gdwatch.values import Scores
+from gdwatch.networks.two_inputs import TwoInputClassifier
+from gdwatch.values import Box, Scores
 from tests import build
 
 CPU = torch.device("cpu")
@@ -90,6 +91,66 @@ def test_an_answer_does_not_depend_on_its_company(size: int) -> None:
             found[number] = each.p_male
     assert found == pytest.approx(whole, abs=1e-4)
     assert labels(found) == labels(whole)
+
+
+def two_inputs() -> PlainPredictor:
+    """Sees the surroundings of faces below 40 pixels."""
+    torch.manual_seed(0)
+    network = TwoInputClassifier(
+        face={"widths": [8, 16], "blocks": [1, 1], "nobody": True},
+        surroundings={"stem": 8, "stages": [(1, 8, 1, 1)], "head": 16, "folded": True},
+        mean=(0.5,) * 3,
+        std=(0.25,) * 3,
+        alone_from=40.0,
+    ).eval()
+    with torch.no_grad():
+        network.male.copy_(torch.tensor([1.0, 0.0, 5.0, 0.0, 5.0]))
+        network.nobody.copy_(torch.tensor([0.0, 0.0, -5.0]))
+        network.alone.copy_(torch.tensor([1.0, 0.0, -5.0]))
+    return engine_of(network)
+
+
+def people() -> tuple[list[np.ndarray], list[list[Detection]]]:
+    """Photographs with a small face, a large one, none, and both."""
+    small, large = Detection(Box(30, 20, 20, 24), 0.9), Detection(Box(60, 60, 50, 60), 0.9)
+    found = [[small], [large], [], [large, small]]
+    return [build.pixels(n, 100 + 10 * n, (200, 200)) for n in range(4)], found
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 1, 2, 0], [2], [1], [1, 0]])
+def test_with_two_inputs_an_answer_does_not_depend_on_its_company(order: list[int]) -> None:
+    pictures, found = people()
+    judge = two_inputs().judge_faces
+    apart = [
+        judge([picture], [faces])[0][0] for picture, faces in zip(pictures, found, strict=True)
+    ]
+    together, _ = judge([pictures[n] for n in order], [found[n] for n in order])
+    for at, n in enumerate(order):
+        assert together[at].p_male == pytest.approx(apart[n].p_male, abs=1e-5)
+        of_faces = [each.p_male for each in together[at].faces]
+        assert of_faces == pytest.approx([each.p_male for each in apart[n].faces], abs=1e-5)
+
+
+def test_what_surrounds_a_face_counts_only_for_a_small_one() -> None:
+    pictures, found = people()
+    repainted = []
+    for picture, faces in zip(pictures, found, strict=True):
+        other = np.full_like(picture, 255)
+        for each in faces:
+            x, y, width, height = (round(number) for number in astuple(each.box))
+            seen = (
+                slice(max(0, y - height), y + 2 * height),
+                slice(max(0, x - width), x + 2 * width),
+            )
+            other[seen] = picture[seen]
+        repainted.append(other)
+    judge = two_inputs().judge_faces
+    before, after = judge(pictures, found)[0], judge(repainted, found)[0]
+    same = [
+        [abs(one.p_male - two.p_male) < 1e-6 for one, two in zip(a.faces, b.faces, strict=True)]
+        for a, b in zip(before, after, strict=True)
+    ]
+    assert same == [[False], [True], [], [True, False]]
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -13,9 +13,10 @@ CPU = torch.device("cpu")
 SURROUNDINGS = {"stem": 8, "stages": [(1, 8, 1, 1), (2, 12, 2, 2)], "head": 16}
 
 
-def network(**numbers: Tensor) -> TwoInputClassifier:
+def network(alone_from: float | None = None, **numbers: Tensor) -> TwoInputClassifier:
     torch.manual_seed(0)
     made = TwoInputClassifier(
+        alone_from=alone_from,
         face={"widths": [8, 16], "blocks": [1, 1], "nobody": True},
         surroundings={**SURROUNDINGS, "folded": True},
         mean=(0.5,) * 3,
@@ -46,6 +47,16 @@ def test_without_a_face_the_surroundings_speak_alone() -> None:
 def test_nobody_is_told_by_both() -> None:
     made = network(nobody=torch.tensor([0.5, 2.0, 1.0]))
     assert fused(made, [0.0, 4.0], [0.0, -3.0], 40.0)[1] == pytest.approx(2.0 - 6.0 + 1.0)
+
+
+def test_from_a_size_on_a_face_is_judged_by_itself() -> None:
+    made = network(80.0, alone=torch.tensor([2.0, 0.5, 1.0]))
+    assert made.looks_around(torch.tensor([0.0, 79.9, 80.0])).tolist() == [True, True, False]
+    for around in ([-9.0, 9.0], [0.0, 0.0]):
+        assert fused(made, [1.5, 3.0], around, 80.0).tolist() == [3.0, 2.5]
+    near = fused(made, [1.5, 3.0], [-9.0, 9.0], 79.9), fused(made, [1.5, 3.0], [0.0, 0.0], 79.9)
+    assert near[0][1] == near[1][1] == 3.0  # by the face alone, as an untrained network has it
+    assert network().looks_around(torch.tensor([0.0, 4000.0])).all()
 
 
 def test_only_the_network_of_the_face_is_quantised() -> None:
