@@ -23,7 +23,7 @@ SCENARIOS: dict[str, tuple[str, int, int]] = {
     "T9": ("errors of the disk", 12, 800),
     "T10": ("clock jumps", 4, 40),
     "T11": ("events lost", 1, 20),
-    "T12": ("slow writers", 6, 200),
+    "T12": ("slow writers", 10, 260),
     "T13": ("changed after it was read", 3, 100),
     "T14": ("the same name twice", 4, 100),
     "T15": ("the same content twice", 3, 50),

@@ -1,7 +1,8 @@
-"""Files that change, meet their like, or come again (T13, T14, T15), with and without a kill."""
+"""Files that change, meet their like, or come again (T12 to T15), with and without a kill."""
 
 import os
 from collections.abc import Iterator
+from itertools import product
 
 import pytest
 
@@ -11,6 +12,29 @@ from tests.faults.launch import Fault, call
 from tests.faults.toy import Answer
 
 _CHANGED_LATE = Answer("unsure", "changed_late")
+
+
+# ------------------------------------------------------------------------- T12
+
+
+@pytest.mark.scenario("T12", quick=4, long=60)
+def test_a_kill_while_a_completed_file_is_judged_again_loses_nothing(
+    rounds: Iterator[Case],
+) -> None:
+    points = list(product(("A.note", "A.ready", "A.record", "C5.choose", "C6.results", "C6.commit",
+                           "C7.rename", "C8.sync", "C9.mark"), ("before", "after")))  # fmt: skip
+    for case in rounds:
+        case.drop("whole.png")
+        halves = [case.drop_half(f"{p}.png", case.picture(p)) for p in (0.97, 0.03)]
+        case.run("run", "--once")
+        for half in halves:
+            case.complete(half)
+        run = case.run("run", "--once", faults=[Fault(*case.pick(points))], allowed=(-9,))
+        assert run.status == -9
+        case.finish()
+        lie = {row["original_path"]: row["path"] for row in case.rows()}
+        assert lie["inbox/0.97.png"] == "male/0.97.png"
+        assert lie["inbox/0.03.png"] == "female/0.03.png"
 
 
 # ------------------------------------------------------------------------- T13
