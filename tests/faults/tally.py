@@ -24,7 +24,7 @@ SCENARIOS: dict[str, tuple[str, int, int]] = {
     "T10": ("clock jumps", 4, 40),
     "T11": ("events lost", 1, 20),
     "T12": ("slow writers", 10, 260),
-    "T13": ("changed after it was read", 3, 100),
+    "T13": ("changed after it was read", 5, 120),
     "T14": ("the same name twice", 4, 100),
     "T15": ("the same content twice", 3, 50),
     "T16": ("hostile names", 12, 300),

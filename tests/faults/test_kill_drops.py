@@ -84,6 +84,29 @@ def test_a_file_changed_while_nobody_looked_is_a_new_drop(rounds: Iterator[Case]
         assert [row["state"] for row in case.rows()] == ["missing", "filed"]
 
 
+@pytest.mark.scenario("T13", quick=1, long=20)
+def test_a_folder_renamed_while_it_is_judged_leaves_one_row_for_each_photograph(
+    rounds: Iterator[Case],
+) -> None:
+    calls = (("C3.open", 9), ("C5.decide", 9), ("C6.record", 1), ("C7.move", 9))
+    points = [(at, when, nth) for at, nth in calls for when in ("before", "after")]
+    for case in rounds:
+        case.settings |= {"batch_size": 8, "workers": 2}
+        places = [case.drop(f"old/{number:03}.png") for number in range(480 if case.long else 40)]
+        old, new = case.inbox / "old", case.inbox / "new"
+        act = call("tests.faults.acts:rename", path=str(old), to=str(new))
+        case.run("run", "--once", faults=[Fault(*case.pick(points), do=(act,))])
+        case.run("run", "--once")
+        rows = case.rows()
+        assert len(rows) == len(places)
+        assert {(row["state"], row["duplicate_of"]) for row in rows} == {("filed", None)}
+        case.before = {at: thing for at, thing in case.before.items() if b"/old/" not in at}
+        for at, row in enumerate(sorted(rows, key=lambda row: row["name"])):
+            case.change(at, path=os.fsencode(case.root / row["original_path"]))
+        case.finish()
+        assert not [each for run in case.runs for each in run.events() if each["level"] == "error"]
+
+
 # ------------------------------------------------------------------------- T14
 
 
