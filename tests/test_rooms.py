@@ -71,7 +71,6 @@ TESTED_IN: dict[str, str] = {
     "gdwatch.filing.renaming": "gdwatch/filing/test_move.py",
     "gdwatch.inference.model": "gdwatch/inference/test_model_file.py",
     "gdwatch.inference.crop_geometry": "gdwatch/inference/test_crop.py",
-    "gdwatch.intake.answer_watch": "test_service.py",
     "gdwatch.intake.settling": "gdwatch/intake/test_inbox.py",
     "gdwatch.jobs.classify": "test_commands.py",
     "gdwatch.jobs.contained": "gdwatch/jobs/test_explain.py",

@@ -132,8 +132,10 @@ def test_an_upload_that_was_rejected_and_is_completed_there_is_judged_again(
     content = photograph(78, size=(200, 160))
     build.put(root, "trip/cut.png", content[:3000])
     build.put(root, "touched.png", content[:2000])
+    late = photograph(79, size=(200, 160))
+    build.put(root, "late.png", late[:2000])
     first = many.start(root)
-    first.wait_for_filed("inbox/trip/cut.png", "inbox/touched.png")
+    first.wait_for_filed("inbox/trip/cut.png", "inbox/touched.png", "inbox/late.png")
     assert first.stop() == 0
     with (root / "rejected" / "trip" / "cut.png").open("ab") as writer:
         writer.write(content[3000:])
@@ -143,9 +145,12 @@ def test_an_upload_that_was_rejected_and_is_completed_there_is_judged_again(
     second.wait_until(lambda: build.query(root, filed))
     (noted,) = second.events("file.judged_again")
     assert (noted["name"].endswith("rejected/trip/cut.png"), noted["reason"]) == (True, "truncated")
+    with (root / "rejected" / "late.png").open("ab") as writer:  # a notification tells of it
+        writer.write(late[2000:])
+    second.wait_until(lambda: len(build.query(root, filed)) == 2)
     assert second.stop() == 0
     rows = {row["name"]: row for row in build.rows(root)}
-    assert rows.keys() == {"cut.png", "touched.png"}
+    assert rows.keys() == {"cut.png", "late.png", "touched.png"}
     assert (rows["cut.png"]["path"], rows["cut.png"]["reason"]) == ("male/trip/cut.png", None)
     assert rows["cut.png"]["sha256"] == sha256(content)
     assert rows["touched.png"]["path"] == "rejected/touched.png"
@@ -153,7 +158,7 @@ def test_an_upload_that_was_rejected_and_is_completed_there_is_judged_again(
     decisions = build.query(root, "SELECT file_id, outcome FROM results ORDER BY id")
     by_file = Counter(each["file_id"] for each in decisions)
     assert (by_file[rows["cut.png"]["id"]], by_file[rows["touched.png"]["id"]]) == (2, 1)
-    (moved,) = build.query(root, "SELECT * FROM moves WHERE from_path LIKE 'rejected/%'")
+    (moved, _) = build.query(root, "SELECT * FROM moves WHERE from_path LIKE 'rejected/%'")
     assert (moved["to_path"], moved["why"]) == ("male/trip/cut.png", "run")
 
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from PIL import Image, ImageFile
 
-from gdwatch.decode import jpeg, reduce
+from gdwatch.decode import jpeg, progressive, reduce
 from gdwatch.decode.colour import to_rgb, to_rgb_by_pillow
 from gdwatch.decode.formats import (
     Limits,
@@ -84,7 +84,9 @@ def _decode_again(
         except Refused as again:
             if again.reason != "damaged":
                 raise
-            if jpeg.is_progressive(whole) and content.endswith(jpeg.END) and _ends_well(again):
+            if jpeg.is_progressive(whole):
+                if not (content.endswith(jpeg.END) and _ends_well(again)):
+                    _require_components(whole, limits, strictly)
                 return _decode(whole, limits, look, to_rgb_by_pillow)
         return _decode(jpeg.without_stray_bytes(whole), limits, look, to_rgb_by_pillow)
     except (Refused, jpeg.IncompleteError):
@@ -126,6 +128,15 @@ def _decode(
         # On hostile bytes, decoders raise exceptions of any type: each is a refusal.
         reason: RejectedReason = "truncated" if _is_truncated(content, error) else "damaged"
         raise Refused(reason, _one_line(error), header) from error
+
+
+def _require_components(whole: bytes, limits: Limits, strictly: Decoder) -> None:
+    """Raise Refused or IncompleteError unless each component of a progressive JPEG is whole.
+
+    For a sampling that the strict decoder has no name for: it decodes each component by itself.
+    """
+    for component in progressive.components(whole):
+        _decode(component, limits, lambda _: None, strictly)
 
 
 def _ends_well(refused: Refused) -> bool:

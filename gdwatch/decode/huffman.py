@@ -1,4 +1,6 @@
-"""Follows the blocks of a sequential JPEG through its entropy-coded data, without decoding a pixel.
+"""Follows the blocks of a JPEG through its entropy-coded data, without decoding a pixel.
+
+These are whole blocks of a sequential JPEG, or those that hold only DC in a progressive one.
 
 libjpeg fills in what is missing, and goes on behind what it could not read: its warnings do not
 tell such damage from bytes that a careless program has left before a marker. To follow the codes
@@ -7,6 +9,7 @@ it is for files that the strict decoder has refused.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +23,7 @@ _END_OF_BLOCK, _INVALID = 128, 1024
 _LONGEST_BLOCK = 64 * 4  # bytes: codes have up to 16 bits, and up to 11 follow
 
 Codes = list[int]  # by the next 16 bits
+_ONE_BIT: Codes = [1] * (1 << 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +43,21 @@ class Frame:
 
     def mcus(self, components: list[int]) -> int:
         """How many MCUs a scan of these components has. Raises KeyError, ZeroDivisionError."""
-        most_across = max(across for across, _ in self.sampling.values())
-        most_down = max(down for _, down in self.sampling.values())
-        across, down = self.sampling[components[0]] if len(components) == 1 else (1, 1)
-        return _ceil(_ceil(self.width * across, most_across), 8) * _ceil(
-            _ceil(self.height * down, most_down), 8
-        )
+        if len(components) == 1:
+            width, height = self.size_of(components[0])
+            return _ceil(width, 8) * _ceil(height, 8)
+        across, down = self._most
+        return _ceil(self.width, 8 * across) * _ceil(self.height, 8 * down)
+
+    def size_of(self, component: int) -> tuple[int, int]:
+        """Width and height of a component, in samples. Raises KeyError, ZeroDivisionError."""
+        (across, down), (most_across, most_down) = self.sampling[component], self._most
+        return _ceil(self.width * across, most_across), _ceil(self.height * down, most_down)
+
+    @property
+    def _most(self) -> tuple[int, int]:
+        factors = self.sampling.values()
+        return max(across for across, _ in factors), max(down for _, down in factors)
 
 
 def _ceil(number: int, divisor: int) -> int:
@@ -102,7 +115,7 @@ def _codes(counts: bytes, steps: list[int]) -> Codes:
 class Scan:
     """What one scan holds.
 
-    mcu: the tables for DC and AC of each block of one MCU, in order.
+    mcu: the tables for DC and AC of each block of one MCU, in order; an empty one for no AC.
     """
 
     mcus: int
@@ -112,12 +125,30 @@ class Scan:
     @classmethod
     def read(cls, body: bytes, frame: Frame, tables: Tables) -> "Scan":
         """Read a scan header. Raises LookupError, ZeroDivisionError."""
+        return cls._of(body, frame, tables, lambda used: (tables.dc[used >> 4],
+                                                          tables.ac[used & 15]))  # fmt: skip
+
+    @classmethod
+    def read_dc(cls, body: bytes, frame: Frame, tables: Tables) -> "Scan":
+        """Read the header of a progressive JPEG's scan of several components: of DC alone.
+
+        A first scan has a code for each block, one that refines it a bit. Raises as `read`.
+        """
+        is_first = body[-1] >> 4 == 0
+        return cls._of(
+            body, frame, tables, lambda used: (tables.dc[used >> 4] if is_first else _ONE_BIT, [])
+        )
+
+    @classmethod
+    def _of(
+        cls, body: bytes, frame: Frame, tables: Tables, codes: Callable[[int], tuple[Codes, Codes]]
+    ) -> "Scan":
+        """codes: gives the tables for the byte that names a component's tables."""
         components = [body[1 + 2 * n] for n in range(body[0])]
         mcu = []
         for number, component in enumerate(components):
             across, down = frame.sampling[component] if len(components) > 1 else (1, 1)
-            used = body[2 + 2 * number]
-            mcu += [(tables.dc[used >> 4], tables.ac[used & 15])] * (across * down)
+            mcu += [codes(body[2 + 2 * number])] * (across * down)
         return cls(frame.mcus(components), tables.restart_interval, tuple(mcu))
 
 
@@ -181,7 +212,7 @@ def _behind(
         if step > _BITS:
             return -1
         at += step
-        place = 1
+        place = 1 if ac else 64
         while place < 64:
             step = ac[words[at >> 3] >> (16 - (at & 7)) & 0xFFFF]
             at += step & _BITS

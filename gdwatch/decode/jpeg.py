@@ -13,9 +13,10 @@ from gdwatch.decode.huffman import Frame, Scan, Tables, trimmed
 
 END = b"\xff\xd9"
 _SOI = b"\xff\xd8"
-_DHT, _DQT, _DRI, _DAC, _SOS, _COM = 0xC4, 0xDB, 0xDD, 0xCC, 0xDA, 0xFE
+DHT, DQT, DRI, SOS = 0xC4, 0xDB, 0xDD, 0xDA
+_DAC = 0xCC
 _APP0, _APP1, _APP14 = 0xE0, 0xE1, 0xEE
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {_DHT, 0xC8, _DAC}
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {DHT, 0xC8, _DAC}
 _SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1, 0xC9), (0xC2, 0xCA)
 _HUFFMAN_SEQUENTIAL = (0xC0, 0xC1)
 _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xdd\xe0-\xef\xfe]")
@@ -42,7 +43,7 @@ class Segment:
 
 def unsupported(content: bytes) -> str | None:
     """Return what no decoder here reads of a JPEG's frame, such as `12 bits`; None if nothing."""
-    for segment in _segments(content):
+    for segment in segments(content):
         if segment.marker in _FRAMES:
             if segment.marker not in (*_SEQUENTIAL, *_PROGRESSIVE):
                 return "lossless or hierarchical coding"
@@ -53,7 +54,7 @@ def unsupported(content: bytes) -> str | None:
 
 def is_progressive(content: bytes) -> bool:
     """Return whether the coefficients come in several scans, each of which refines them."""
-    return any(segment.marker in _PROGRESSIVE for segment in _segments(content))
+    return any(segment.marker in _PROGRESSIVE for segment in segments(content))
 
 
 def mended(content: bytes) -> bytes:
@@ -66,15 +67,15 @@ def mended(content: bytes) -> bytes:
     Raises IncompleteError if the file ends before its last scan does.
     """
     kept: list[Segment] = []
-    for segment in _segments(content):
+    for segment in segments(content):
         if segment.marker in _FRAMES and any(each.marker in _FRAMES for each in kept):
             break  # of another picture
         kept += _put_right(segment, kept)
-        if segment.marker == _SOS and _is_sequential(kept) and _has_all_coefficients(kept):
+        if segment.marker == SOS and _is_sequential(kept) and _has_all_coefficients(kept):
             break
     if not _has_all_coefficients(kept):
         raise IncompleteError("the file ends before the last scan of its picture")
-    return _file_of(kept)
+    return file_of(kept)
 
 
 def without_stray_bytes(content: bytes) -> bytes:
@@ -86,7 +87,7 @@ def without_stray_bytes(content: bytes) -> bytes:
     blocks can be followed.
     """
     try:
-        return _file_of(list(_trimmed(content)))
+        return file_of(list(_trimmed(content)))
     except (LookupError, ArithmeticError) as error:
         raise IncompleteError("a header is not whole, or a table is missing") from error
 
@@ -94,16 +95,16 @@ def without_stray_bytes(content: bytes) -> bytes:
 def _trimmed(content: bytes) -> Iterator[Segment]:
     tables = Tables()
     frame: Frame | None = None
-    for segment in _segments(content):
+    for segment in segments(content):
         if segment.marker in _FRAMES:
             if segment.marker not in _HUFFMAN_SEQUENTIAL:
                 raise IncompleteError("blocks of this coding cannot be followed")
             frame = Frame.read(segment.body)
-        elif segment.marker == _DHT:
+        elif segment.marker == DHT:
             tables.add(segment.body)
-        elif segment.marker == _DRI:
+        elif segment.marker == DRI:
             tables.restart_interval = int.from_bytes(segment.body[:2], "big")
-        elif segment.marker == _SOS and frame is not None:
+        elif segment.marker == SOS and frame is not None:
             data = trimmed(segment.data, Scan.read(segment.body, frame, tables))
             if data is None:
                 raise IncompleteError("blocks of the picture are missing or made up")
@@ -111,7 +112,7 @@ def _trimmed(content: bytes) -> Iterator[Segment]:
         yield segment
 
 
-def _segments(content: bytes) -> Iterator[Segment]:
+def segments(content: bytes) -> Iterator[Segment]:
     """Yield the segments up to the end mark; bytes between them that are no marker are skipped."""
     at = 2
     while (found := _MARKER.search(content, at)) is not None:
@@ -120,15 +121,16 @@ def _segments(content: bytes) -> Iterator[Segment]:
             return
         at = start + max(2, int.from_bytes(content[start : start + 2], "big"))
         body, data = content[start + 2 : at], b""
-        if marker == _SOS:
+        if marker == SOS:
             end = _END_OF_SCAN.search(content, at)
             data = content[at : end.start() if end else len(content)].rstrip(b"\xff")
             at = end.start() if end else len(content)
         yield Segment(marker, body, data)
 
 
-def _file_of(segments: list[Segment]) -> bytes:
-    return b"".join([_SOI, *(segment.to_bytes() for segment in segments), END])
+def file_of(kept: list[Segment]) -> bytes:
+    """Return the JPEG that has these segments."""
+    return b"".join([_SOI, *(segment.to_bytes() for segment in kept), END])
 
 
 def _put_right(segment: Segment, before: list[Segment]) -> list[Segment]:
@@ -138,10 +140,10 @@ def _put_right(segment: Segment, before: list[Segment]) -> list[Segment]:
         return [replace(segment, body=body[:5] + b"\x01\x01" + body[7:])]
     if segment.marker == _APP14 and body.startswith(b"Adobe") and len(body) > 11:
         return [segment] if body[11] <= 2 else []
-    if segment.marker == _SOS and _is_sequential(before):
+    if segment.marker == SOS and _is_sequential(before):
         components = body[: 1 + 2 * body[0]] if body else b""
         return [replace(segment, body=components + b"\x00\x3f\x00")]
-    is_needed = segment.marker in (_DHT, _DQT, _DRI, _DAC, _SOS, _APP1) or segment.marker in _FRAMES
+    is_needed = segment.marker in (DHT, DQT, DRI, _DAC, SOS, _APP1) or segment.marker in _FRAMES
     return [segment] if is_needed else []
 
 
@@ -154,7 +156,7 @@ def _has_all_coefficients(segments: list[Segment]) -> bool:
     frame = next((each.body for each in segments if each.marker in _FRAMES), b"")
     wanted = {frame[at] for at in range(6, len(frame), 3)}
     low_bit = {component: [1] * 64 for component in wanted}
-    for scan in (each.body for each in segments if each.marker == _SOS):
+    for scan in (each.body for each in segments if each.marker == SOS):
         components = scan[1 : 1 + 2 * scan[0] : 2] if scan else b""
         first, last, approximation = scan[-3:] if len(scan) >= 3 else b"\x01\x00\x00"
         for component in wanted.intersection(components):

@@ -82,7 +82,7 @@ def look(
                 if stranger is not None:
                     alike[stranger.sha256].append(stranger)
         found = []
-        recorded = transaction.first_with(set(alike)) if alike else {}
+        recorded = transaction.known(set(alike)) if alike else set()
         for strangers in (alike[sha256] for sha256 in recorded):
             rows = _rows_without_file(transaction, folders, strangers[0])
             for stranger, row in _pairs(strangers, rows):

@@ -1,27 +1,43 @@
-"""Notices files that leave an answer folder, by inotify(7) through watchdog.
+"""Notices files that leave an answer folder, and those that are written to in `rejected/`.
 
-Only departures are asked for: the service itself moves nothing out of these folders but what a
-command has asked for, so that however busy it is there are hardly any events.
+By inotify(7), through watchdog. Only this is asked for: the service itself moves nothing out of
+these folders but what a command has asked for, so that however busy it is there are hardly any
+events.
 """
 
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 import structlog
-from watchdog.events import FileMovedEvent, FileSystemEvent, FileSystemEventHandler
+from watchdog.events import (
+    DirMovedEvent,
+    FileClosedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
 from watchdog.observers.inotify import InotifyFullEmitter, InotifyObserver
 from watchdog.observers.inotify_c import InotifyConstants, Mask
 
+from gdwatch.values import Outcome
+
 log = structlog.get_logger()
 
-_MOST = 10_000  # departures not yet looked at; a listing finds the others
+_MOST = 10_000  # events not yet looked at; a listing finds the others
+_DEPARTURES = (FileMovedEvent, DirMovedEvent)
 
 
 class _Emitter(InotifyFullEmitter):
     def get_event_mask_from_filter(self) -> Mask:
-        """Departures, and folders that are made: watchdog watches these, too."""
-        return Mask(InotifyConstants.IN_MOVED_FROM | InotifyConstants.IN_CREATE)
+        """Ask for what the filter wants, and folders that are made: watchdog watches these, too.
+
+        Watchdog itself would ask for arrivals as well, of which a busy service makes many.
+        """
+        mask = InotifyConstants.IN_MOVED_FROM | InotifyConstants.IN_CREATE
+        if FileClosedEvent in (self._event_filter or ()):
+            mask |= InotifyConstants.IN_CLOSE_WRITE
+        return Mask(mask)
 
 
 class _Observer(InotifyObserver):
@@ -37,23 +53,25 @@ class _Listener(FileSystemEventHandler):
         self._watch = watch
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Note a file or a folder that was moved away, and wake the service."""
-        if event.event_type == FileMovedEvent.event_type:
-            self._watch.departures.append(os.fsencode(event.src_path))
-            self._watch.wake()
+        """Note what was moved away or written to, and wake the service."""
+        is_written = event.event_type == FileClosedEvent.event_type
+        noted = self._watch.written if is_written else self._watch.departures
+        noted.append(os.fsencode(event.src_path))
+        self._watch.wake()
 
 
 class AnswerWatch:
     """The watch on the answer folders.
 
-    departures: paths from where a file or a folder was moved away. wake: called for each, on
-    watchdog's thread.
+    departures: paths from where a file or a folder was moved away. written: files in `rejected/`
+    that a writer has closed. wake: called for each, on watchdog's thread.
     """
 
-    def __init__(self, folders: Sequence[bytes], wake: Callable[[], None]) -> None:
+    def __init__(self, folders: Mapping[Outcome, bytes], wake: Callable[[], None]) -> None:
         self._folders = folders
         self.wake = wake
         self.departures: deque[bytes] = deque(maxlen=_MOST)
+        self.written: deque[bytes] = deque(maxlen=_MOST)
         self._observer: InotifyObserver | None = None
 
     def start(self) -> None:
@@ -62,8 +80,11 @@ class AnswerWatch:
             return
         observer = _Observer()
         try:
-            for folder in self._folders:
-                observer.schedule(_Listener(self), os.fsdecode(folder), recursive=True)
+            for outcome, folder in self._folders.items():
+                wanted = [*_DEPARTURES, *([FileClosedEvent] if outcome == "rejected" else [])]
+                observer.schedule(
+                    _Listener(self), os.fsdecode(folder), recursive=True, event_filter=wanted
+                )
             observer.start()
         except (OSError, RecursionError) as error:  # watchdog walks the tree recursively
             observer.stop()

@@ -187,7 +187,13 @@ FIRST_WITH = Prepared(
     lambda dialect: (
         sa.select(sa.func.min(files.c.id))
         .where(_root, _among(files.c.sha256, "hashes", dialect))
+        .where(sa.or_(_not_missing, files.c.filed_at.is_not(None)))
         .group_by(files.c.sha256)
+    )
+)
+KNOWN_HASHES = Prepared(
+    lambda dialect: (
+        sa.select(files.c.sha256).where(_root, _among(files.c.sha256, "hashes", dialect)).distinct()
     )
 )
 NEWEST_WITH = Prepared(

@@ -200,10 +200,19 @@ class Transaction:
         prepared_statements.INSERT_CORRECTIONS.run(self.connection, *rows)
 
     def first_with(self, hashes: set[str]) -> dict[str, Row]:
-        """Return, by SHA-256, the root's first row of each of these hashes that has one."""
+        """Return, by SHA-256, the root's first row of each of these hashes that has one.
+
+        A row counts only if its file has not gone before it was ever filed: what a crash has left
+        of a file that was renamed meanwhile is nobody's original.
+        """
         wanted = {"root_id": self.root_id, "hashes": list(hashes)}
         found = prepared_statements.FIRST_WITH.run(self.connection, wanted)
         return {row.sha256: row for row in self._rows(found) if row.sha256 is not None}
+
+    def known(self, hashes: set[str]) -> set[str]:
+        """Return those of these hashes that a row of the root has."""
+        wanted = {"root_id": self.root_id, "hashes": list(hashes)}
+        return set(prepared_statements.KNOWN_HASHES.run(self.connection, wanted).scalars())
 
     def newest_with(self, sha256: str, most: int) -> list[Row]:
         """The root's newest rows with this hash, the last one first, no more than `most`."""

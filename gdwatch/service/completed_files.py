@@ -1,18 +1,21 @@
 """Files that were rejected as half a photograph and have changed since: they are judged again.
 
-Whoever uploads a file may go on writing to it after it was moved to `rejected/`. Such files are
-found by the listing of the answer folders, and judged where they lie, as `gdwatch requeue` does.
+Whoever uploads a file may go on writing to it after it was moved to `rejected/`. The service is
+told when such a file is closed, and looks at each in its listings of the answer folders; a single
+run lists `rejected/`. They are judged where they lie, as `gdwatch requeue` does.
 """
 
 import stat
 from collections.abc import Iterable
 from datetime import timedelta
+from itertools import islice
 
 import structlog
 
 from gdwatch.files import content, escaping
 from gdwatch.files.identity import identity_of
 from gdwatch.files.mounts import on_network
+from gdwatch.files.walk import Unlisted, files_below
 from gdwatch.intake.opening import is_being_written
 from gdwatch.intake.settling import Settling
 from gdwatch.ledger.ledger import Ledger
@@ -27,17 +30,44 @@ from gdwatch.values import Drop, Identity
 log = structlog.get_logger()
 
 _LONGEST = timedelta(days=1)  # between the first decision and a completion that is noticed
+_PAGE = 500  # files of a listing that are looked at together
 _KNOWN = 4096  # files remembered as judged again, or as unchanged
 
 
 class CompletedFiles:
-    """The files that one service has noticed, until they are judged."""
+    """The files that one service has noticed, until they are judged.
 
-    def __init__(self, settings: Settings, folders: Folders, ledger: Ledger) -> None:
-        self._settling = Settling(settings.settle_ms, once=False)
+    once: a single run, which leaves a file that has a writer or goes on changing to the next one.
+    """
+
+    def __init__(
+        self, settings: Settings, folders: Folders, ledger: Ledger, *, once: bool = False
+    ) -> None:
+        self._settling = Settling(settings.settle_ms, once=once)
+        self._once = once
+        self._is_listed = False
+        self._ignored = settings.ignore
         self._folders = folders
         self._ledger = ledger
         self._known: dict[bytes, Identity] = {}  # as they were handed out, or found unchanged
+
+    @property
+    def waiting(self) -> int:
+        """How many files have been noticed, and not handed out."""
+        return len(self._settling)
+
+    def list_once(self, now_s: float) -> None:
+        """Observe what has changed in `rejected/`; the first call does. Raises Trouble.
+
+        now_s: monotonic.
+        """
+        if self._is_listed:
+            return
+        found = files_below(self._folders.answers["rejected"], self._ignored)
+        files = (path for path in found if not isinstance(path, Unlisted))
+        while page := list(islice(files, _PAGE)):
+            self.note(page, now_s)
+        self._is_listed = True
 
     def note(self, paths: Iterable[bytes], now_s: float) -> None:
         """Observe those of these files that have changed since they were rejected. Raises Trouble.
@@ -74,7 +104,10 @@ class CompletedFiles:
                 if found is None:
                     self._settling.forget(path)
                 elif is_being_written(path, handles):
-                    self._settling.begin(path, found, now_s)
+                    if self._once:
+                        self._settling.forget(path)
+                    else:
+                        self._settling.begin(path, found, now_s)
                 elif look := self._settling.look_again(path, found, now_s, lambda: False):
                     self._remember(path, found)
                     if self._has_other_bytes(handles, path, found):

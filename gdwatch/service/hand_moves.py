@@ -1,8 +1,8 @@
 """What happens to files in the answer folders, noticed while the service runs.
 
-A notification says that something has left a folder: the likely places are looked at at once. All
-other files that people have moved, and those that were completed after they were rejected, are
-found by listing the answer folders, a page a second.
+A notification says that something has left a folder, or that a file in `rejected/` was written to:
+the likely places, and that file, are looked at at once. All other files that people have moved, or
+have completed in `rejected/`, are found by listing the answer folders, a page a second.
 """
 
 from collections import deque
@@ -14,6 +14,7 @@ import structlog
 from gdwatch.files import escaping
 from gdwatch.files.walk import Unlisted, files_below
 from gdwatch.filing import found_files
+from gdwatch.intake.answer_watch import AnswerWatch
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.root.folders import Folders
 from gdwatch.service.completed_files import CompletedFiles
@@ -30,8 +31,8 @@ _PAGE = 500  # files in a page; departures looked at together
 class HandMoves:
     """What one service notices.
 
-    departures: paths from where files were moved away, as `AnswerWatch` notes them.
-    completed: is told of every file that is listed.
+    answers: notes departures and written files. completed: is told of every file that was written
+    to, or is listed.
     """
 
     def __init__(
@@ -39,13 +40,13 @@ class HandMoves:
         settings: Settings,
         folders: Folders,
         ledger: Ledger,
-        departures: deque[bytes],
+        answers: AnswerWatch,
         completed: CompletedFiles,
     ) -> None:
         self._settings = settings
         self._folders = folders
         self._ledger = ledger
-        self._departures = departures
+        self._answers = answers
         self._completed = completed
         self._files: Iterator[bytes] | None = None
         self._next_s = float("-inf")
@@ -53,14 +54,13 @@ class HandMoves:
         self._seen: set[bytes] = set()
 
     def look(self, now_s: float) -> None:
-        """Look where files have gone to, and list the next page if it is time. Raises Trouble.
+        """Look at what was noted, and list the next page if it is time. Raises Trouble.
 
         now_s: monotonic.
         """
-        if self._departures:
-            count = min(len(self._departures), _PAGE)
-            left = [self._departures.popleft() for _ in range(count)]
-            self._settle([path for each in left for path in self._likely(each)])
+        left = _first(self._answers.departures)
+        self._settle([path for each in left for path in self._likely(each)])
+        self._completed.note(_first(self._answers.written), now_s)
         if now_s >= self._next_s:
             self._list_page(now_s)
 
@@ -105,3 +105,8 @@ class HandMoves:
                 log.info("file.back", id=found.row.id, name=target)
             else:
                 log.info("file.moved", id=found.row.id, name=source, to=target, by=found.by)
+
+
+def _first(noted: deque[bytes]) -> list[bytes]:
+    """Take a page of paths, the oldest first."""
+    return [noted.popleft() for _ in range(min(len(noted), _PAGE))]

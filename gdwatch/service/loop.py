@@ -98,11 +98,9 @@ class _Service:
         watch: Watch,
         pause_state: PauseState,
     ) -> None:
-        self._answers = AnswerWatch(list(folders.answers.values()), watch.wake)
-        self._completed = CompletedFiles(settings, folders, ledger)
-        self._hand_moves = HandMoves(
-            settings, folders, ledger, self._answers.departures, self._completed
-        )
+        self._answers = AnswerWatch(folders.answers, watch.wake)
+        self._completed = CompletedFiles(settings, folders, ledger, once=pause_state.once)
+        self._hand_moves = HandMoves(settings, folders, ledger, self._answers, self._completed)
         self._settings = settings
         self._folders = folders
         self._pipeline = pipeline
@@ -166,7 +164,9 @@ class _Service:
         if not self._record_wait_s(now):
             self._filer.file(self._pipeline.outstanding)
         self._filer.file_pending(now)
-        if not self._once:
+        if self._once:
+            self._completed.list_once(now)
+        else:
             self._hand_moves.look(now)
         self._listen(now)
         self._take(now)
@@ -290,7 +290,7 @@ class _Service:
 
     def _has_finished(self) -> bool:
         idle = self._inbox.exhausted and self._pipeline.outstanding == 0
-        return idle and not self._filer.waiting
+        return idle and not self._filer.waiting and not self._completed.waiting
 
     def _left_behind(self) -> bool:
         stayed = [why for why in self._inbox.skipped.values() if why in _FILES_THAT_STAY]

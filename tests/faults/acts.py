@@ -61,6 +61,11 @@ def overwrite(path: str, source: str) -> None:
     Path(source).replace(path)
 
 
+def rename(path: str, to: str) -> None:
+    """Rename a file or a folder."""
+    Path(path).rename(to)
+
+
 def put_there(target: str) -> None:
     """Put a file of one's own where a file is to go."""
     Path(target).write_bytes(b"mine")

@@ -77,6 +77,7 @@ class Case:
         self._aside.mkdir()
         self._notes = self.folder / "mistake.notes"
         self._elsewhere: Path | None = None
+        self._halves: dict[str, bytes] = {}
         self._serial = self.number * 100_000
         self.before: dict[bytes, oracle.Thing] = {}
         self.model_sha256 = [_sha256(Path(self.model).read_bytes())]
@@ -137,6 +138,27 @@ class Case:
         self.dropped.append(drop)
         self.count.dropped += 1
         return drop
+
+    def drop_half(self, name: str, content: bytes) -> Path:
+        """Drop the first half of a file, which is rejected; `complete` writes the other.
+
+        Returns where it is to lie then.
+        """
+        self.drop(name, content[: len(content) // 2], Answer("rejected", "truncated"))
+        self._halves[name] = content
+        return self.root / "rejected" / name
+
+    def complete(self, rejected: Path) -> None:
+        """Write the second half of a file where it was moved to, and note what it is now."""
+        name = str(rejected.relative_to(self.root / "rejected"))
+        content = self._halves[name]
+        with rejected.open("ab") as writer:
+            writer.write(content[rejected.stat().st_size :])
+        place = os.fsencode(self.inbox / name)
+        (index,) = [at for at, drop in enumerate(self.dropped) if drop.path == place]
+        status = rejected.stat()
+        self.change(index, sha256=_sha256(content), size=status.st_size,
+                    mtime_ns=status.st_mtime_ns, answer=toy.answer_of(content))  # fmt: skip
 
     def change(self, index: int, **values: Any) -> None:
         """Note that a drop is another now: its bytes, or how it must end."""

@@ -81,6 +81,9 @@ POINTS: Mapping[str, str | tuple[str, ...]] = {
     "W.hand": "gdwatch.filing.found_files:_follow",
     "W.undo": "gdwatch.jobs.undo:_take_back",
     "W.current": "gdwatch.jobs.rejudge:Rejudging._make_current",
+    "A.note": "gdwatch.service.completed_files:CompletedFiles.note",
+    "A.ready": "gdwatch.service.completed_files:CompletedFiles.ready",
+    "A.record": "gdwatch.filing.record_decisions:_judge_again",
 }
 WAITS = (
     "gdwatch.service.filer:_PENDING_S",

@@ -403,6 +403,24 @@ def settles_by_size_only() -> None:
     replace("gdwatch.service.loop:open_drop", opened)
 
 
+@mistake("T12")
+def completed_file_left() -> None:
+    _instead("gdwatch.service.completed_files:CompletedFiles.note", _nothing)
+
+
+@mistake("T12")
+def completed_file_keeps_its_old_hash() -> None:
+    def wrapped(original: Any) -> Any:
+        def judge_again(transaction: Transaction, handles: Any, row: Any, *others: Any) -> Any:
+            moves = original(transaction, handles, row, *others)
+            transaction.update(row.id, sha256=row.sha256)
+            return moves
+
+        return judge_again
+
+    replace("gdwatch.filing.record_decisions:_judge_again", wrapped)
+
+
 @mistake("T10")
 def settles_by_wall_clock() -> None:
     _instead("gdwatch.service.loop:time.monotonic", lambda: time.time())  # as it is then

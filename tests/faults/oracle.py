@@ -30,7 +30,7 @@ EVENTS = frozenset(
         "watch": "started overflow lost polling",
         "inbox": "skipped",
         "file": "vanished deferred unsure rejected missing back moved changed_late collision "
-        "copied",
+        "copied judged_again",
         "batch": "filed retried split",
         "worker": "started died timeout",
         "engine": "oom restarted",

@@ -1,7 +1,8 @@
-"""Files that change, meet their like, or come again (T13, T14, T15), with and without a kill."""
+"""Files that change, meet their like, or come again (T12 to T15), with and without a kill."""
 
 import os
 from collections.abc import Iterator
+from itertools import product
 
 import pytest
 
@@ -11,6 +12,29 @@ from tests.faults.launch import Fault, call
 from tests.faults.toy import Answer
 
 _CHANGED_LATE = Answer("unsure", "changed_late")
+
+
+# ------------------------------------------------------------------------- T12
+
+
+@pytest.mark.scenario("T12", quick=4, long=60)
+def test_a_kill_while_a_completed_file_is_judged_again_loses_nothing(
+    rounds: Iterator[Case],
+) -> None:
+    points = list(product(("A.note", "A.ready", "A.record", "C5.choose", "C6.results", "C6.commit",
+                           "C7.rename", "C8.sync", "C9.mark"), ("before", "after")))  # fmt: skip
+    for case in rounds:
+        case.drop("whole.png")
+        halves = [case.drop_half(f"{p}.png", case.picture(p)) for p in (0.97, 0.03)]
+        case.run("run", "--once")
+        for half in halves:
+            case.complete(half)
+        run = case.run("run", "--once", faults=[Fault(*case.pick(points))], allowed=(-9,))
+        assert run.status == -9
+        case.finish()
+        lie = {row["original_path"]: row["path"] for row in case.rows()}
+        assert lie["inbox/0.97.png"] == "male/0.97.png"
+        assert lie["inbox/0.03.png"] == "female/0.03.png"
 
 
 # ------------------------------------------------------------------------- T13
@@ -58,6 +82,29 @@ def test_a_file_changed_while_nobody_looked_is_a_new_drop(rounds: Iterator[Case]
         case.note(path, None)
         case.finish()
         assert [row["state"] for row in case.rows()] == ["missing", "filed"]
+
+
+@pytest.mark.scenario("T13", quick=1, long=20)
+def test_a_folder_renamed_while_it_is_judged_leaves_one_row_for_each_photograph(
+    rounds: Iterator[Case],
+) -> None:
+    calls = (("C3.open", 9), ("C5.decide", 9), ("C6.record", 1), ("C7.move", 9))
+    points = [(at, when, nth) for at, nth in calls for when in ("before", "after")]
+    for case in rounds:
+        case.settings |= {"batch_size": 8, "workers": 2}
+        places = [case.drop(f"old/{number:03}.png") for number in range(480 if case.long else 40)]
+        old, new = case.inbox / "old", case.inbox / "new"
+        act = call("tests.faults.acts:rename", path=str(old), to=str(new))
+        case.run("run", "--once", faults=[Fault(*case.pick(points), do=(act,))])
+        case.run("run", "--once")
+        rows = case.rows()
+        assert len(rows) == len(places)
+        assert {(row["state"], row["duplicate_of"]) for row in rows} == {("filed", None)}
+        case.before = {at: thing for at, thing in case.before.items() if b"/old/" not in at}
+        for at, row in enumerate(sorted(rows, key=lambda row: row["name"])):
+            case.change(at, path=os.fsencode(case.root / row["original_path"]))
+        case.finish()
+        assert not [each for run in case.runs for each in run.events() if each["level"] == "error"]
 
 
 # ------------------------------------------------------------------------- T14

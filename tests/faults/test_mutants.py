@@ -140,6 +140,13 @@ def written_in_place(case: Case) -> None:
     judge_slow(case, path, whole)
 
 
+def completed_in_rejected(case: Case) -> None:
+    half = case.drop_half("slow.png", case.picture(0.97))
+    case.run("run", "--once")
+    case.complete(half)
+    case.finish()
+
+
 def clock_set_forward(case: Case) -> None:
     """By a year, while a writer rests between the first half of a file and the second."""
     content, path = case.picture(0.97), case.inbox / "slow.png"
@@ -368,6 +375,8 @@ TABLE: list[Row] = [
     ("model_swapped_before_its_test", bad_model_at_hangup, "I8"),
     ("engine_started_for_ever", engine_that_dies, "I8"),
     ("settles_by_size_only", written_in_place, "I1"),
+    ("completed_file_left", completed_in_rejected, "I4"),
+    ("completed_file_keeps_its_old_hash", completed_in_rejected, "I4"),
     ("settles_by_wall_clock", clock_set_forward, "I9"),
     ("overflow_ignored", events_lost, "I8"),
     ("dead_emitter_ignored", emitter_that_ends, "I8"),

@@ -41,6 +41,9 @@ def reached(case: Case) -> set[str]:
         for each in range(3):
             case.drop(f"folder/{number}-{each}.png", case.picture(0.97))
         runs.append(case.run("run", "--once", faults=noted(*moving)))
+    half = case.drop_half("half.png", case.picture(0.97))
+    case.run("run", "--once")
+    case.complete(half)
     taken = Fault("C7.rename", do=(put_there(case, "taken.png"),))
     case.drop("taken.png", case.picture(0.97))
     runs.append(case.run("run", "--once", faults=noted(taken)))

@@ -127,6 +127,16 @@ def test_the_same_bytes_twice_are_two_rows_and_the_second_names_the_first(world:
     assert world.row(third.id)["outcome"] == "male"
 
 
+def test_what_was_gone_before_it_was_filed_is_nobodys_original(world: World) -> None:
+    ghost = world.record_file("old/a.jpg")
+    (world.root / "inbox" / "old").rename(world.root / "inbox" / "new")  # after a crash
+    assert world.file().missing == [ghost.id]
+    (entry,) = world.record(world.judged(world.root / "inbox" / "new" / "a.jpg"))
+    copy = world.record_file("copy.jpg")
+    rows = [world.row(each.id)["duplicate_of"] for each in (entry, copy)]
+    assert rows == [None, entry.id]
+
+
 def test_duplicates_are_rejected_where_the_settings_say_so(world: World) -> None:
     world.record_file("a.jpg")
     world.file()

@@ -86,6 +86,20 @@ def test_what_is_emptied_and_filled_again_is_handed_out(world: World) -> None:
     assert handed_out(world, path, files) == [os.fsencode(path)]
 
 
+def test_a_single_run_finds_what_was_completed_and_leaves_what_has_a_writer(world: World) -> None:
+    done, half = rejected(world), rejected(world, "trip/b.jpg", WHOLE[:4])
+    done.write_bytes(WHOLE)
+    files = CompletedFiles(world.settings, world.folders, world.ledger, once=True)
+    with half.open("ab") as writer:
+        writer.write(WHOLE[4:])
+        writer.flush()
+        files.list_once(0.0)
+        assert files.waiting == 2
+        assert [drop.path for drop in files.ready(9, SETTLE_S)] == [os.fsencode(done)]
+    files.list_once(SETTLE_S)  # it has been listed
+    assert files.waiting == 0
+
+
 def touched(world: World, path: Path) -> None:
     os.utime(path, ns=(1, 1))
 
