@@ -11,6 +11,7 @@ class RuleColumns(TypedDict):
     min_confidence: float | None
     min_face: float | None
     min_sharpness: float | None
+    bodies: float | None
 
 
 def columns_of(rules: str) -> RuleColumns:
@@ -26,4 +27,5 @@ def columns_of(rules: str) -> RuleColumns:
         "min_confidence": number("min_confidence"),
         "min_face": number("min_face"),
         "min_sharpness": number("min_sharpness"),
+        "bodies": number("bodies"),
     }

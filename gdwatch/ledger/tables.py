@@ -159,6 +159,7 @@ results = Table(
     Column("min_confidence", _Real),
     Column("min_face", _Real),
     Column("min_sharpness", _Real),
+    Column("bodies", _Real),  # as min_confidence, for a person without a visible face
     Column("command_id", Integer, ForeignKey("commands.id")),  # null: from before version 0002
     CheckConstraint(_OUTCOMES),
     CheckConstraint("label IN ('female', 'male')"),

@@ -14,7 +14,9 @@ RULES = {
     "min_confidence": REAL,
     "min_face": REAL,
     "min_sharpness": REAL,
+    "bodies": REAL,
 }
+NUMBERS = {name for name, kind in RULES.items() if kind is REAL}
 
 CURRENT_RESULTS = """
 CREATE VIEW current_results AS
@@ -26,7 +28,7 @@ SELECT f.id, f.name, f.path, f.outcome, f.reason,
        f.recorded_at, f.filed_at, f.sha256, f.state,
        f.original_path, f.filed_at AS first_filed_at, f.moved_at,
        r.label AS model_label, r.min_confidence, f.taken_at, f.camera,
-       o.path AS root
+       o.path AS root, o.host AS root_host, r.bodies
   FROM files f
   JOIN models m ON m.id = f.model_id
   JOIN roots o ON o.id = f.root_id
@@ -69,9 +71,8 @@ def upgrade() -> None:
 def _rules_of(text: str) -> dict[str, str | float | None]:
     """Return the columns of a text like `crop=face several_faces=agree min_confidence=0.9`."""
     said = dict(part.split("=", 1) for part in text.split() if "=" in part)
-    numbers = {name for name in RULES if name.startswith("min_")}
     return {
-        name: float(said[name]) if name in said and name in numbers else said.get(name)
+        name: float(said[name]) if name in said and name in NUMBERS else said.get(name)
         for name in RULES
     }
 
@@ -82,7 +83,7 @@ def _results_anew() -> None:
     known = sa.table("known_rules", sa.column("rules"), *(sa.column(name) for name in RULES))
     op.execute(
         "CREATE TEMPORARY TABLE known_rules (rules TEXT PRIMARY KEY, crop TEXT, "
-        "several_faces TEXT, min_confidence REAL, min_face REAL, min_sharpness REAL)"
+        "several_faces TEXT, min_confidence REAL, min_face REAL, min_sharpness REAL, bodies REAL)"
     )
     for (text,) in connection.execute(sa.text("SELECT DISTINCT rules FROM results")).fetchall():
         connection.execute(known.insert().values(rules=text, **_rules_of(text)))
@@ -129,7 +130,8 @@ def _results_anew() -> None:
     )
     op.execute(
         "INSERT INTO new_results SELECT r.*, k.crop, k.several_faces, k.min_confidence, "
-        "k.min_face, k.min_sharpness, NULL FROM results r JOIN known_rules k ON k.rules = r.rules"
+        "k.min_face, k.min_sharpness, k.bodies, NULL "
+        "FROM results r JOIN known_rules k ON k.rules = r.rules"
     )
     op.execute("DROP TABLE known_rules")
     op.execute("DROP TABLE results")

@@ -19,7 +19,7 @@ INSERT INTO files (id, root_id, sha256, size_bytes, modified_ns, name, original_
   (10, 1, 'h10', 6600, 1, 'emil.jpg', 'inbox/emil.jpg', 'male/emil.jpg', NULL, 'filed', 'male', NULL, 2, NULL, '2026-11-23 09:59:58', '2026-11-23 10:00:00', '2026-11-23 10:00:00'),
   (11, 1, 'h11', 6700, 1, 'fay.jpg', 'inbox/fay.jpg', 'female/fay.jpg', 'inbox/fay.jpg', 'recorded', 'female', NULL, 2, NULL, '2026-11-23 09:59:59', '2026-11-23 10:00:00', NULL);
 INSERT INTO results (file_id, model_id, rules, outcome, reason, label, p_male, confidence, faces, width, height, format, batch_id, decided_at) VALUES
-  (1, 1, 'crop=face several_faces=agree min_confidence=0.85 min_face=20 min_sharpness=5', 'female', NULL, 'female', 0.02, 0.98, NULL, 200, 200, 'JPEG', 1, '2026-11-20 08:05:00'),
+  (1, 1, 'crop=face several_faces=agree min_confidence=0.85 min_face=20 min_sharpness=5 bodies=0.95', 'female', NULL, 'female', 0.02, 0.98, NULL, 200, 200, 'JPEG', 1, '2026-11-20 08:05:00'),
   (2, 1, 'r', 'male', NULL, 'male', 0.99, 0.99, NULL, 200, 200, 'JPEG', 1, '2026-11-20 08:05:00'),
   (3, 1, 'r', 'unsure', 'low_confidence', 'male', 0.55, 0.55, NULL, 200, 200, 'JPEG', 1, '2026-11-20 08:05:00'),
   (3, 2, 'crop=whole several_faces=dominant min_confidence=0.9', 'female', NULL, 'female', 0.03, 0.97, NULL, 200, 200, 'JPEG', NULL, '2026-11-23 09:30:00'),

@@ -34,13 +34,13 @@ COLUMNS = {
     "command_id taken_at camera",
     "results": "id file_id model_id rules outcome reason label p_male confidence faces "
     "box_x box_y box_w box_h width height format batch_id decided_at crop several_faces "
-    "min_confidence min_face min_sharpness command_id",
+    "min_confidence min_face min_sharpness bodies command_id",
     "corrections": "id file_id label by at how command_id",
     "moves": "id file_id from_path to_path why command_id moved_at",
     "changes": "id file_id command_id result_id path outcome reason label at how",
     "current_results": "id name path outcome reason label confidence p_male faces model corrected "
     "recorded_at filed_at sha256 state original_path first_filed_at moved_at model_label "
-    "min_confidence taken_at camera root",
+    "min_confidence taken_at camera root root_host bodies",
 }
 MAY_BE_NULL = {
     "roots": "host path",
@@ -48,7 +48,7 @@ MAY_BE_NULL = {
     "files": "sha256 source_path reason duplicate_of filed_at moved_at result_id command_id "
     "taken_at camera",
     "results": "reason label p_male confidence faces box_x box_y box_w box_h width height format "
-    "batch_id crop several_faces min_confidence min_face min_sharpness command_id",
+    "batch_id crop several_faces min_confidence min_face min_sharpness bodies command_id",
     "corrections": "label command_id",
     "moves": "command_id",
     "changes": "result_id reason label",
@@ -513,7 +513,9 @@ def test_judged_again_by_the_same_model_the_first_result_stays(world: World) -> 
 
 
 def test_every_decision_has_its_rules_in_columns_and_the_command_that_asked(world: World) -> None:
-    rules = "crop=face several_faces=agree min_confidence=0.85 min_face=20 min_sharpness=5"
+    rules = (
+        "crop=face several_faces=agree min_confidence=0.85 min_face=20 min_sharpness=5 bodies=0.95"
+    )
     model = replace(world.serving, rules=rules)
     judged = replace(world.judged(world.drop("a.jpg")), model=model)
     moment = datetime.now(UTC)
@@ -525,8 +527,9 @@ def test_every_decision_has_its_rules_in_columns_and_the_command_that_asked(worl
         world.root, "SELECT r.*, c.name, c.arguments FROM results r "
         "JOIN commands c ON c.id = r.command_id",
     )  # fmt: skip
-    names = ("crop", "several_faces", "min_confidence", "min_face", "min_sharpness", "name")
-    assert [row[name] for name in names] == ["face", "agree", 0.85, 20.0, 5.0, "run"]
+    names = ("crop", "several_faces", "min_confidence", "min_face", "min_sharpness", "bodies")
+    assert [row[name] for name in names] == ["face", "agree", 0.85, 20.0, 5.0, 0.95]
+    assert row["name"] == "run"
 
 
 def test_a_change_after_the_decision_is_a_decision_of_its_own(world: World) -> None:

@@ -108,11 +108,12 @@ def test_the_upgrade_from_0001_keeps_every_row_and_takes_a_snapshot(root: Path) 
 
 def test_the_upgrade_from_0001_fills_in_what_is_known(root: Path) -> None:
     migration.upgrade_with_snapshot(ledger_0001(root))
-    rules = "SELECT crop, several_faces, min_confidence, min_face, min_sharpness FROM results "
-    assert [tuple(row.values()) for row in build.query(root, rules + "ORDER BY id LIMIT 3")] == [
-        ("face", "agree", 0.85, 20.0, 5.0),
-        (None,) * 5,
-        (None,) * 5,
+    names = "crop, several_faces, min_confidence, min_face, min_sharpness, bodies"
+    rules = f"SELECT {names} FROM results ORDER BY id LIMIT 3"
+    assert [tuple(row.values()) for row in build.query(root, rules)] == [
+        ("face", "agree", 0.85, 20.0, 5.0, 0.95),
+        (None,) * 6,
+        (None,) * 6,
     ]
     # Clara was judged by two models: the second is in force.
     (clara,) = build.query(root, "SELECT result_id, moved_at, filed_at FROM files WHERE id = 3")
