@@ -55,6 +55,20 @@ def run(
 
 
 @command(app)
+def init(
+    common: Common,
+    group: Annotated[
+        str | None,
+        typer.Option("--group", metavar="NAME", help="Whose members may drop and take away."),
+    ] = None,
+) -> None:
+    """Make the folders before the first start, and let a group drop there."""
+    from gdwatch.commands import init as verb
+
+    verb.init(settings_of(common), group)
+
+
+@command(app)
 def classify(
     common: Common,
     paths: Annotated[

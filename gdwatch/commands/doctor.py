@@ -22,6 +22,7 @@ from gdwatch.inference import model_file
 from gdwatch.intake.watcher import Watch
 from gdwatch.jobs.bench import Bench
 from gdwatch.jobs.bench import bench as measure
+from gdwatch.jobs.drop_probe import try_drop_rights
 from gdwatch.ledger.connection import url_of
 from gdwatch.ledger.opening import open_to_read
 from gdwatch.pipeline.capacity import Capacity
@@ -253,6 +254,7 @@ _CHECKS: dict[str, Callable[[Settings], str]] = {
     "versions": _versions,
     "root": _root,
     "moves": _moves,
+    "drop rights": try_drop_rights,
     "space": _space,
     "service": _service,
     "ledger": _ledger,

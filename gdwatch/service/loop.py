@@ -31,7 +31,7 @@ from gdwatch.root import lock, root_id
 from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
 from gdwatch.root.status_file import Status
-from gdwatch.service import systemd
+from gdwatch.service import capabilities, systemd
 from gdwatch.service.completed_files import CompletedFiles
 from gdwatch.service.conditions import Conditions
 from gdwatch.service.filer import Filer
@@ -55,6 +55,7 @@ def run(settings: Settings, *, once: bool = False) -> int:
 
     Raises GdwatchError.
     """
+    capabilities.keep_from_children()
     folders = Folders.of(settings)
     root_id.require_own(folders)
     root_id.make_state(folders, lambda: opening.has_rows(settings))

@@ -5,22 +5,36 @@ Kept apart from `surroundings`: what a run imports must not be heavy.
 
 import ctypes
 import os
+import struct
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.faults.launch import REPOSITORY
 
+_PR_SET_KEEPCAPS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 8, 47, 2
+_CAPABILITY_VERSION = 0x20080522
 
-def become(uid: int, aside: str) -> None:
-    """In a run's process, before its command: be this user alone."""
-    if closed():
-        _open_the_way(Path(aside))
+
+def become(uid: int, aside: str, capabilities: Sequence[int] = ()) -> None:
+    """In a run's process, before its command: be this user alone.
+
+    capabilities: that it keeps, by number, as a service has those of `AmbientCapabilities=`.
+    """
+    open_the_way(aside)
     for log in (1, 2):
         os.fchown(log, uid, uid)
     os.setgroups([])
     os.setgid(uid)
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
     os.setuid(uid)
+    some = sum(1 << number for number in capabilities)
+    header = struct.pack("Ii", _CAPABILITY_VERSION, 0)
+    assert libc.capset(header, struct.pack("6I", some, some, some, 0, 0, 0)) == 0
+    for number in capabilities:
+        assert libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, number, 0, 0) == 0
 
 
 def closed() -> dict[Path, Path]:
@@ -34,8 +48,13 @@ def closed() -> dict[Path, Path]:
     return barred
 
 
-def _open_the_way(aside: Path) -> None:
-    """Show this process and its children an open folder in the place of a closed one."""
+def open_the_way(aside: str) -> None:
+    """Show this process and its children an open folder in the place of each closed one."""
+    if closed():
+        _mount_over_closed(Path(aside))
+
+
+def _mount_over_closed(aside: Path) -> None:
     new_mounts = 0x20000  # CLONE_NEWNS
     if ctypes.CDLL(None, use_errno=True).unshare(new_mounts) != 0:
         raise OSError(ctypes.get_errno(), "unshare")

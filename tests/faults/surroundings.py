@@ -141,7 +141,7 @@ def skip_unless_allowed(*words: str | Path) -> None:
 # ------------------------------------------------------------------------- other users
 
 
-def another_user(case: Case) -> Mapping[str, Any]:
+def another_user(case: Case, capabilities: Sequence[int] = ()) -> Mapping[str, Any]:
     """The call that makes a run another user's, who may look into the root."""
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
@@ -151,12 +151,13 @@ def another_user(case: Case) -> Mapping[str, Any]:
                 folder.chmod(0o755)
     if closed():
         skip_unless_allowed("unshare", "--mount", "true")
-    return call("tests.faults.other_user:become", uid=NOBODY, aside=str(case.folder / "aside"))
+    return call("tests.faults.other_user:become", uid=NOBODY, aside=str(case.folder / "aside"),
+                capabilities=list(capabilities))  # fmt: skip
 
 
-def give_to_nobody(case: Case) -> Mapping[str, Any]:
+def give_to_nobody(case: Case, capabilities: Sequence[int] = ()) -> Mapping[str, Any]:
     """Give the root to another user; returns the call that makes a run that user's."""
-    become_nobody = another_user(case)
+    become_nobody = another_user(case, capabilities)
     for path in (case.folder, case.root, *case.root.rglob("*")):
         os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
     return become_nobody
