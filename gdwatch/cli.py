@@ -10,7 +10,7 @@ from typing import Annotated, Literal, NoReturn
 import typer
 
 from gdwatch import __version__, exit_status
-from gdwatch.commands.options import Common, command, loaded, settings_of
+from gdwatch.commands.options import Common, calling, command, loaded, settings_of
 from gdwatch.errors import UsageError
 
 app = typer.Typer(
@@ -51,7 +51,8 @@ def run(
     """Watch the inbox, and file what people drop there."""
     from gdwatch.service import loop
 
-    raise typer.Exit(loop.run(loaded(common, serve=True).settings, once=once))
+    settings = loaded(common, serve=True).settings
+    raise typer.Exit(loop.run(settings, once=once, call=calling(common)))
 
 
 @command(app)

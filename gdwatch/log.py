@@ -4,11 +4,12 @@ Events: settings.ignored, service.started|ready|paused|resumed|stopped|reloaded,
 watch.started|overflow|lost|polling, inbox.skipped,
 file.vanished|deferred|unsure|rejected|missing|back|moved|changed_late,
 file.judged_again|collision,
-batch.filed|retried|split, worker.started|died|timeout, engine.oom|restarted,
+batch.filed|unsure|retried|split, worker.started|died|timeout, engine.oom|restarted,
 model.loaded|refused, db.busy|full|upgraded, disk.low, recovery.done.
 """
 
 import logging
+import os
 import sys
 import warnings
 from typing import Literal
@@ -27,7 +28,7 @@ def set_up(level: str, format_: Literal["auto", "human", "json"]) -> None:
         warnings.simplefilter("ignore")
     human = format_ == "human" or (format_ == "auto" and sys.stderr.isatty())
     last: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        [structlog.dev.ConsoleRenderer(colors=_is_coloured())]
         if human
         else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
     )
@@ -41,3 +42,7 @@ def set_up(level: str, format_: Literal["auto", "human", "json"]) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def _is_coloured() -> bool:
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
