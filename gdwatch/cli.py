@@ -10,7 +10,7 @@ from typing import Annotated, Literal, NoReturn
 import typer
 
 from gdwatch import __version__, exit_status
-from gdwatch.commands.options import Common, command, loaded, settings_of
+from gdwatch.commands.options import Common, calling, command, loaded, settings_of
 from gdwatch.errors import UsageError
 
 app = typer.Typer(
@@ -51,7 +51,8 @@ def run(
     """Watch the inbox, and file what people drop there."""
     from gdwatch.service import loop
 
-    raise typer.Exit(loop.run(loaded(common, serve=True).settings, once=once))
+    settings = loaded(common, serve=True).settings
+    raise typer.Exit(loop.run(settings, once=once, call=calling(common)))
 
 
 @command(app)
@@ -185,11 +186,22 @@ def show(common: Common, which: One, json: Json = False) -> None:
 def status(
     common: Common,
     watch: Annotated[bool, typer.Option("--watch", help="Again every second.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="One line and an exit status for a monitor: 0 to 3.")
+    ] = False,
+    max_wait_s: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=0, help="With --check: how long a file may wait."),
+    ] = 600,
     json: Json = False,
 ) -> None:
     """Say what the service is doing, and what it has done."""
     from gdwatch.commands import status as verb
 
+    if watch and check:
+        raise UsageError("--watch and --check exclude each other", "give one of them")
+    if check:
+        raise typer.Exit(verb.check(settings_of(common), max_wait_s, json_=json))
     verb.status(settings_of(common), watch=watch, json_=json)
 
 

@@ -26,7 +26,7 @@ def run_and_exit(run: Callable[[], object]) -> NoReturn:
     except GdwatchError as error:
         if debug:
             traceback.print_exc()
-        print(f"gdwatch: {error}", file=sys.stderr)  # noqa: T201
+        _say(str(error))
         sys.exit(error.status)
     except BrokenPipeError:
         # The reader of our output, such as `head`, has closed it: that is no error to report.
@@ -35,10 +35,19 @@ def run_and_exit(run: Callable[[], object]) -> NoReturn:
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS and not debug:
             where = f"{error.filename}: " if error.filename else ""
-            print(f"gdwatch: {where}{(error.strerror or '').lower()}; look after the disk, and "  # noqa: T201
-                  "start again: work goes on where it was", file=sys.stderr)  # fmt: skip
+            _say(f"{where}{(error.strerror or '').lower()}; look after the disk, and start again: "
+                 "work goes on where it was")  # fmt: skip
         else:
             # A bug, or an unforeseen fault: the traceback is for the bug report.
             traceback.print_exc()
         sys.exit(1)
     sys.exit(0)
+
+
+def _say(message: str) -> None:
+    line = f"gdwatch: {message}"
+    if "JOURNAL_STREAM" in os.environ:  # else the import would only cost a short command its time
+        from gdwatch import log
+
+        line = log.prefixed(line, "error") if log.in_journal() else line
+    print(line, file=sys.stderr)  # noqa: T201

@@ -316,9 +316,48 @@ def test_status_works_without_a_service(call):
     )  # fmt: skip
 
 
-def test_status_says_that_the_service_runs(call, filed, services):
-    services.start(filed).wait_for("service.ready")
+def test_status_says_that_the_service_runs_and_a_monitor_that_all_is_well(call, filed, services):
+    service = services.start(filed)
+    service.wait_for("service.ready")
     assert json.loads(call("status", "--json").stdout)["state"] == "running"
+    done = call("status", "--check")
+    assert (done.returncode, done.stdout.split(" since")[0]) == (0, "gdwatch OK: running")
+    os.mkfifo(filed / "inbox" / "pipe")
+    service.wait_for("inbox.skipped")
+    done = call("status", "--check", "--json")
+    assert done.returncode == 1
+    assert [each["name"] for each in json.loads(done.stdout)["problems"]] == ["skipped"]
+
+
+def test_a_monitor_is_told_that_the_service_is_stopped_and_how_long_a_file_waits(call, filed):
+    build.put(filed, "late.png", photograph(40))
+    done = call("status", "--check", "--max-wait-s", "0", "--json")
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["check"]) == (2, "critical")
+    assert {"stopped"} <= {each["name"] for each in answer["problems"]} <= {"stopped", "waiting"}
+    (waits,) = answer["waiting_files"]
+    assert (waits["path"], waits["why"]) == ("inbox/late.png", "the service is stopped")
+
+
+def test_where_there_is_no_root_status_says_so(tmp_path):
+    done = gdwatch("status", f"--root={tmp_path / 'nowhere'}", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (78, "")
+    assert "nowhere: no root of gdwatch" in done.stderr
+    done = gdwatch("status", "--check", f"--root={tmp_path / 'nowhere'}", cwd=tmp_path)
+    assert done.returncode == 3
+    assert done.stdout.startswith("gdwatch UNKNOWN: ")
+
+
+def test_status_can_be_followed_through_a_pipe_a_line_of_json_a_second(filed, model, tmp_path):
+    words = ["status", "--watch", "--json", *build.arguments(filed, {"model": model})]
+    with subprocess.Popen(
+        [sys.executable, "-m", "gdwatch", *words], cwd=tmp_path, stdout=subprocess.PIPE,
+        env=build.environment(),
+    ) as command:  # fmt: skip
+        answers = [json.loads(command.stdout.readline()) for _ in range(2)]
+        command.send_signal(signal.SIGINT)
+    assert [each["filed"] for each in answers] == [4, 4]
+    assert command.returncode == 130
 
 
 def test_check_finds_what_was_taken_away_and_what_has_no_row(call, filed):
@@ -418,6 +457,7 @@ def test_doctor_says_what_to_do_about_a_bad_model(call, filed):
         ["correct", "1"],
         ["requeue", "--outcome", "foo"],
         ["reprocess", ".", "--move", "--dry-run"],
+        ["status", "--watch", "--check"],
     ],
 )
 def test_wrong_usage_has_status_2(words, tmp_path):

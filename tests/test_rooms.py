@@ -34,7 +34,7 @@ BELOW = set(MAY_IMPORT)
 MAY_IMPORT["service"] = BELOW
 MAY_IMPORT["jobs"] = BELOW
 MAY_IMPORT["commands"] = BELOW | {"service", "jobs"}
-MAY_IMPORT["exit_status"] = {"errors", "files"}
+MAY_IMPORT["exit_status"] = {"errors", "files", "log"}
 MAY_IMPORT["cli"] = BELOW | {"service", "jobs", "commands", "exit_status"}
 MAY_IMPORT["__main__"] = {"cli"}
 

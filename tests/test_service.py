@@ -1,12 +1,15 @@
 """The service from outside: real processes, real signals, real files."""
 
+import contextlib
 import json
 import os
+import pty
 import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -219,6 +222,14 @@ def test_what_the_model_cannot_tell_goes_to_unsure(service: Service) -> None:
     (row,) = build.query(service.root, "SELECT * FROM current_results WHERE name = 'grey.png'")
     assert row["reason"] == "low_confidence"
     assert 0.5 <= row["confidence"] < 0.9
+    (told,) = service.wait_for("batch.unsure")
+    assert (told["level"], told["files"], told["low_confidence"]) == ("info", 1, 1)
+    assert not service.events("file.unsure")  # of each file only at debug
+
+
+def test_it_is_ready_only_once_its_model_is_loaded(service: Service) -> None:
+    events = [line["event"] for line in service.events()]
+    assert events.index("model.loaded") < events.index("service.ready")
 
 
 @pytest.mark.parametrize(
@@ -669,6 +680,33 @@ def test_a_log_line_is_json_with_time_level_and_event(service: Service) -> None:
     lines = service.events()
     assert len(lines) == len(service.log.read_text().splitlines())
     assert all({"timestamp", "level", "event"} <= line.keys() for line in lines)
+
+
+def test_a_person_at_the_terminal_is_told_where_to_begin_and_what_was_filed(
+    model: Path, root: Path
+) -> None:
+    build.put(root, "a.png", photograph(1))
+    screen, keyboard = pty.openpty()
+    words = build.arguments(root, {"model": model, "settle_ms": 50, "workers": 1})
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gdwatch", "run", *words],
+        stdin=keyboard, stdout=keyboard, stderr=keyboard,
+        env=build.environment(NO_COLOR="1"), cwd=root.parent, start_new_session=True,
+    )  # fmt: skip
+    os.close(keyboard)
+    shown = b""
+    with contextlib.closing(os.fdopen(screen, "rb", buffering=0)) as stream:
+        while b" filed: " not in shown:
+            shown += stream.read(4096)
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(OSError):  # EIO: the last process has closed the terminal
+            while more := stream.read(4096):
+                shown += more
+    assert process.wait(60) == 0
+    text = shown.decode()
+    assert text.index("drop photographs    root/inbox/") < text.index("service.started")
+    assert text.count("1 filed: 1 male") == 1
+    assert "\x1b" not in text
 
 
 def test_once_waits_while_the_disk_is_full_and_then_gives_up(without_space: Service) -> None:

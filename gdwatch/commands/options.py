@@ -2,6 +2,9 @@
 
 import functools
 import inspect
+import shlex
+import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,3 +94,23 @@ def loaded(common: Common, *, serve: bool = False) -> "Loaded":
 def settings_of(common: Common) -> "Settings":
     """Load the settings of a command, and set up its log. Raises GdwatchError."""
     return loaded(common).settings
+
+
+def calling(common: Common) -> Callable[[str], str]:
+    """Return what makes a line for the shell of a verb, as a person calls it with these options."""
+    options = [f"--set {shlex.quote(pair)}" for pair in common.set]
+    if common.root is not None:
+        options.insert(0, f"--root {shlex.quote(str(common.root))}")
+    if common.config is not None:
+        options.insert(0, f"--config {shlex.quote(str(common.config))}")
+    return lambda verb: " ".join((_program(), verb, *options))
+
+
+def _program() -> str:
+    """This program as the shell finds it: by its name alone where that leads to it."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"{Path(sys.executable).name} -m gdwatch"
+    found = shutil.which(called.name)
+    is_found = found is not None and Path(found).exists() and called.exists()
+    return called.name if is_found and called.samefile(str(found)) else str(called)

@@ -280,12 +280,3 @@ class Inbox:
         return not (
             self._backoff.rests(path, now_s) and identity_of(status) == self._refused.get(path)
         )
-
-
-def count_waiting(folders: Folders, settings: Settings) -> int | None:
-    """How many files in the inbox the service would take; None if it cannot be listed."""
-    listing = Listing(folders, settings, lambda *_: None)
-    try:
-        return sum(1 for path, _ in listing.files() if not listing.ignores(path))
-    except Trouble:
-        return None

@@ -43,6 +43,8 @@ class Listing:
     """Lists one inbox, as often as wanted.
 
     skipped: called with the path of each entry that has to stay, the reason in a word, and a hint.
+
+    empty: how many folders below the inbox the last listing found empty.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Listing:
         self._skipped = skipped
         self._ignored = any_of(settings.ignore)
         self._empty_folders: dict[bytes, tuple[int, float]] = {}
+        self.empty = 0
 
     def ignores(self, path: bytes) -> bool:
         """Whether the file, or a folder above it in the inbox, matches the setting `ignore`."""
@@ -67,6 +70,7 @@ class Listing:
         """
         with Handles(self._folders) as handles:
             root = _duplicate(handles.base(self._folders.inbox))
+        self.empty = 0
         yield from self._list_folder(root, self._folders.inbox, 0, now_s)
 
     def skip(self, path: bytes, reason: str) -> None:
@@ -77,9 +81,11 @@ class Listing:
         self, handle: int, path: bytes, depth: int, now_s: float
     ) -> Generator[tuple[bytes, os.stat_result]]:
         """Yield the files below an open folder, and close it."""
+        is_empty = depth > 0
         try:
             with os.scandir(handle) as entries:
                 for entry in entries:
+                    is_empty = False
                     name = os.fsencode(entry.name)
                     if self._ignored.match(entry.name):
                         continue
@@ -94,6 +100,7 @@ class Listing:
                         self.skip(path + b"/" + name, "unreadable")
                         continue
                     yield from self._list_entry(handle, path + b"/" + name, status, depth, now_s)
+            self.empty += is_empty
         except OSError as error:
             require_descriptors(error)
             if depth > 0:

@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -13,6 +15,15 @@ from gdwatch.ledger.rows import Row, row_of
 from gdwatch.ledger.tables import commands, corrections, files, models, moves, results
 
 _PAGE = 500
+_NEWEST = 10_000  # rows that `pace` looks at
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How files have been filed lately. last: when the newest was; files: since a given time."""
+
+    last: datetime | None
+    files: int
 
 
 def find(ledger: Ledger, connection: Connection, which: str) -> Row:
@@ -154,3 +165,20 @@ def counts(connection: Connection, root_id: int) -> dict[str, int]:
     for outcome, state, count in connection.execute(query):
         tally[outcome if state == "filed" else state] += count
     return tally
+
+
+def pace(connection: Connection, root_id: int, since: datetime) -> Pace:
+    """Return when a file was last filed for the first time, and how many were since then.
+
+    since: UTC without a zone; of more than 10,000 files only the newest are counted.
+    """
+    newest = (
+        sa.select(files.c.filed_at)
+        .where(files.c.root_id == root_id, files.c.filed_at.is_not(None))
+        .order_by(files.c.id.desc())
+        .limit(_NEWEST)
+        .subquery()
+    )
+    last = connection.execute(sa.select(sa.func.max(newest.c.filed_at))).scalar()
+    lately = sa.select(sa.func.count()).select_from(newest).where(newest.c.filed_at >= since)
+    return Pace(last, connection.execute(lately).scalar_one())

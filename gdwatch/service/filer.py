@@ -78,6 +78,7 @@ class Filer:
     The filer owns the batches that it takes, and closes their files once they are recorded.
 
     stuck: recorded files that cannot be moved now, by row id.
+    newly_recorded: what was decided and recorded, with its row; the caller empties it.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class Filer:
         self._backoff = Backoff[int]()
         self._unfinished: dict[bytes, tuple[Identity, float]] = {}  # since when, monotonic
         self.stuck: dict[int, StuckFile] = {}
+        self.newly_recorded: list[tuple[Entry, Judged]] = []
 
     # ------------------------------------------------------------------ decided batches
 
@@ -165,9 +167,10 @@ class Filer:
         ]
         recorded = record(self._ledger, self._folders, final, self._settings)
         pairs = [pair for some in recorded for pair in some]
+        self.newly_recorded.extend(pairs)
         try:
-            for _, judged in pairs:
-                _log_attention(judged)
+            for some in recorded:
+                _log_attention([judged for _, judged in some])
             report = self._move(pairs) if pairs else MoveReport()
         finally:
             # They are recorded: a later turn moves what could not be moved now.
@@ -284,13 +287,18 @@ def _is_unreadable(judged: Judged) -> bool:
     return judged.decision.reason == "unreadable"
 
 
-def _log_attention(judged: Judged) -> None:
-    """Log a file that a person should look at: rejected or unsure."""
-    name = escaping.escape(judged.opened.drop.path)
-    if isinstance(judged.decoded, Refusal):
-        log.warning("file.rejected", name=name, reason=judged.decoded.reason,
-                    detail=judged.decoded.detail)  # fmt: skip
-    elif judged.decision.outcome == "rejected":
-        log.warning("file.rejected", name=name, reason=judged.decision.reason)
-    elif judged.decision.outcome == "unsure":
-        log.info("file.unsure", name=name, reason=judged.decision.reason)
+def _log_attention(batch: Sequence[Judged]) -> None:
+    """Log what a person should look at: each rejected file, and how many are unsure and why."""
+    unsure: Counter[str] = Counter()
+    for judged in batch:
+        name = escaping.escape(judged.opened.drop.path)
+        if isinstance(judged.decoded, Refusal):
+            log.warning("file.rejected", name=name, reason=judged.decoded.reason,
+                        detail=judged.decoded.detail)  # fmt: skip
+        elif judged.decision.outcome == "rejected":
+            log.warning("file.rejected", name=name, reason=judged.decision.reason)
+        elif judged.decision.outcome == "unsure":
+            log.debug("file.unsure", name=name, reason=judged.decision.reason)
+            unsure[str(judged.decision.reason)] += 1
+    if unsure:
+        log.info("batch.unsure", files=unsure.total(), **unsure)

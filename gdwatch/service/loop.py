@@ -9,9 +9,10 @@ the service pause and try again; one that needs a person ends it.
 
 import contextlib
 import gc
+import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import structlog
@@ -39,6 +40,7 @@ from gdwatch.service.hand_moves import HandMoves
 from gdwatch.service.pause import PauseState
 from gdwatch.service.progress import Progress
 from gdwatch.service.signals import handling_signals
+from gdwatch.service.terminal import Terminal
 from gdwatch.settings import Settings
 from gdwatch.values import Drop, Opened
 
@@ -48,8 +50,12 @@ _LONGEST_TURN_S = 1.0  # so that commands' move requests are found this often
 _FILES_THAT_STAY = ("permission", "unreadable", "too_deep", "being_written")
 
 
-def run(settings: Settings, *, once: bool = False) -> int:
+def run(
+    settings: Settings, *, once: bool = False, call: Callable[[str], str] = "gdwatch {}".format
+) -> int:
     """Serve until a signal ends it, or with `once` until the inbox of now is filed.
+
+    call: as `Terminal` wants it.
 
     Returns the exit status: 0, or 1 when `once` had to leave a file behind.
 
@@ -57,6 +63,7 @@ def run(settings: Settings, *, once: bool = False) -> int:
     """
     capabilities.keep_from_children()
     folders = Folders.of(settings)
+    terminal = Terminal(folders, settings, sys.stderr, call)
     root_id.require_own(folders)
     root_id.make_state(folders, lambda: opening.has_rows(settings))
     with (
@@ -65,6 +72,8 @@ def run(settings: Settings, *, once: bool = False) -> int:
         handling_signals(watch.bell()) as signals,
     ):
         uuid = root_id.prepare(folders)
+        if not once:
+            terminal.welcome()
         pause_state = PauseState(folders.state, signals, once=once)
         ledger = pause_state.patiently(
             lambda: opening.open_ledger(settings, uuid, Command("run", "", own_name()), serve=True)
@@ -76,7 +85,8 @@ def run(settings: Settings, *, once: bool = False) -> int:
             # hardly anything that a photograph leaves behind is a circle.
             gc.freeze()
             gc.set_threshold(10_000)
-            return _Service(settings, folders, ledger, pipeline, watch, pause_state).serve()
+            service = _Service(settings, folders, ledger, pipeline, watch, pause_state, terminal)
+            return service.serve()
 
 
 @contextlib.contextmanager
@@ -90,7 +100,7 @@ def _closing(ledger: Ledger) -> Iterator[None]:
 class _Service:
     """One run of the service. `run` opens what it is given, and closes it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what `run` opens
         self,
         settings: Settings,
         folders: Folders,
@@ -98,6 +108,7 @@ class _Service:
         pipeline: Pipeline,
         watch: Watch,
         pause_state: PauseState,
+        terminal: Terminal,
     ) -> None:
         self._answers = AnswerWatch(folders.answers, watch.wake)
         self._completed = CompletedFiles(settings, folders, ledger, once=pause_state.once)
@@ -107,6 +118,7 @@ class _Service:
         self._pipeline = pipeline
         self._watch = watch
         self._pause_state = pause_state
+        self._terminal = terminal
         self._signals = pause_state.signals
         self._once = pause_state.once
         self._inbox = Inbox(folders, settings, once=self._once)
@@ -125,6 +137,8 @@ class _Service:
         try:
             self._loop()
             self._filer.file(self._pipeline.outstanding)
+            self._tell_filed(time.monotonic())
+            self._terminal.sum_up()
         except Trouble as trouble:
             if not self._signals.stop:
                 raise
@@ -176,6 +190,7 @@ class _Service:
             self._progress.made()
             self._filer.take(batch)
         self._watch.clear()
+        self._tell_filed(now)
         self._tell_skipped()
         self._tell_dropped()
         self._say_ready()
@@ -256,17 +271,19 @@ class _Service:
         return self._filer.wait_s(now, is_judging=self._pipeline.is_judging)
 
     def _say_ready(self) -> None:
-        if self._pipeline.ready and not self._pause_state.ready:
-            self._pause_state.ready = True
-            log.info("service.ready")
-            systemd.tell("READY=1")
+        if not self._pipeline.ready:
+            return
         serving = self._pipeline.model
-        if self._pause_state.ready and self._sha256 != serving.sha256:
+        if self._sha256 != serving.sha256:
             self._sha256 = serving.sha256
             log.info("model.loaded", model=serving.name, version=serving.version,
                      sha256=serving.sha256, device=self._pipeline.device)  # fmt: skip
             told = replace(self._pause_state.told, model=f"{serving.name} {serving.version}")
             self._pause_state.tell(told)
+        if not self._pause_state.ready:
+            self._pause_state.ready = True
+            log.info("service.ready")
+            systemd.tell("READY=1")
 
     def _ping(self) -> None:
         """Feed systemd's watchdog, but only while photographs make progress, not just the loop."""
@@ -274,6 +291,14 @@ class _Service:
             self._progress.made()
         if not self._progress.is_stalled():
             self._pause_state.say_alive()
+
+    def _tell_filed(self, now: float) -> None:
+        newly = self._filer.newly_recorded
+        if newly:
+            self._terminal.note((judged.decision.outcome for _, judged in newly), now)
+            newly.clear()
+        elif self._pipeline.outstanding == 0 and not self._filer.waiting:
+            self._terminal.sum_up_when_idle(now)
 
     def _tell_skipped(self) -> None:
         told = self._pause_state.told

@@ -31,7 +31,7 @@ EVENTS = frozenset(
         "inbox": "skipped",
         "file": "vanished deferred unsure rejected missing back moved changed_late collision "
         "copied judged_again",
-        "batch": "filed retried split",
+        "batch": "filed unsure retried split",
         "worker": "started died timeout",
         "engine": "oom restarted",
         "model": "loaded refused",

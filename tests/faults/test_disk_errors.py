@@ -76,7 +76,7 @@ def test_an_error_of_the_kernel_itself_ends_in_a_pause_or_in_one_line(rounds: li
 def test_who_needs_attention_is_named_though_moving_had_to_wait(rounds: list[Case]) -> None:
     for case in rounds:
         nth = case.pick([7, 8, 9])  # after the root, and five contents: folders after the moves
-        case.settings["batch_size"] = 16
+        case.settings |= {"batch_size": 16, "log_level": "debug"}
         for number in range(4):
             case.drop(f"grey {number}.png", case.picture(0.5))
         case.drop("torn.png", case.picture(0.97)[:-20], Answer("rejected", "truncated"))
