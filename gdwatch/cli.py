@@ -14,7 +14,7 @@ from gdwatch.commands.options import Common, calling, command, loaded, settings_
 from gdwatch.errors import UsageError
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 db = typer.Typer(no_args_is_help=True, help="Look after the ledger.")

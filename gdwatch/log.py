@@ -5,7 +5,8 @@ watch.started|overflow|lost|polling, inbox.skipped,
 file.vanished|deferred|unsure|rejected|missing|back|moved|changed_late,
 file.judged_again|collision,
 batch.filed|unsure|retried|split, worker.started|died|timeout, engine.oom|restarted,
-model.loaded|refused, db.busy|full|upgraded, disk.low, recovery.done.
+model.loaded|refused, db.busy|full|upgraded, disk.low, hook.started|failed,
+recovery.done.
 """
 
 import logging

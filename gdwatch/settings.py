@@ -4,6 +4,7 @@ import difflib
 import json
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,14 @@ def _patterns(value: object) -> object:
     return json.loads(value) if value.startswith("[") else value.split(",")
 
 
+def _words(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return json.loads(value) if value.startswith("[") else shlex.split(value)
+
+
 Auto = Literal["auto"]
+Command = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 Patterns = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_patterns)]
 Milliseconds = Annotated[int, Field(ge=0, le=3_600_000)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -144,6 +152,15 @@ class Settings(BaseSettings):
     ignore: Patterns = Field(
         IGNORED,
         description="glob patterns of names that are left alone in the inbox, in capitals or not",
+    )
+    on_rejected: Command = Field((), description="command that is started when files were rejected")
+    on_unsure: Command = Field((), description="command that is started when files are unsure")
+    on_paused: Command = Field((), description="command that is started when the service pauses")
+    daily: Command = Field(
+        (), description="command that is started once a day, at the first moment of a new one"
+    )
+    hook_timeout_s: Seconds = Field(
+        60, description="how long such a command may run before it is ended"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="the least that is logged"

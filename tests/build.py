@@ -5,11 +5,13 @@ import hashlib
 import io
 import json
 import os
+import pty
 import resource
 import signal
 import sqlite3
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -260,6 +262,30 @@ def gdwatch(
         check=False,
         **others,
     )
+
+
+def at_a_terminal(
+    *words: str | Path, cwd: Path, stdout: Any = None, env: Mapping[str, str] | None = None
+) -> str:
+    """Run one command to its end at a terminal of 80 columns; returns what that shows.
+
+    stdout: a file for standard output, if that is not the terminal, too.
+    """
+    screen, keyboard = pty.openpty()
+    termios.tcsetwinsize(keyboard, (24, 80))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gdwatch", *map(str, words)],
+        stdin=keyboard, stdout=stdout or keyboard, stderr=keyboard, cwd=cwd,
+        env=environment(TERM="xterm", NO_COLOR="1", **(env or {})), start_new_session=True,
+    )  # fmt: skip
+    os.close(keyboard)
+    shown = b""
+    with contextlib.suppress(OSError):  # EIO: nobody has the terminal open any more
+        while more := os.read(screen, 65536):
+            shown += more
+    os.close(screen)
+    assert process.wait(DEADLINE_S) == 0, shown.decode()
+    return shown.decode()
 
 
 @dataclass

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -131,6 +132,36 @@ def test_classify_reads_names_from_standard_input(filed, model, tmp_path, words,
         input=end.join([b"2.png", b"1.png"]), capture_output=True, cwd=tmp_path, check=True,
     )  # fmt: skip
     assert [json.loads(line)["path"] for line in done.stdout.splitlines()] == ["2.png", "1.png"]
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder with eight photographs."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(8):
+        (folder / f"{number:02}.png").write_bytes(photograph(number, BRIGHT))
+    return folder
+
+
+def test_answers_go_to_a_file_though_the_bar_is_on_the_terminal(pictures, filed, model, tmp_path):
+    words = ["classify", pictures, "--format", "csv", *build.arguments(filed, {"model": model})]
+    with (tmp_path / "answers.csv").open("w") as file:
+        shown = build.at_a_terminal(*words, cwd=tmp_path, stdout=file)
+    answers = (tmp_path / "answers.csv").read_text().splitlines()
+    assert len(answers) == 1 + 8
+    assert "male" not in shown
+    assert "8/8" in shown
+
+
+def test_the_bar_stands_below_the_table_with_total_rate_and_time_left(
+    pictures, filed, model, tmp_path
+):
+    words = ["classify", pictures, *build.arguments(filed, {"model": model})]
+    shown = build.at_a_terminal(*words, cwd=tmp_path)
+    for number in range(8):
+        assert re.search(rf"male +\d\.\d+ +{pictures}/{number:02}.png\r\n", shown), number
+    assert re.search(r"8/8 \d+\.\d/s \d:\d\d:\d\d left", shown)
 
 
 # ------------------------------------------------------------------------- reprocess, requeue
@@ -429,6 +460,17 @@ def test_the_shipped_model_verifies(tmp_path):
     assert shown["bytes"] <= 16 * 2**20
 
 
+@pytest.mark.parametrize("name", ["fast", "accurate", "whole"])
+def test_a_model_is_shown_in_ten_lines_that_a_person_can_read(name, tmp_path):
+    lines = gdwatch("model", "show", name, cwd=tmp_path).stdout.splitlines()
+    assert len(lines) == 10
+    assert max(map(len, lines)) <= 200
+    assert lines[0].startswith(f"model       {name} ")
+    text = "\n".join(lines)
+    assert "{" not in text
+    assert text.count("not told") == 0
+
+
 def test_doctor_finds_a_healthy_installation_healthy(call):
     done = call("doctor", "--json")
     findings = json.loads(done.stdout)
@@ -462,6 +504,23 @@ def test_doctor_says_what_to_do_about_a_bad_model(call, filed):
 )
 def test_wrong_usage_has_status_2(words, tmp_path):
     assert gdwatch(*words, cwd=tmp_path).returncode == 2
+
+
+def test_help_is_plain_text_with_plain_flags(tmp_path):
+    for words in (["--help"], ["status", "--help"], ["db", "check", "-h"]):
+        said = gdwatch(*words, cwd=tmp_path, env=build.environment(FORCE_COLOR="1")).stdout
+        assert said.startswith("Usage: gdwatch ")
+        assert said.isascii()
+        assert "<bool>" not in said
+        assert "\x1b" not in said
+
+
+def test_a_shell_completes_commands_and_options(tmp_path):
+    for typed, completions in (("gdwatch st", "status"), ("gdwatch status --ch", "--check")):
+        env = build.environment(
+            _GDWATCH_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=str(typed.count(" "))
+        )
+        assert gdwatch(cwd=tmp_path, env=env).stdout.split() == [completions]
 
 
 def has_children(pid):

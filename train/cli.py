@@ -6,20 +6,34 @@ of it.
 
 import sys
 import traceback
+from typing import Annotated
 
 import typer
 
+from gdwatch import __version__
 from gdwatch.errors import GdwatchError
 from train.commands import data, detection, evaluation, everything, export, fitting, teaching
 
 _TEACHERS = ("onnx", "onnxruntime")  # packages of the extra `teachers`
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="Train the model that gdwatch runs: prepare pictures, fit, evaluate, export.",
-)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+def _version(value: bool) -> None:  # noqa: FBT001 - typer's callback signature
+    if value:
+        print(f"gdtrain {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which one.")
+    ] = False,
+) -> None:
+    """Train the model that gdwatch runs: prepare pictures, fit, evaluate, export."""
+
+
 # In the order of `--help`.
 app.command()(data.prepare)
 app.command()(data.audit)

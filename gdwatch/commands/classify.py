@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager, nullcontext
 from itertools import chain, islice
 from pathlib import Path
 
-from gdwatch.commands.output import FORMATS, Format, progress
+from gdwatch.commands.output import FORMATS, Format, progress, shows_progress
 from gdwatch.commands.output_file import replaced
 from gdwatch.errors import ActionNeeded
 from gdwatch.files import escaping
@@ -26,12 +26,19 @@ def classify(
     explain: a folder for one panel of each picture.
     """
     unopened = 0
-    with _drawing(settings, explain) as draw, progress(None) as seen:
+    with _drawing(settings, explain) as draw, progress(_total(settings, given)) as bar:
         judged = _begun(answers(settings, inputs(given, settings.ignore), _complain, draw))
-        with nullcontext(sys.stdout) if output is None else replaced(output) as stream:
-            for answer in FORMATS[format_](stream, _counted(judged, seen)):
+        with nullcontext(bar.stream) if output is None else replaced(output) as stream:
+            for answer in FORMATS[format_](stream, _counted(judged, bar.seen)):
                 unopened += answer["reason"] == "unreadable"
     return 1 if unopened else 0
+
+
+def _total(settings: Settings, given: Given) -> int | None:
+    """How many inputs there are, for the progress bar; None if that is not known beforehand."""
+    if "-" in given.paths or not shows_progress():
+        return None
+    return sum(1 for _ in inputs(given, settings.ignore))
 
 
 @contextmanager

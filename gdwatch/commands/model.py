@@ -32,13 +32,44 @@ def _answer(file: ModelFile) -> dict[str, Any]:
 
 
 def _print(answer: Mapping[str, Any]) -> None:
-    for name in ("file", "bytes", "sha256", "name", "version", "created", "classes"):
-        print(f"{name:<15} {answer[name]}")
-    for name in ("min_confidence", "temperature", "locator", "closer", "classifier"):
-        print(f"{name:<15} {answer[name]}")
-    for name in ("measures", "trained_on"):
-        for key, value in answer[name].items():
-            print(f"{name:<15} {key}: {value}")
+    """Print what a person asks first; `--json` has the rest."""
+    trained_on = answer["trained_on"]
+    measures = answer["measures"].get("overall", answer["measures"])
+    networks = [f"{name} {answer[name]['arch']} {answer[name]['input']} px"
+                for name in ("locator", "closer", "classifier") if answer.get(name)]  # fmt: skip
+    lines = {
+        "model": f"{answer['name']} {answer['version']}, of {answer['created'][:10]}",
+        "file": f"{answer['file']}, {answer['bytes'] / 1e6:.1f} MB",
+        "sha256": answer["sha256"],
+        "answers": f"{' or '.join(answer['classes'])}; below {answer['min_confidence']:.3f} unsure",
+        "networks": ", ".join(networks),
+        "trained on": _count(trained_on.get("pictures")),
+        "tested on": _count(measures.get("pictures")),
+        "right": _share(
+            measures.get("balanced_accuracy"), "balanced, of all that it was tested on"
+        ),
+        "accepted": _share(measures.get("coverage"), "the others are unsure"),
+        "of these": _share(measures.get("accepted_accuracy"), "right"),
+    }
+    for name, text in lines.items():
+        print(f"{name:<11} {text}")
+
+
+def _count(pictures: object) -> str:
+    """A number of pictures, which some models give by source and split."""
+    match pictures:
+        case int():
+            return f"{pictures:,} pictures"
+        case {"train": int(count)}:
+            return f"{count:,} pictures"
+        case Mapping():
+            trained = [each.get("train", 0) for each in pictures.values()]
+            return f"{sum(trained):,} pictures of {len(trained)} sources"
+    return "not told"
+
+
+def _share(value: float | None, of: str) -> str:
+    return "not told" if value is None else f"{value:.1%}, {of}"
 
 
 def verify(model: str) -> None:

@@ -50,7 +50,7 @@ def command(group: typer.Typer, name: str | None = None) -> Callable[[Verb], Ver
 
 def _common(name: str, type_: Any, default: Any, flag: str, **words: Any) -> inspect.Parameter:
     # Typer does not check paths: the code that opens one reports it with our message and status.
-    option = typer.Option(flag, rich_help_panel="Every command", readable=False, **words)
+    option = typer.Option(flag, readable=False, **words)
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[type_, option]
     )

@@ -1,6 +1,7 @@
 """How answers reach standard output, and progress standard error, alike for every verb."""
 
 import csv
+import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +14,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -104,28 +106,68 @@ def counted(seen: Callable[[], None]) -> Callable[[bytes, str | None], None]:
     return done
 
 
-@contextmanager
-def progress(total: int | None) -> Iterator[Callable[[], None]]:
-    """A bar with rate and time left on standard error, on a terminal only.
+class Bar:
+    """A progress bar on standard error; where that is no terminal, it is not shown.
 
-    Gives the function to call for each photograph.
+    stream: where to write answers meanwhile: standard output, or above the bar if both are shown on
+    a terminal.
     """
-    bar = Progress(
-        TextColumn("{task.completed}" if total is None else ""),
+
+    def __init__(self, bar: Progress, total: int | None, console: Console) -> None:
+        self._bar = bar
+        self._task = bar.add_task("", total=total, rate="")
+        both_shown = console.is_terminal and sys.stdout.isatty()
+        self.stream: TextIO = _Above(console) if both_shown else sys.stdout
+
+    def seen(self) -> None:
+        """Count one more photograph."""
+        self._bar.advance(self._task)
+        task = self._bar.tasks[0]
+        # Of the whole run: a batch comes at one stroke, which says nothing of the speed.
+        if task.elapsed:
+            self._bar.update(self._task, rate=f"{task.completed / task.elapsed:.1f}/s")
+
+
+class _Above(io.TextIOBase, TextIO):  # type: ignore[misc] - both declare the same methods
+    """Writes whole lines above a progress bar, neither wrapped nor cut."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._rest = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self._console.out(line, highlight=False)
+        return len(text)
+
+
+def shows_progress() -> bool:
+    """Whether a bar would be shown, so that to know the total is worth the time."""
+    return sys.stderr.isatty()
+
+
+@contextmanager
+def progress(total: int | None) -> Iterator[Bar]:
+    """A bar with total, rate and time left on standard error, on a terminal only.
+
+    total: None if it is not known.
+    """
+    console = Console(stderr=True)
+    columns: list[ProgressColumn] = [
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
+    ]
+    if total is not None:
+        columns += [TimeRemainingColumn(), TextColumn("left")]
+    bar = Progress(
+        *columns,
+        console=console,
+        disable=not shows_progress(),
         transient=True,
+        # Answers go to standard output, wherever that leads, not to this console.
+        redirect_stdout=False,
     )
     with bar:
-        task = bar.add_task("", total=total, rate="")
-
-        def advance() -> None:
-            bar.advance(task)
-            speed = bar.tasks[0].speed
-            bar.update(task, rate=f"{speed:.0f}/s" if speed else "")
-
-        yield advance
+        yield Bar(bar, total, console)

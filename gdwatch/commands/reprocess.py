@@ -40,9 +40,9 @@ def reprocess(
         for folder in chosen:
             held.enter_context(lock.hold_folder(Path(os.fsdecode(folder))))
         total = sum(isinstance(each, bytes) for each in _below(chosen, settings.ignore))
-        with progress(total) as seen:
+        with progress(total) as bar:
             options = RejudgeOptions(move, dry_run)
-            rejudging = Rejudging(ledger, folders, settings, options, counted(seen))
+            rejudging = Rejudging(ledger, folders, settings, options, counted(bar.seen))
             paths = _files(_below(chosen, settings.ignore))
             waiting = follow(rejudging, paths, ledger, folders, settings)
     report(rejudging.tally, waiting, json_=json_)

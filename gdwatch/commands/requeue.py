@@ -46,8 +46,8 @@ def requeue(
             known = set(paths)
             chosen = queries.filed_rows(ledger, outcome, reason)
             paths += [row.path for row in chosen if row.path not in known]
-        with progress(len(paths)) as seen:
+        with progress(len(paths)) as bar:
             options = RejudgeOptions(move=True, again=True)
-            rejudging = Rejudging(ledger, folders, settings, options, counted(seen))
+            rejudging = Rejudging(ledger, folders, settings, options, counted(bar.seen))
             waiting = follow(rejudging, iter(paths), ledger, folders, settings)
     report(rejudging.tally, waiting, json_=json_)

@@ -37,6 +37,7 @@ from gdwatch.service.completed_files import CompletedFiles
 from gdwatch.service.conditions import Conditions
 from gdwatch.service.filer import Filer
 from gdwatch.service.hand_moves import HandMoves
+from gdwatch.service.hooks import Hooks
 from gdwatch.service.pause import PauseState
 from gdwatch.service.progress import Progress
 from gdwatch.service.signals import handling_signals
@@ -125,6 +126,7 @@ class _Service:
         self._progress = Progress()
         self._filer = Filer(settings, folders, ledger, self._inbox, pause_state, self._progress)
         self._conditions = Conditions(folders, settings)
+        self._hooks = Hooks(settings, folders)
         self._listed_at = time.monotonic()
         self._sha256 = ""  # of the last model that was logged
 
@@ -146,6 +148,9 @@ class _Service:
             log.warning("batch.retried", reason=trouble.message)
         finally:
             systemd.tell("STOPPING=1")
+            # A single run has no later turn for the hooks.
+            is_single = self._once and not self._signals.stop
+            self._hooks.close(patience_s=self._settings.hook_timeout_s if is_single else 0.0)
             self._answers.close()
             self._filer.close()
             self._pause_state.tell(Status("stopped", skipped=self._pause_state.told.skipped))
@@ -160,6 +165,9 @@ class _Service:
                 self._watch.stop()  # so that the inbox's disk can be unmounted
                 self._answers.close()
                 self._inbox.let_go()
+                if not self._pause_state.is_paused:
+                    self._hooks.note_pause(trouble.reason, str(trouble))
+                self._hooks.look(time.monotonic())
                 self._pause_state.pause(trouble)
                 continue
             if self._pause_state.resume():
@@ -191,6 +199,7 @@ class _Service:
             self._filer.take(batch)
         self._watch.clear()
         self._tell_filed(now)
+        self._hooks.look(now)
         self._tell_skipped()
         self._tell_dropped()
         self._say_ready()
@@ -295,6 +304,7 @@ class _Service:
     def _tell_filed(self, now: float) -> None:
         newly = self._filer.newly_recorded
         if newly:
+            self._hooks.note(newly)
             self._terminal.note((judged.decision.outcome for _, judged in newly), now)
             newly.clear()
         elif self._pipeline.outstanding == 0 and not self._filer.waiting:

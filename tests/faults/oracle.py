@@ -37,6 +37,7 @@ EVENTS = frozenset(
         "model": "loaded refused",
         "db": "busy full corrupt upgraded",
         "disk": "low",
+        "hook": "started failed",
         "recovery": "done",
     }.items()
     for name in names.split()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from gdwatch import __version__
 from tests.train.build import Told, photograph, write_recipe
 from tests.train.old_program import old_weights
 from train.fitting.recipe import Recipe
@@ -101,3 +102,9 @@ def test_the_commands_of_the_readme_work(
     assert {"MODEL_CARD.md", "mine.safetensors", "report.html"} <= {
         file.name for file in tmp_path.iterdir()
     }
+
+
+def test_the_trainer_says_its_version() -> None:
+    words = [sys.executable, "-m", "train", "--version"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout == f"gdtrain {__version__}\n"
