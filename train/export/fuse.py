@@ -184,7 +184,7 @@ def _male(classifier: TwoInputClassifier, face: Half, around: Half, rows: Indice
 
 
 def _sizes(prepared: Prepared, rows: Indices) -> Floats:
-    """Longer sides of the faces, in pixels of the photograph; 0 without a face."""
+    """Longer sides of the faces, in pixels that the service sees; 0 without a face."""
     return np.array([prepared.crop(row).size for row in rows.tolist()], dtype=np.float64)
 
 
