@@ -31,7 +31,8 @@ class Plan:
     recipes: a folder with recipes in place of the package's.
     drawn: a table of boxes that people drew.
     wild: sources that count for more in the calibration.
-    anew: whether the networks of faces begin with dlib's weights, not with the shipped models.
+    anew: whether nothing begins with the shipped models, but the networks of faces with dlib's
+        weights.
     version: of both models.
     """
 
@@ -109,25 +110,27 @@ def _of_pictures(plan: Plan) -> list[Step]:
     locate = ["locate", *plan.photographs, "--prepared", prepared, "--faces", faces, *_drawn(plan),
               "--workers", str(workers)]  # fmt: skip
     first, closer = str(plan.out / "locator"), str(plan.out / "closer")
+    start = [] if plan.anew else ["--start", "fast"]
     return [
         Step(["prepare", *plan.photographs, "--out", prepared], plan.prepared / "manifest.csv"),
         Step(["audit", prepared, "--apply"], plan.prepared / "manifest.clean.csv"),
         Step(["detect", *plan.photographs, "-o", faces, *published]),
-        Step([*locate, *plan.recipe("locator"), "--out", first]),
+        Step([*locate, *plan.recipe("locator"), *start, "--out", first]),
         Step([*locate, *plan.recipe("closer"), "--start", first, "--out", closer]),
     ]
 
 
 def _of_faces(plan: Plan) -> list[Step]:
-    """What the networks see of the pictures, and what teachers say of that."""
+    """What teachers say of the faces, and what the networks see of the pictures."""
     photographs = [*plan.photographs, "--prepared", str(plan.prepared),
                    "--faces", str(plan.out / "faces.csv")]  # fmt: skip
     published = [word for folder in plan.weights for word in ("--weights", str(folder))]
     return [
-        Step(["crop", *photographs, *_drawn(plan), *plan.locators, "--upright", "--surroundings"],
-             plan.prepared / "crops.csv"),
         Step(["teach", *photographs, "--clean", *plan.recipe("accurate"), *published,
               "-o", str(plan.out / "teacher.csv")], plan.out / "teacher.csv"),
+        Step(["crop", *photographs, *_drawn(plan), *plan.locators, "--upright", "--surroundings",
+              "--teacher-faces", str(plan.out / "teacher-faces.csv")],
+             plan.prepared / "crops.csv"),
     ]  # fmt: skip
 
 

@@ -73,30 +73,42 @@ class Threshold:
     accuracy: float
 
 
-def measure(p_male: Floats, male: Bools, min_confidence: float) -> Measures:
-    """Compare predictions with labels. p_male, male: (N,), N ≥ 1."""
+def measure(
+    p_male: Floats, male: Bools, min_confidence: float, sure: Floats | None = None
+) -> Measures:
+    """Compare predictions with labels.
+
+    p_male, male: (N,), N ≥ 1.
+    sure: (N,), the confidence by which each is accepted, if it is not that of `p_male`.
+    """
+    sure = confidence(p_male) if sure is None else sure
     predicted_male = p_male > 0.5
     confusion = count_confusion(predicted_male, male)
-    at_model = accepted(p_male, male, min_confidence)
+    right = predicted_male == male
+    at_model = accepted(right, sure, min_confidence)
     return Measures(
         pictures=len(male),
         balanced_accuracy=balanced_accuracy(predicted_male, male),
         balanced_interval=bootstrap(confusion),
-        accuracy=float((predicted_male == male).mean()),
+        accuracy=float(right.mean()),
         roc_auc=float(roc_auc_score(male, p_male)) if len(np.unique(male)) == 2 else None,
         confusion=confusion,
         expected_calibration_error=expected_calibration_error(p_male, male),
         coverage=at_model.coverage,
         accepted_accuracy=at_model.accuracy,
-        curve=tuple(accepted(p_male, male, float(least)) for least in _THRESHOLDS),
+        curve=tuple(accepted(right, sure, float(least)) for least in _THRESHOLDS),
     )
 
 
-def accepted(p_male: Floats, male: Bools, min_confidence: float) -> Accepted:
-    """Coverage and accuracy at a minimum confidence. p_male, male: (N,)."""
-    sure = confidence(p_male) >= min_confidence
-    right = ((p_male > 0.5) == male)[sure]
-    return Accepted(min_confidence, float(sure.mean()), float(right.mean()) if len(right) else None)
+def accepted(right: Bools, sure: Floats, min_confidence: float) -> Accepted:
+    """Coverage and accuracy at a minimum confidence.
+
+    right: (N,), which predictions are right. sure: (N,), how sure they are.
+    """
+    is_sure = sure >= min_confidence
+    taken = right[is_sure]
+    accuracy = float(taken.mean()) if len(taken) else None
+    return Accepted(min_confidence, float(is_sure.mean()), accuracy)
 
 
 def count_confusion(predicted_male: Bools, male: Bools) -> Confusion:

@@ -14,8 +14,12 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 from scipy import ndimage
 
+from gdwatch.inference.model import Model
+from gdwatch.inference.model_file import Network
 from gdwatch.networks.locator import Locator
+from gdwatch.networks.two_inputs import TwoInputClassifier
 from gdwatch.values import Box
+from tests import build
 from train.data import prepared_set
 from train.data.prepared_set import Prepared, Row
 from train.data.sources import entries
@@ -72,6 +76,29 @@ TINY_LOCATOR = LocatorRecipe(
     warmup=0.1, ema=0.9, close=5,
     network=locator_recipe.Shape(stem=4, widths=[4, 4, 4], blocks=[0, 0, 0], head=4),
 )  # fmt: skip
+
+
+FACE_BOX = Box(4, 4, 12, 14)  # of the face on each of the pictures of `three_views`
+
+
+def two_input_model() -> Model:
+    """A model that sees a face upright and its surroundings; its weights are random."""
+    torch.manual_seed(1)
+    face = {"widths": [8, 16], "blocks": [1, 1], "nobody": True}
+    around = {"stem": 8, "stages": [(1, 8, 1, 1)], "head": 8, "folded": True}
+    arguments = {"face": face, "surroundings": around}
+    classifier = TwoInputClassifier(**arguments, mean=(0.5,) * 3, std=(0.25,) * 3).eval()
+    with torch.no_grad():
+        classifier.male[:] = torch.tensor([1.0, 0.0, 6.0, 0.0, 6.0])
+        classifier.nobody[:] = torch.tensor([0.0, 0.0, -9.0])
+    details = build.located()
+    changed = {
+        "format": 2,
+        "min_confidence": 0.5,
+        "classifier": Network(arch="two_inputs", arguments=arguments, input=32),
+        "preprocessing": details.preprocessing.model_copy(update={"upright": True}),
+    }
+    return Model(None, classifier, details.model_copy(update=changed), "")
 
 
 def blind_look() -> Look:

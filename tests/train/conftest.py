@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,15 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.train.build import TINY, Told, blind_look, picture
+from tests.train.build import FACE_BOX, TINY, Told, blind_look, picture, write_rows
 from train.cli import main
 from train.data import prepared_set
 from train.data.prepare import prepare
 from train.data.prepared_set import Prepared
 from train.data.sources import entries
 from train.detection import crop_faces
+from train.detection.boxes import Face
+from train.detection.places import Known
 from train.fitting.recipe import Recipe
 
 torch.set_num_threads(1)  # such networks only wait for a second one
@@ -77,6 +80,21 @@ def with_nobody(class_folders: object, prepared: Prepared) -> Prepared:
     (data / "manifest.csv").write_text("\n".join(listed))
     crop_faces.cut(entries([data]), prepared.folder, [blind_look()])
     return prepared_set.load(prepared.folder, "face")
+
+
+@pytest.fixture
+def three_views(with_nobody: Prepared) -> Path:
+    """Pictures with a known face each and in equal splits, and some of nobody."""
+    data = next(with_nobody.folder.parent.glob("*/female")).parent
+    rows = [
+        replace(row, split=("train", "val", "test")[number % 3])
+        for number, row in enumerate(with_nobody.rows)
+    ]
+    write_rows(with_nobody, rows)
+    faces = {row.path: [Face(FACE_BOX, 0.9, (1.0,) * 10)] for row in rows[1:]}
+    views = ("face", "upright", "surroundings")
+    crop_faces.cut(entries([data]), with_nobody.folder, [blind_look()], Known(faces=faces), views)
+    return with_nobody.folder
 
 
 @pytest.fixture(scope="session")

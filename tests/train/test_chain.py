@@ -16,6 +16,8 @@ from tests.train import standins
 from tests.train.build import Told, photograph, write_recipe
 from train.chain import Plan, steps
 from train.cli import app
+from train.data import crops
+from train.data.crops import FACE, OTHER
 from train.fitting.recipe import Pooled, Recipe, Surroundings
 from train.published.weights import CENTERFACE, DLIB, MOBILENET, TEACHERS
 
@@ -49,6 +51,8 @@ def data(tmp_path: Path) -> Path:
             shown = photograph(f"{label}{number}", barred=label == "male")
             shown = shown.convert("L").convert("RGB")
             shown.paste((255, 0, 0), (80, 80, 88, 88))
+            if number == 0:
+                shown.paste((255, 0, 0), (20, 130, 28, 138))  # somebody beside
             shown.save(folder / f"{number}.png")
     return tmp_path / "photos"
 
@@ -95,7 +99,7 @@ def test_one_command_trains_both_models_and_goes_on_where_it_was_stopped(
     told = gdtrain(*command)
     assert told.status == 0, told.err
     assert commands(told) == [
-        "prepare", "audit", "detect", "locate", "locate", "crop", "teach",
+        "prepare", "audit", "detect", "locate", "locate", "teach", "crop",
         "fit", "fit", "fuse", "calibrate", "fit", "export", "calibrate",
     ]  # fmt: skip
     for name in ("accurate", "fast"):
@@ -107,6 +111,9 @@ def test_one_command_trains_both_models_and_goes_on_where_it_was_stopped(
         assert loaded.details.measures["split"] == "test"
     accurate = model_file.read(out / "accurate.safetensors").details
     assert accurate.classifier.arch == "two_inputs"
+    assert "min_confidence_bodies none (of " in told.out  # ten photographs are too few to choose by
+    assert accurate.min_confidence_bodies is None
+    assert accurate.measures["bodies"]["accepted"] == 0
     kept = {file: file.stat().st_mtime_ns for file in out.rglob("*.safetensors")}
     with np.load(out / "prepared/embeddings/000000.npz") as part:
         assert len(part["embedded"]) >= 80
@@ -115,11 +122,12 @@ def test_one_command_trains_both_models_and_goes_on_where_it_was_stopped(
     lines = (out / "teacher-faces.csv").read_text().splitlines()
     assert lines[0] == "path,x,y,w,h,p_male"
     assert len({line.split(",")[0] for line in lines[1:]}) == 80
+    assert {row.kind for row in crops.read(out / "prepared")} >= {FACE, OTHER}
     (out / "fast.safetensors").unlink()
     told = gdtrain(*command)
     assert told.status == 0, told.err
     assert commands(told) == [
-        "(prepare)", "(audit)", "detect", "locate", "locate", "(crop)", "(teach)",
+        "(prepare)", "(audit)", "detect", "locate", "locate", "(teach)", "(crop)",
         "fit", "fit", "(fuse)", "(calibrate)", "fit", "(export)", "calibrate",
     ]  # fmt: skip
     del kept[out / "fast.safetensors"]

@@ -32,7 +32,6 @@ TESTED_ELSEWHERE = {
     "detection/locator_measures": "train/detection/test_train_locator.py",
     "detection/places": "train/detection/test_crop_faces.py",
     "detection/scene_dataset": "train/detection/test_train_locator.py",
-    "detection/unfolding": "train/test_chain.py",
     "evaluation/photographs": "test_accuracy.py",
     "evaluation/plots": "train/evaluation/test_report.py",
     "export/calibrate": "train/test_chain.py",

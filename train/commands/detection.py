@@ -50,7 +50,7 @@ def locate(
     drawn: DrawnBoxes = None,
     start: Annotated[
         Path | None,
-        typer.Option(metavar="RUN", help="A locator, or a model file with one, to begin with."),
+        typer.Option(metavar="RUN", help="A locator, a model file or fast, to begin with."),
     ] = None,
     debug: Debug = False,
 ) -> None:

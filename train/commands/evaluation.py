@@ -35,7 +35,7 @@ def evaluate(
     from train.evaluation.evaluate import evaluate, tables
 
     loaded = inputs.open_model(model)
-    prepared = inputs.open_prepared(folder, clean=clean, crop=inputs.crop_of(loaded))
+    prepared = inputs.open_prepared(folder, clean=clean)
     found = evaluate(loaded, prepared, split, min_age)
     if as_json:
         print(json.dumps(asdict(found), indent=2))
@@ -62,11 +62,8 @@ def compare(
     from train.evaluation.compare import compare, table
 
     one, other = inputs.open_model(first), inputs.open_model(second)
-    prepared = [
-        inputs.open_prepared(folder, clean=clean, crop=inputs.crop_of(each))
-        for each in (one, other)
-    ]
-    found = compare((one, prepared[0]), (other, prepared[1]), split, min_age)
+    prepared = inputs.open_prepared(folder, clean=clean)
+    found = compare(one, other, prepared, split, min_age)
     if as_json:
         print(json.dumps({source: asdict(one) for source, one in found.items()}, indent=2))
     else:
@@ -89,7 +86,6 @@ def report(
     from train.commands import inputs
     from train.evaluation.report import report
 
-    loaded = inputs.open_model(model)
-    prepared = inputs.open_prepared(folder, clean=clean, crop=inputs.crop_of(loaded))
-    report(loaded, prepared, split, min_age, file)
+    prepared = inputs.open_prepared(folder, clean=clean)
+    report(inputs.open_model(model), prepared, split, min_age, file)
     print(file)

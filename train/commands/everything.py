@@ -28,7 +28,9 @@ def train_all(
     ] = None,
     anew: Annotated[
         bool,
-        typer.Option("--anew", help="Begin with dlib's weights, not with the shipped models."),
+        typer.Option(
+            "--anew", help="Begin nothing with the shipped models: faces with dlib's weights."
+        ),
     ] = False,
     version: Annotated[str, typer.Option(help="Of both models.")] = "0.1.0",
     debug: Debug = False,

@@ -101,6 +101,8 @@ def calibrate(
     print(f"{file or model}")
     print(f"temperature {details.temperature}")
     print(f"min_confidence {details.min_confidence}")
+    if done.bodies is not None:
+        print(f"min_confidence_bodies {done.bodies}")
     title = f"{details.name} {details.version}, split test"
     Console(width=100).print(table(done.found, title))
 

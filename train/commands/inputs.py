@@ -19,10 +19,3 @@ def open_prepared(folder: Path, *, clean: bool, crop: View = "whole") -> Prepare
 def open_model(path: Path) -> Model:
     """Open a model file. Raises GdwatchError."""
     return model.load(model_file.read(path))
-
-
-def crop_of(model: Model) -> View:
-    """The part of a photograph that a model classifies."""
-    if model.details.locator is None:
-        return "whole"
-    return "upright" if model.details.preprocessing.upright else "face"

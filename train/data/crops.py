@@ -24,6 +24,7 @@ class CropRow:
     path, label, source, split: of the photograph.
     kind: one of KINDS.
     x, y, width, height: of the box, in pixels of the upright photograph; all 0 where it is whole.
+    scale: width of the upright photograph in widths of what the service's networks see of it.
     score: of the detector, 0 to 1; 0 where none has found it.
     tilt: degrees by which the face is turned clockwise.
     p_male: of kind OTHER, the teacher's answer, 0 to 1; else -1.
@@ -38,14 +39,18 @@ class CropRow:
     y: float = 0.0
     width: float = 0.0
     height: float = 0.0
+    scale: float = 1.0
     score: float = 0.0
     tilt: float = 0.0
     p_male: float = -1.0
 
     @property
     def size(self) -> float:
-        """The longer side of the box, in pixels of the photograph; 0 where it is whole."""
-        return max(self.width, self.height)
+        """The longer side of the box, in pixels that the service sees; 0 where it is whole.
+
+        The service reduces a photograph before it judges, and knows no other size of a face.
+        """
+        return max(self.width, self.height) / self.scale
 
 
 _COLUMNS = [field.name for field in fields(CropRow)]

@@ -31,6 +31,12 @@ FILES: Mapping[View, str] = {
     "upright": "upright.npy",
     "surroundings": "surroundings.npy",
 }
+_COMMANDS: Mapping[View, str] = {  # that make the files; `crop` makes all of them or none
+    "whole": "prepare",
+    "face": "crop",
+    "upright": "crop --upright --surroundings",
+    "surroundings": "crop --upright --surroundings",
+}
 RIM = 16  # pixels above and below a crop, so that augmentation can shift and turn it
 FRAMED = (SIDE + 2 * RIM) / SIDE  # side of a crop with its rim, in sides of that without
 HASHES = "hashes.npy"
@@ -92,6 +98,10 @@ class Prepared:
         down, across = self.stored.shape[1:3]
         rim, beside = (down - SIDE) // 2, round(across * (1 - SIDE / down) / 2)
         return slice(rim, down - rim), slice(beside, across - beside)
+
+    def in_view(self, view: View) -> "Prepared":
+        """The same rows, seen in another way. Raises GdwatchError if that was not cut out."""
+        return self if self.view == view else load_manifest(self.manifest, view)
 
     @property
     def others(self) -> Indices:
@@ -165,7 +175,9 @@ def stored_shape(view: View) -> tuple[int, int]:
 def load_manifest(manifest: Path, view: View = "whole") -> Prepared:
     """Open a prepared folder by one of its manifests. Raises GdwatchError."""
     folder = manifest.parent
-    file, command = FILES[view], "prepare" if view == "whole" else "crop"
+    file, command = FILES[view], _COMMANDS[view]
+    if (folder / MANIFEST).exists() and not (folder / file).exists():
+        raise GdwatchError(f"{folder}: no {file} in it", f"make it with `gdtrain {command}`")
     cut: list[CropRow] = []
     try:
         whole = _read(folder / MANIFEST)

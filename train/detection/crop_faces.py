@@ -64,11 +64,11 @@ def cut(
     if gone is not None:
         raise GdwatchError(f"{gone}: not in the data", "name what the folder was prepared from")
     photographs = [entries[row.path] for row in prepared.rows]
-    longest = {row.path: max(row.width, row.height) for row in prepared.rows}
+    sizes = {row.path: (row.width, row.height) for row in prepared.rows}
     parts = (
         main_faces(photographs, split, looks[0], known),
-        other_faces(listed, split, known),
-        false_faces(listed, split, looks, known, longest),
+        other_faces(listed, split, known, sizes),
+        false_faces(listed, split, looks, known, sizes),
     )
     rows = _write(chain.from_iterable(parts), folder, views)
     crops.write(rows, folder)
@@ -99,7 +99,7 @@ def _pixels(one: Cut, seen: View) -> Pixels:
     row, side = one.row, stored_shape(seen)[0]
     box = None
     if row.size:
-        box = scaled(Box(row.x, row.y, row.width, row.height), 1 / one.scale)
+        box = scaled(Box(row.x, row.y, row.width, row.height), 1 / row.scale)
     if seen == "surroundings":
         return crop.surroundings(one.photo, box, FRAMED)
     if box is None:

@@ -9,6 +9,7 @@ from torch import nn
 
 from gdwatch.errors import GdwatchError, UsageError
 from gdwatch.inference import model, model_file
+from gdwatch.inference.model import Model
 from gdwatch.inference.model_file import Network
 from gdwatch.networks.folding import fold
 from gdwatch.networks.locator import Locator
@@ -72,10 +73,12 @@ def resume(recipe: LocatorRecipe, out: Path) -> LocatorRun:
 def load(path: Path) -> tuple[Locator, Network]:
     """Load a locator from a run's folder or a model file, with its entry for a model file.
 
+    path: of these, or the name of a shipped model.
+
     It is in evaluation mode on the CPU, batch norm folded. Raises GdwatchError.
     """
-    if path.is_file():
-        loaded = model.load(model_file.read(path))
+    if not path.is_dir():
+        loaded = _model(path)
         if loaded.locator is None or loaded.details.locator is None:
             raise UsageError(f"{path}: a model without a locator", "name another one")
         return loaded.locator, loaded.details.locator
@@ -98,11 +101,15 @@ def load_looks(first: Path, closer: Path | None) -> list[tuple[Locator, Network]
     looks = [load(first)]
     if closer is not None:
         looks.append(load(closer))
-    elif first.is_file():
-        loaded = model.load(model_file.read(first))
+    elif not first.is_dir():
+        loaded = _model(first)
         if loaded.closer is not None and loaded.details.closer is not None:
             looks.append((loaded.closer, loaded.details.closer))
     return looks
+
+
+def _model(path: Path) -> Model:
+    return model.load(model_file.read(model_file.find(str(path))))
 
 
 def _read(folder: Path) -> LocatorRun:

@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 from rich.console import Console
@@ -16,6 +16,7 @@ from gdwatch.decode.reduce import Pixels, Reduction, view
 from gdwatch.errors import GdwatchError
 from gdwatch.inference.detection import overlap
 from gdwatch.inference.faces import Detection, prominence
+from gdwatch.inference.model_file import layout, read_models
 from gdwatch.values import Box
 from train.data.crops import EMPTY, FACE, FALSE, OTHER, WHOLE, CropRow
 from train.data.prepare import LIMITS
@@ -24,7 +25,6 @@ from train.detection import boxes
 from train.detection.boxes import Face
 from train.detection.false_faces import MOST_AMONG_PEOPLE, MOST_WITHOUT_PEOPLE, Look, mine
 
-_KEPT = 1024  # pixels of a photograph's longer side, at least
 _BATCH = 64
 _RANDOM = 6  # random places that are cut out of each photograph without people
 _SMALLEST, _LARGEST = 0.03, 0.6  # their sides, in longer sides of the photograph
@@ -53,11 +53,10 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A photograph that something is cut out of. scale: its original's width, in widths of it."""
+    """What is cut out of a photograph. photo: as the service's networks see it, RGB."""
 
     row: CropRow
     photo: Pixels
-    scale: float
 
 
 def main_faces(
@@ -81,10 +80,10 @@ def main_faces(
             else:
                 marked = boxes.most_prominent(known.faces.get(entry.path, ()), width, height)
                 face = None if marked is None else (marked, marked.tilt)
-            row = CropRow(entry.path, entry.label, entry.source, split[entry.path], WHOLE)
+            row = _row(entry, split, WHOLE, scale)
             if face is not None:
                 row = _at(row, FACE, face[0].box, face[1], face[0].score)
-            yield Cut(row, photo, scale)
+            yield Cut(row, photo)
 
 
 def _as_face(found: Detection, scale: float) -> tuple[Face, float]:
@@ -92,26 +91,36 @@ def _as_face(found: Detection, scale: float) -> tuple[Face, float]:
     return Face(found.box, found.score, ()).scaled(scale), found.tilt
 
 
-def other_faces(listed: Sequence[Entry], split: Mapping[str, str], known: Known) -> Iterator[Cut]:
-    """The faces that a teacher answers for, but for those that are the label's."""
+def other_faces(
+    listed: Sequence[Entry],
+    split: Mapping[str, str],
+    known: Known,
+    sizes: Mapping[str, tuple[int, int]],
+) -> Iterator[Cut]:
+    """The faces that a teacher answers for, but for those that are the label's.
+
+    sizes: width and height of the prepared photographs, by path.
+    """
     for entry in listed:
-        taught = known.taught.get(entry.path, ())
-        if not taught:
-            continue
-        read = _read_if_possible(entry)
+        found = () if known.faces is None else known.faces.get(entry.path, ())
+        main = None
+        if entry.label in CLASSES and entry.path in sizes:
+            main = boxes.most_prominent(found, *sizes[entry.path])
+        taught = [
+            (box, p_male)
+            for box, p_male in known.taught.get(entry.path, ())
+            if main is None or overlap(main.box, box) <= _SAME
+        ]
+        # Most photographs have no further face: they need not be decoded.
+        read = _read_if_possible(entry) if taught else None
         if read is None:
             continue
         photo, scale = read
-        height, width = (side * scale for side in photo.shape[:2])
-        found = () if known.faces is None else known.faces.get(entry.path, ())
-        main = boxes.most_prominent(found, width, height) if entry.label in CLASSES else None
         for box, p_male in taught:
-            if main is not None and overlap(main.box, box) > _SAME:
-                continue
             same = max(found, key=lambda face: overlap(face.box, box), default=None)
             tilt = same.tilt if same is not None and overlap(same.box, box) > _SAME else 0.0
-            row = CropRow(entry.path, entry.label, entry.source, split[entry.path], OTHER)
-            yield Cut(replace(_at(row, OTHER, box, tilt, 1.0), p_male=p_male), photo, scale)
+            row = _at(_row(entry, split, OTHER, scale), OTHER, box, tilt, 1.0)
+            yield Cut(replace(row, p_male=p_male), photo)
 
 
 def false_faces(
@@ -119,12 +128,12 @@ def false_faces(
     split: Mapping[str, str],
     looks: Sequence[Look],
     known: Known,
-    longest: Mapping[str, int],
+    sizes: Mapping[str, tuple[int, int]],
 ) -> Iterator[Cut]:
     """Places without a face: mined, and on photographs without people random ones and the whole.
 
     split: of each photograph, by path; those of `test` are left out.
-    longest: pixels of its longer side, by path, where known; one that a face fills is left out.
+    sizes: width and height of the prepared ones, by path; one that a face fills is left out.
     """
     for entry in listed:
         is_empty = entry.label == NOBODY
@@ -132,22 +141,22 @@ def false_faces(
             continue
         faces = [] if is_empty else known.all_on(entry.path)
         # Most photographs are filled by a face: they need not be decoded.
-        if any(max(box.width, box.height) > _FILLED * longest.get(entry.path, math.inf)
+        if any(max(box.width, box.height) > _FILLED * max(sizes.get(entry.path, (math.inf,)))
                for box in faces):  # fmt: skip
             continue
         read = _read_if_possible(entry)
         if read is None:
             continue
         photo, scale = read
-        row = CropRow(entry.path, entry.label, entry.source, split[entry.path], FALSE)
+        row = _row(entry, split, FALSE, scale)
         most = MOST_WITHOUT_PEOPLE if is_empty else MOST_AMONG_PEOPLE
         for found in mine(photo, looks, [scaled(box, 1 / scale) for box in faces], most):
             box = scaled(found.box, scale)
-            yield Cut(_at(row, FALSE, box, found.tilt, found.score), photo, scale)
+            yield Cut(_at(row, FALSE, box, found.tilt, found.score), photo)
         if is_empty:
             for box in _random_places(entry.path, photo):
-                yield Cut(_at(row, FALSE, scaled(box, scale), 0.0, 0.0), photo, scale)
-            yield Cut(replace(row, kind=EMPTY), photo, scale)
+                yield Cut(_at(row, FALSE, scaled(box, scale), 0.0, 0.0), photo)
+            yield Cut(replace(row, kind=EMPTY), photo)
 
 
 def _random_places(path: str, photo: Pixels) -> Iterable[Box]:
@@ -160,11 +169,17 @@ def _random_places(path: str, photo: Pixels) -> Iterable[Box]:
         yield Box(x, y, side, side)
 
 
+@cache
+def as_served() -> Reduction:
+    """How the service reduces a photograph for its default model."""
+    return layout([each.details for each in read_models("auto", "face")], "face")
+
+
 def _read(entry: Entry) -> tuple[Pixels, float]:
-    """The photograph, RGB, and the width of its original in widths of it."""
+    """The photograph as the service's networks see it, and its original's width in widths of it."""
     if entry.place is None:
         raise _gone(entry.path)
-    wanted = Reduction(_KEPT, whole=False)
+    wanted = as_served()
     try:
         header, photo = decode(
             entry.place.read(), LIMITS, partial(view, wanted=wanted), wanted.least
@@ -182,6 +197,12 @@ def _read_if_possible(entry: Entry) -> tuple[Pixels, float] | None:
         return _read(entry)
     except GdwatchError:
         return None
+
+
+def _row(entry: Entry, split: Mapping[str, str], kind: str, scale: float) -> CropRow:
+    return CropRow(
+        entry.path, entry.label, entry.source, split[entry.path], kind, scale=round(scale, 4)
+    )
 
 
 def _at(row: CropRow, kind: str, box: Box, tilt: float, score: float) -> CropRow:

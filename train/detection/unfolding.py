@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from gdwatch.errors import UsageError
 from gdwatch.networks.locator import Locator
 
 
@@ -15,8 +16,16 @@ def unfold(network: Locator, finished: Locator, thumbnails: Tensor) -> None:
     network: with batch norms; it may have landmarks, and more blocks, which at first do nothing.
     finished: without batch norms.
     thumbnails: uint8 (B, 3, S, S), RGB, by which each batch norm gets its mean and variance.
+
+    Raises UsageError if their layers differ in width.
     """
     known = finished.state_dict()
+    wide = {name: weight.shape for name, weight in network.state_dict().items() if name in known}
+    if any(shape[1:] != known[name].shape[1:] for name, shape in wide.items()):
+        raise UsageError(
+            "the locator to begin with has other widths than the recipe's network",
+            "leave --start out, or give the recipe the same widths",
+        )
     for name, own in network.state_dict().items():
         if name in known and own.shape == known[name].shape:
             own.copy_(known[name])

@@ -30,17 +30,13 @@ class Comparison:
 
 
 def compare(
-    first: tuple[Model, Prepared], second: tuple[Model, Prepared], split: str, min_age: int
+    first: Model, second: Model, prepared: Prepared, split: str, min_age: int
 ) -> dict[str, Comparison]:
-    """Compare by source, and on all pictures under `all`. Raises GdwatchError.
-
-    first, second: each a model and the prepared pictures with its crop, of the same manifest.
-    """
-    prepared = first[1]
-    if first[0].sha256 == second[0].sha256:
+    """Compare by source, and on all pictures under `all`. Raises GdwatchError."""
+    if first.sha256 == second.sha256:
         raise UsageError("both are the same model", "name two")
-    one = predict(*first, split, min_age)
-    other = predict(*second, split, min_age)
+    one = predict(first, prepared, split, min_age)
+    other = predict(second, prepared, split, min_age)
     sources = np.array([prepared.rows[row].source for row in one.rows])
 
     def among(some: Bools) -> Comparison:

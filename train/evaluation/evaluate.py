@@ -8,11 +8,17 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from gdwatch.errors import GdwatchError, UsageError
+from gdwatch.inference.device import choose_device
+from gdwatch.inference.faces import Detection, Judgement, to_scores
 from gdwatch.inference.model import Model
+from gdwatch.pipeline.decide import Rules, decide
+from gdwatch.pipeline.engine_client import rules_of
+from gdwatch.settings import load as load_settings
+from gdwatch.values import Box, Decision, Header, Scores
 from train.data.prepared_set import SIDE, Indices, Prepared, Row
 from train.data.sources import SPLITS
-from train.fitting.predict import logits
-from train.metrics import Bools, Confusion, Floats, Measures, measure, probabilities
+from train.fitting.judge import judge, view_of
+from train.metrics import Bools, Confusion, Floats, Measures, measure
 
 _AGES = ((18, "under 18"), (30, "18 to 29"), (50, "30 to 49"), (70, "50 to 69"))
 
@@ -36,15 +42,18 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """The calibrated predictions of a model, with the labels.
+    """What the service would decide with a model, with the labels.
 
     rows: (N,) of the prepared folder; p_male, male: (N,).
+    sure: (N,), the confidence; 0 where the answer is `unsure` with any confidence, as without a
+    face.
     """
 
     split: str
     min_age: int
     rows: Indices
     p_male: Floats
+    sure: Floats
     male: Bools
 
     @property
@@ -55,7 +64,10 @@ class Predictions:
 
 
 def predict(model: Model, prepared: Prepared, split: str, min_age: int) -> Predictions:
-    """Classify the pictures of a split. Raises GdwatchError if there are none."""
+    """Decide for the pictures of a split as the service does, each with one face at most.
+
+    Raises GdwatchError if there are none, or not in the views that the model sees.
+    """
     if split not in SPLITS:
         raise UsageError(f"split {split}: there is none", f"name one of {', '.join(SPLITS)}")
     details = model.details
@@ -70,9 +82,29 @@ def predict(model: Model, prepared: Prepared, split: str, min_age: int) -> Predi
             f"model {details.name}: takes {size} pixels, prepared pictures have {SIDE}",
             "evaluate a smaller model",
         )
-    scores = logits(model.classifier, prepared, rows, size)
-    p_male = probabilities(scores, details.temperature)
-    return Predictions(split, min_age, rows, p_male, prepared.is_male()[rows])
+    seen = prepared.in_view(view_of(details))
+    rules = rules_of(load_settings({}, None).settings, details)
+    judged = judge(model, seen, rows, choose_device("auto"))
+    decisions = [_decide(seen, row, each, rules)
+                 for row, each in zip(rows.tolist(), judged, strict=True)]  # fmt: skip
+    p_male = np.array([each.p_male for each in decisions], dtype=np.float64)
+    sure = np.array(
+        [each.confidence if each.reason in (None, "low_confidence") else 0.0 for each in decisions],
+        dtype=np.float64,
+    )
+    return Predictions(split, min_age, rows, p_male, sure, seen.is_male()[rows])
+
+
+def _decide(prepared: Prepared, row: int, judged: Judgement, rules: Rules) -> Decision:
+    """What the service decides of a photograph whose only face, if any, is the one cut out."""
+    of = prepared.rows[row]
+    scores = Scores(judged.p_male, p_nobody=judged.p_nobody)
+    if prepared.crops:
+        crop = prepared.crop(row)
+        box = Box(crop.x, crop.y, crop.width, crop.height)
+        found = [Detection(box, crop.score, crop.tilt)] if crop.size else []
+        (scores,) = to_scores([len(found)], [found], [judged])
+    return decide(scores, Header(of.width, of.height, ""), (of.width, of.height), rules)
 
 
 def evaluate(model: Model, prepared: Prepared, split: str, min_age: int) -> Evaluation:
@@ -85,21 +117,20 @@ def evaluate_predictions(
     predictions: Predictions, prepared: Prepared, min_confidence: float
 ) -> Evaluation:
     """Evaluate predictions overall, by source, group and age."""
-    p_male, male = predictions.p_male, predictions.male
+    p_male, sure, male = predictions.p_male, predictions.sure, predictions.male
+
+    def among(some: Bools) -> Measures:
+        return measure(p_male[some], male[some], min_confidence, sure[some])
 
     def by(key: Callable[[Row], str]) -> dict[str, Measures]:
         names = np.array([key(prepared.rows[row]) for row in predictions.rows])
-        return {
-            str(name): measure(p_male[names == name], male[names == name], min_confidence)
-            for name in np.unique(names)
-            if name
-        }
+        return {str(name): among(names == name) for name in np.unique(names) if name}
 
     return Evaluation(
         split=predictions.split,
         min_age=predictions.min_age,
         min_confidence=min_confidence,
-        overall=measure(p_male, male, min_confidence),
+        overall=among(np.ones(len(male), dtype=np.bool_)),
         by_source=by(lambda row: row.source),
         by_group=by(lambda row: row.group),
         by_age=_in_order(by(lambda row: age_band(row.age))),

@@ -12,7 +12,8 @@ from train import html_page
 from train.data.prepared_set import Prepared
 from train.evaluation import plots
 from train.evaluation.evaluate import COLUMNS, Predictions, cells, evaluate_predictions, predict
-from train.metrics import Measures, accepted, confidence
+from train.fitting.judge import view_of
+from train.metrics import Measures, accepted
 
 _WORST = 50
 
@@ -21,6 +22,7 @@ def report(model: Model, prepared: Prepared, split: str, min_age: int, file: Pat
     """Write the page. Raises GdwatchError."""
     predictions = predict(model, prepared, split, min_age)
     details = model.details
+    prepared = prepared.in_view(view_of(details))
     evaluation = evaluate_predictions(predictions, prepared, details.min_confidence)
     html_page.write(
         file,
@@ -45,7 +47,7 @@ def report(model: Model, prepared: Prepared, split: str, min_age: int, file: Pat
 
 def _plots(model: Model, predictions: Predictions, overall: Measures) -> list[str]:
     details = model.details
-    chosen = accepted(predictions.p_male, predictions.male, details.min_confidence)
+    chosen = accepted(predictions.right, predictions.sure, details.min_confidence)
     drawn = [
         plots.reliability(predictions.p_male, predictions.male),
         plots.coverage(overall.curve, details.min_confidence, chosen),
@@ -65,7 +67,7 @@ def _lines(parts: Mapping[str, Measures]) -> dict[str, list[str]]:
 def _worst(prepared: Prepared, predictions: Predictions) -> list[dict[str, Any]]:
     """The mistakes with the highest confidence."""
     wrong = np.flatnonzero(~predictions.right)
-    surest = wrong[np.argsort(-confidence(predictions.p_male[wrong]), kind="stable")][:_WORST]
+    surest = wrong[np.argsort(-predictions.sure[wrong], kind="stable")][:_WORST]
     found = []
     for place in surest.tolist():
         row = prepared.rows[predictions.rows[place]]

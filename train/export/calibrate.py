@@ -1,7 +1,8 @@
 """Calibrate a model file on whole photographs, and write its measures into it.
 
-The ranges of its layers, the temperature and `min_confidence` are chosen on the split `val`, whose
-photographs go the same way as in the service. Only then is the model measured on the split `test`.
+The ranges of its layers, the temperature, `min_confidence` and `min_confidence_bodies` are chosen
+on the split `val`, whose photographs go the same way as in the service. Only then is the model
+measured on the split `test`.
 """
 
 from collections.abc import Collection, Sequence
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from gdwatch.errors import GdwatchError
 from gdwatch.inference import model
 from gdwatch.inference.calibration import Calibrated, qualities
 from gdwatch.inference.faces import confidence
@@ -21,6 +23,7 @@ from gdwatch.inference.model_file import Calibration, Details
 from train.atomic_files import make_folder
 from train.data.sources import CLASSES
 from train.evaluation.photographs import Answered, answers, batches, choose, p_male
+from train.export.bodies import Bodies, choose_bodies
 from train.export.ranges import with_ranges
 from train.metrics import (
     Floats,
@@ -38,10 +41,14 @@ _LEAST = 1e-7  # least distance of a probability from 0 and 1, so that it has a 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The details that were written, and the answers on the split `test`."""
+    """The details that were written, and the answers on the split `test`.
+
+    bodies: by what `min_confidence_bodies` was chosen; None for a model that sees only faces.
+    """
 
     details: Details
     found: list[Answered]
+    bodies: Bodies | None
 
 
 def choose_calibration(
@@ -51,8 +58,16 @@ def choose_calibration(
 
     accuracy: wanted of the accepted ones, 0.5 to 1.
     wild: sources that weigh as much as all others together; if none is named, all weigh the same.
+
+    Raises GdwatchError if it finds too few faces.
     """
     faces = [each for each in found if each.entry.label in CLASSES and each.scores.faces]
+    if len({each.entry.label for each in faces}) < len(CLASSES):
+        raise GdwatchError(
+            f"{loaded.details.name}: of {len(found)} photographs of the split val, it finds faces "
+            f"on {len(faces)}, not of both classes",
+            "prepare more photographs, or train its locators longer",
+        )
     male = np.array([each.entry.label == "male" for each in faces])
     first = [each.scores.faces[0] for each in faces]
     said = np.array([face.p_male for face in first]).clip(_LEAST, 1 - _LEAST)
@@ -142,10 +157,16 @@ def calibrate(
     some = held_back[:: max(1, len(held_back) // _RANGED)]
     photographs = ([seen.photo for _, seen in batch] for batch in batches([loaded], some))
     loaded = with_ranges(loaded, photographs)
-    details = choose_calibration(loaded, list(answers([loaded], held_back)), accuracy, wild)
+    on_val = list(answers([loaded], held_back))
+    details = choose_calibration(loaded, on_val, accuracy, wild)
+    bodies = choose_bodies(replace(loaded, details=details), on_val)
+    of_bodies = {} if bodies is None else {"bodies": bodies.measures}
+    least = None if bodies is None else bodies.min_confidence
+    details = details.model_copy(update={"min_confidence_bodies": least})
     loaded = replace(loaded, details=details)
     found = list(answers([loaded], choose(data, prepared, "test", without)))
-    loaded = replace(loaded, details=details.model_copy(update={"measures": measures(found)}))
+    details = details.model_copy(update={"measures": measures(found) | of_bodies})
+    loaded = replace(loaded, details=details)
     make_folder(file.parent)
     model.save(file, loaded, torch.int8)
-    return Measured(loaded.details, found)
+    return Measured(details, found, bodies)

@@ -22,7 +22,7 @@ from gdwatch.networks.two_inputs import TwoInputClassifier, size_in_doublings
 from train.data.crops import FACE, WHOLE
 from train.data.prepared_set import Indices, Prepared
 from train.data.sources import NOBODY
-from train.evaluation.evaluate import Predictions, evaluate_predictions
+from train.evaluation.evaluate import evaluate
 from train.export.export import (
     Exported,
     best_network,
@@ -104,10 +104,7 @@ def fuse(
     bare = Model(None, classifier, details.model_copy(update={"recipe": both}), "")
     found = with_locators(bare, open_locators(face.run, *locators))
     # Only now, when all is chosen, is the test split looked at.
-    rows = prepared.select("test", recipe.min_age)
-    p_male = probabilities(_male(classifier, face, around, rows), temperature)
-    predictions = Predictions("test", recipe.min_age, rows, p_male, male[rows])
-    evaluation = evaluate_predictions(predictions, prepared, details.min_confidence)
+    evaluation = evaluate(found, prepared, "test", recipe.min_age)
     return write(found, file, threshold, evaluation)
 
 
@@ -187,7 +184,7 @@ def _male(classifier: TwoInputClassifier, face: Half, around: Half, rows: Indice
 
 
 def _sizes(prepared: Prepared, rows: Indices) -> Floats:
-    """Longer sides of the faces, in pixels of the photograph; 0 without a face."""
+    """Longer sides of the faces, in pixels that the service sees; 0 without a face."""
     return np.array([prepared.crop(row).size for row in rows.tolist()], dtype=np.float64)
 
 

@@ -90,7 +90,7 @@ def lessons(
 
 
 def _sizes(prepared: Prepared) -> Floats:
-    """The longer side of each row's face, in pixels of the photograph; 0 where it is whole."""
+    """The longer side of each row's face, see `CropRow.size`; 0 where it is whole."""
     if not prepared.crops:
         return np.zeros(len(prepared.places))
     return np.array([prepared.crop(row).size for row in range(len(prepared.places))])

@@ -1,16 +1,21 @@
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from gdwatch.decode.decoder import decode
+from gdwatch.decode.reduce import view
 from gdwatch.errors import GdwatchError
+from gdwatch.inference.coordinates import photograph_to_slot
+from gdwatch.inference.model_file import layout, read_models
 from gdwatch.values import Box
 from tests.train.build import blind_look
 from train.data import crops, prepared_set
 from train.data.crops import EMPTY, FACE, FALSE, OTHER, WHOLE
-from train.data.prepare import prepare
+from train.data.prepare import LIMITS, prepare
 from train.data.prepared_set import RIM, SIDE, Prepared
 from train.data.sources import Entry, entries
 from train.detection import crop_faces
@@ -45,7 +50,7 @@ def test_a_photograph_that_can_no_longer_be_read_is_named(prepared: Prepared) ->
     (data / listed[3].path).unlink()
     with pytest.raises(GdwatchError, match=f"{listed[3].path}: can no longer be read"):
         crop_faces.cut(listed, prepared.folder, [blind_look()])
-    with pytest.raises(GdwatchError, match="not a prepared folder"):
+    with pytest.raises(GdwatchError, match=r"no faces\.npy in it"):
         prepared_set.load(prepared.folder, "face")
 
 
@@ -108,11 +113,30 @@ def test_all_views_have_the_same_rows_of_faces_and_of_what_is_none(
     ]  # fmt: skip
 
 
+def test_a_face_has_the_size_that_the_service_sees(tmp_path: Path) -> None:
+    for label, kind in (("female", "jpg"), ("male", "png")):
+        (tmp_path / "large" / label).mkdir(parents=True)
+        photo = Image.linear_gradient("L").resize((2600, 1800)).convert("RGB")
+        photo.save(tmp_path / "large" / label / f"photo.{kind}")
+    listed = entries([tmp_path / "large"])
+    prepare([tmp_path / "large"], tmp_path / "prepared")
+    box = Box(400, 300, 400, 360)
+    faces = {entry.path: [Face(box, 0.9, LANDMARKS)] for entry in listed}
+    crop_faces.cut(listed, tmp_path / "prepared", [blind_look()], Known(faces=faces))
+    worker = layout([each.details for each in read_models("auto", "face")], "face")
+    for row in crops.read(tmp_path / "prepared")[:2]:
+        content = (tmp_path / "large" / row.path).read_bytes()
+        header, slot = decode(content, LIMITS, partial(view, wanted=worker), worker.least)
+        seen = photograph_to_slot(box, (header.width, header.height), slot.shape[1::-1])
+        assert row.size == pytest.approx(seen.width) == pytest.approx(100)
+        assert row.width == 400
+
+
 def test_fewer_views_leave_none_of_other_rows_behind(street: tuple[list[Entry], Path]) -> None:
     listed, folder = street
     crop_faces.cut(listed, folder, [blind_look()], views=("face", "upright"))
     crop_faces.cut(listed, folder, [blind_look()])
-    with pytest.raises(GdwatchError, match=r"upright\.npy.*make it with `gdtrain crop`"):
+    with pytest.raises(GdwatchError, match=r"upright\.npy.*make it with `gdtrain crop --upright"):
         prepared_set.load(folder, "upright")
 
 

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,14 +6,9 @@ import torch
 from gdwatch.errors import GdwatchError, UsageError
 from gdwatch.inference import model, model_file
 from gdwatch.networks.two_inputs import TwoInputClassifier
-from gdwatch.values import Box
-from tests.train.build import TINY_LOCATOR, Untold, blind_look, write_rows
+from tests.train.build import TINY_LOCATOR, Untold
 from train.data import prepared_set
-from train.data.prepared_set import Prepared
-from train.data.sources import entries
-from train.detection import crop_faces, locator_run
-from train.detection.boxes import Face
-from train.detection.places import Known
+from train.detection import locator_run
 from train.export.export import export
 from train.export.fuse import fuse
 from train.fitting import checkpoint
@@ -27,21 +21,6 @@ AROUND = {"arch": "surroundings", "stem": 4, "stages": [(1, 4, 1, 1)], "head": 8
 LOCATOR = Path("locator")
 
 
-@pytest.fixture
-def folder(with_nobody: Prepared) -> Path:
-    """Pictures with a known face each and in equal splits, and some of nobody."""
-    data = next(with_nobody.folder.parent.glob("*/female")).parent
-    rows = [
-        replace(row, split=("train", "val", "test")[number % 3])
-        for number, row in enumerate(with_nobody.rows)
-    ]
-    write_rows(with_nobody, rows)
-    faces = {row.path: [Face(Box(4, 4, 12, 14), 0.9, (1.0,) * 10)] for row in rows[1:]}
-    views = ("face", "upright", "surroundings")
-    crop_faces.cut(entries([data]), with_nobody.folder, [blind_look()], Known(faces=faces), views)
-    return with_nobody.folder
-
-
 def trained(folder: Path, recipe: Recipe, changed: dict[str, object], out: Path) -> Path:
     phases = [{"size": 32, "epochs": 3}]
     wanted = Recipe.model_validate(
@@ -52,12 +31,14 @@ def trained(folder: Path, recipe: Recipe, changed: dict[str, object], out: Path)
 
 
 @pytest.fixture
-def runs(folder: Path, recipe: Recipe, tmp_path: Path) -> tuple[Path, Path]:
+def runs(three_views: Path, recipe: Recipe, tmp_path: Path) -> tuple[Path, Path]:
     (tmp_path / LOCATOR).mkdir()
     locator_run.save(locator_run.start(TINY_LOCATOR), tmp_path / LOCATOR)
     return (
-        trained(folder, recipe, {"crop": "upright", "network": FACE}, tmp_path / "face"),
-        trained(folder, recipe, {"crop": "surroundings", "network": AROUND}, tmp_path / "around"),
+        trained(three_views, recipe, {"crop": "upright", "network": FACE}, tmp_path / "face"),
+        trained(
+            three_views, recipe, {"crop": "surroundings", "network": AROUND}, tmp_path / "around"
+        ),
     )
 
 
@@ -81,7 +62,7 @@ def test_two_runs_become_one_model_that_knows_how_far_to_believe_each(
 
 
 def test_two_runs_that_are_no_pair_are_refused(
-    runs: tuple[Path, Path], folder: Path, recipe: Recipe, tmp_path: Path
+    runs: tuple[Path, Path], three_views: Path, recipe: Recipe, tmp_path: Path
 ) -> None:
     file, locators = tmp_path / "m.safetensors", (tmp_path / LOCATOR, None)
     with pytest.raises(UsageError, match="not a face and its surroundings"):
@@ -89,9 +70,10 @@ def test_two_runs_that_are_no_pair_are_refused(
     with pytest.raises(UsageError, match="put it to a face with `gdtrain fuse`"):
         export(runs[1], file, "m", "2", 0.9, *locators)
     grey = {"crop": "surroundings", "network": AROUND, "mean": (0.4, 0.4, 0.4)}
-    other = trained(folder, recipe, grey, tmp_path / "other")
+    other = trained(three_views, recipe, grey, tmp_path / "other")
     with pytest.raises(UsageError, match="give both recipes the same mean and std"):
         fuse(runs[0], other, file, ("m", "2"), 0.9, locators)
-    (folder / "crops.csv").write_text((folder / "crops.csv").read_text().replace("0.9", "0.8"))
+    table = three_views / "crops.csv"
+    table.write_text(table.read_text().replace("0.9", "0.8"))
     with pytest.raises(GdwatchError, match="made with another prepared folder"):
         fuse(*runs, file, ("m", "2"), 0.9, locators)
