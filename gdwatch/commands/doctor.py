@@ -18,6 +18,7 @@ from rich.table import Table
 from gdwatch.commands.output import print_json
 from gdwatch.errors import GdwatchError
 from gdwatch.files.mounts import on_network
+from gdwatch.filing.linking import require_links
 from gdwatch.inference import model_file
 from gdwatch.intake.watcher import Watch
 from gdwatch.jobs.bench import Bench
@@ -141,6 +142,11 @@ def _moves(settings: Settings) -> str:
     folders = Folders.of(settings)
     if not folders.state.is_dir():
         return "not there yet"
+    if settings.mode == "copy":
+        return "mode copy: photographs stay in the inbox, and their copies are filed"
+    if settings.mode == "link":
+        require_links(folders)
+        return "mode link: hard links work from the inbox to every answer folder"
     slow = []
     for outcome in OUTCOMES:
         source = Path(os.fsdecode(folders.inbox))

@@ -312,7 +312,7 @@ def recovery_decides_again() -> None:
 def recovery_trusts_an_equal_hash() -> None:
     def wrapped(original: Any) -> Any:
         def move(entry: Any, handles: Handles, held: int | None) -> renaming.Moved:
-            if moving._has_content(entry.target, entry, handles):
+            if moving.has_content(entry.target, entry, handles):
                 folder, name = handles.parent(entry.source)
                 os.unlink(name, dir_fd=folder)
                 return renaming.Moved.DONE
