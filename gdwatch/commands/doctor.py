@@ -233,6 +233,8 @@ def _notifications(settings: Settings) -> str:
     inbox = Folders.of(settings).inbox
     if not Path(os.fsdecode(inbox)).is_dir():
         return "not there yet"
+    if settings.mode != "move" and not os.access(inbox, os.W_OK):
+        return "not tried: the inbox may only be read"
     with closing(Watch(inbox, settings.watch)) as watch:
         watch.keep()
         if watch.is_polling:
