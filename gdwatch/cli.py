@@ -163,12 +163,32 @@ def correct(  # noqa: PLR0913 - a parameter for each option
 
 
 @command(app)
+def restore(
+    common: Common,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FOLDER|ID|PATH…", help="Which; without any, all that is filed."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="DIR", help="Into this folder, not the inbox.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Record and move nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Put files back under the paths under which they were dropped."""
+    from gdwatch.commands import restore as verb
+
+    settings = settings_of(common)
+    raise typer.Exit(verb.restore(settings, names or [], to, dry_run=dry_run, json_=json))
+
+
+@command(app)
 def undo(
     common: Common,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Record nothing.")] = False,
     json: Json = False,
 ) -> None:
-    """Take the last correct, requeue or reprocess --move back."""
+    """Take the last correct, requeue, reprocess --move or restore back."""
     from gdwatch.commands import undo as verb
 
     verb.undo(settings_of(common), dry_run=dry_run, json_=json)

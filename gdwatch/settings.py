@@ -128,6 +128,11 @@ class Settings(BaseSettings):
     layout: Literal["tree", "date"] = Field(
         "tree", description="`tree` keeps the path below the inbox, `date` sorts by day (UTC)"
     )
+    mode: Literal["move", "copy", "link"] = Field(
+        "move",
+        description="`copy` and `link` (hard link) leave the photographs in the inbox, and none is "
+        "taken again until it has changed",
+    )
     duplicates: Literal["keep", "reject"] = Field(
         "keep", description="`reject` sends bytes that were filed before to `rejected/`"
     )

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 Label = Literal["female", "male"]
 Verdict = Literal["female", "male", "neither", "reject"]  # a person's word on a photograph
+Mode = Literal["move", "copy", "link"]  # how a file comes from the inbox to its folder
 Crop = Literal["face", "whole"]  # what the classifier sees of a photograph
 Outcome = Literal["female", "male", "unsure", "rejected"]
 OUTCOMES: tuple[Outcome, ...] = ("female", "male", "unsure", "rejected")
@@ -243,6 +244,8 @@ class Entry:
     """A recorded row of the ledger: the move of a file from `source` to `target`.
 
     source, target: absolute paths, bytes.
+    mode: with `copy` and `link` a source in the inbox stays there.
+    restored_to: the folder that `restore` puts the file into, or has put it into; else None.
     """
 
     id: int
@@ -251,3 +254,5 @@ class Entry:
     sha256: str | None
     size_bytes: int
     modified_ns: int
+    mode: Mode = "move"
+    restored_to: bytes | None = None

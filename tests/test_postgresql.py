@@ -10,8 +10,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from gdwatch.jobs.named_files import all_files
+from gdwatch.jobs.restore import RestoreOptions, restore
 from tests import build
 from tests.build import BRIGHT, DARK, gdwatch, photograph
+from tests.gdwatch.conftest import world_at
+from tests.gdwatch.originals import ready
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 
@@ -81,3 +85,25 @@ def test_a_whole_life_of_a_file_in_postgresql(database, root, model, tmp_path):
         ("dark.png", "male/dark.png", "male", "male", "opposite 1", "filed"),
         ("text.jpg", "rejected/text.jpg", None, None, "opposite 1", "filed"),
     ]
+
+
+def test_originals_and_what_was_put_back_are_known_in_postgresql(database, root):
+    driver = database.replace("postgresql:", "postgresql+psycopg:")
+    with create_engine(driver, isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(text("CREATE DATABASE originals"))
+    other = database.replace("/postgres?", "/originals?")
+    with world_at(root, mode="copy", database=other) as world:
+        world.record_file("a.jpg", b"a")
+        world.record_file("b.jpg", b"b")
+        world.file()
+        assert ready(world) == []
+        (root / "inbox/a.jpg").chmod(0o600)
+        assert ready(world) == ["a.jpg"]
+        assert world.record(world.judged(root / "inbox/a.jpg")) == []  # recognised by its bytes
+        assert ready(world) == []
+        (root / "inbox/b.jpg").unlink()
+        given = (world.ledger, world.folders, world.settings)
+        done = restore(*given, all_files(*given).rows, RestoreOptions())
+        assert (len(done.files), len(done.there), done.refused) == (1, 1, [])
+        assert (root / "inbox/b.jpg").read_bytes() == b"b"
+        assert ready(world) == []

@@ -18,6 +18,7 @@ from rich.table import Table
 from gdwatch.commands.output import print_json
 from gdwatch.errors import GdwatchError
 from gdwatch.files.mounts import on_network
+from gdwatch.filing.linking import require_links
 from gdwatch.inference import model_file
 from gdwatch.intake.watcher import Watch
 from gdwatch.jobs.bench import Bench
@@ -141,6 +142,11 @@ def _moves(settings: Settings) -> str:
     folders = Folders.of(settings)
     if not folders.state.is_dir():
         return "not there yet"
+    if settings.mode == "copy":
+        return "mode copy: photographs stay in the inbox, and their copies are filed"
+    if settings.mode == "link":
+        require_links(folders)
+        return "mode link: hard links work from the inbox to every answer folder"
     slow = []
     for outcome in OUTCOMES:
         source = Path(os.fsdecode(folders.inbox))
@@ -227,6 +233,8 @@ def _notifications(settings: Settings) -> str:
     inbox = Folders.of(settings).inbox
     if not Path(os.fsdecode(inbox)).is_dir():
         return "not there yet"
+    if settings.mode != "move" and not os.access(inbox, os.W_OK):
+        return "not tried: the inbox may only be read"
     with closing(Watch(inbox, settings.watch)) as watch:
         watch.keep()
         if watch.is_polling:

@@ -109,7 +109,9 @@ def _answer(ledger: Ledger, row: Row) -> dict[str, Any]:
 
 def _plain(ledger: Ledger, row: Row) -> dict[str, Any]:
     values = asdict(row)
-    for name in ("path", "source", "original"):
+    if row.is_restored:
+        values["state"] = "restored"
+    for name in ("path", "source", "original", "restored_to"):
         if values[name] is not None:
             values[name] = escaping.relative_text(values[name], ledger.root)
     return values

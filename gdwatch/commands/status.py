@@ -16,10 +16,10 @@ from rich.text import Text
 from gdwatch.commands.output import print_json
 from gdwatch.errors import GdwatchError
 from gdwatch.files import escaping
-from gdwatch.intake.backlog import Waiting, backlog
+from gdwatch.intake.backlog import Backlog, Waiting, backlog
 from gdwatch.intake.opening import is_being_written
 from gdwatch.jobs.health import Level, problems, why_it_waits
-from gdwatch.ledger import queries
+from gdwatch.ledger import originals, queries
 from gdwatch.ledger.opening import open_to_read
 from gdwatch.ledger.transaction import now
 from gdwatch.root import lock, root_id
@@ -104,13 +104,14 @@ def look(settings: Settings) -> dict[str, Any]:
         told = Status("stopped")
     state = told.state if is_held else "stopped"
     reason = told.reason if state == "paused" else None
-    waiting = backlog(folders, settings, set(map(escaping.unescape, told.skipped)))
+    waiting = _backlog(folders, settings, set(map(escaping.unescape, told.skipped)))
     oldest = waiting.oldest if waiting else ()
     return {
         "state": state,
         "reason": reason,
         "since": told.since,
         "waiting": waiting.files if waiting else None,
+        "originals": waiting.originals if waiting else None,
         "oldest_waiting_s": round(waiting.oldest_s) if waiting else None,
         "waiting_files": _why(folders, settings, oldest, state, reason),
         **_filed(settings),
@@ -121,6 +122,16 @@ def look(settings: Settings) -> dict[str, Any]:
         "model": told.model,
         "root": escaping.escape(folders.root),
     }
+
+
+def _backlog(folders: Folders, settings: Settings, skipped: set[bytes]) -> Backlog | None:
+    """The files that wait; all that are there, if the ledger cannot say which are to stay."""
+    try:
+        with closing(open_to_read(settings, root_id.read_id(folders))) as ledger:
+            known = partial(originals.unchanged, ledger)
+            return backlog(folders, settings, skipped, known)
+    except GdwatchError:
+        return backlog(folders, settings, skipped)
 
 
 def _why(
@@ -143,7 +154,7 @@ def _why(
 
 def _filed(settings: Settings) -> dict[str, Any]:
     """What the ledger says of the files; None in each place if it cannot be read."""
-    names = (*OUTCOMES, "missing")
+    names = (*OUTCOMES, "missing", "restored")
     try:
         with closing(open_to_read(settings)) as ledger, ledger.reading() as connection:
             tally = queries.counts(connection, ledger.root_id)
@@ -181,6 +192,8 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
         yield _line("filed", f"{answer['filed']}: {outcomes}")
         if answer["missing"]:
             yield _line("missing", f"{answer['missing']}, which were taken away")
+        if answer["restored"]:
+            yield _line("restored", f"{answer['restored']}, which were put back")
         yield _line("rate", f"{answer['filed_per_minute']} in the last minute")
         yield _line("last", answer["last_filed"] or "none so far")
     yield _line("skipped", str(len(answer["skipped"])))
@@ -197,6 +210,8 @@ def _waiting_lines(answer: dict[str, Any]) -> Iterator[str]:
     yield _line("waiting", f"{answer['waiting']}{oldest}")
     for each in answer["waiting_files"]:
         yield _line("", f"{each['path']}: {each['why']}")
+    if answer["originals"]:
+        yield _line("originals", f"{answer['originals']} stay in the inbox until they change")
     if answer["empty_folders"]:
         yield _line("empty", f"{answer['empty_folders']} {_EMPTY}")
 

@@ -4,6 +4,9 @@ import hashlib
 import os
 from collections.abc import Iterator
 
+from gdwatch.files.identity import identity_of
+from gdwatch.values import Identity
+
 _CHUNK_BYTES = 1 << 20
 TO_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 Place = tuple[int, bytes]  # a folder's descriptor, and a name in it
@@ -56,6 +59,21 @@ def digest_at(place: Place) -> str:
     descriptor = opened_to_read(place)
     try:
         return digest(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def identity_with(place: Place, sha256: str | None) -> Identity | None:
+    """Identity of the file at a place, read whole; None if it has other bytes, or is changing.
+
+    sha256: None accepts any bytes. Raises Unreadable.
+    """
+    descriptor = opened_to_read(place)
+    try:
+        before = identity_of(os.fstat(descriptor))
+        if sha256 is not None and digest(descriptor) != sha256:
+            return None
+        return before if identity_of(os.fstat(descriptor)) == before else None
     finally:
         os.close(descriptor)
 

@@ -1,4 +1,4 @@
-"""Moves to another file system: the copy is verified and durable before the source is removed."""
+"""Copies, and moves to another file system: the copy is durable before the source is removed."""
 
 import contextlib
 import errno
@@ -23,23 +23,41 @@ def move_by_copy(
     """
     original = opened_to_read(source)
     try:
-        if not os.path.samestat(found, os.fstat(original)):
-            return Moved.CHANGED
-        copy = None
-        if not _was_copied(entry, handles, original, found):
-            copy = _publish_copy(original, entry, target)
-            if copy is None:
-                return Moved.CHANGED if _differs(original, found) else Moved.TAKEN
-        make_durable(target[0])
-        if _differs(original, found):
-            # A copy from before a crash is what the row says: the changed source is another drop.
-            if copy is None:
-                return Moved.DONE
-            remove_name(target, copy)
-            return Moved.CHANGED
-        remove_name(source, found)
+        copied = _copy(entry, handles, original, target, found)
+        # A copy from before a crash is what the row says: a changed source is another drop.
+        if copied is Moved.DONE and not _differs(original, found):
+            remove_name(source, found)
+        return copied
     finally:
         os.close(original)
+
+
+def file_copy(
+    entry: Entry, handles: Handles, source: Place, target: Place, found: os.stat_result
+) -> Moved:
+    """Make a durable copy of a file, which stays where it is. Returns and raises as above."""
+    original = opened_to_read(source)
+    try:
+        return _copy(entry, handles, original, target, found)
+    finally:
+        os.close(original)
+
+
+def _copy(
+    entry: Entry, handles: Handles, original: int, target: Place, found: os.stat_result
+) -> Moved:
+    """Copy an open file, verify the copy, sync it and publish it, unless that is done already."""
+    if not os.path.samestat(found, os.fstat(original)):
+        return Moved.CHANGED
+    copy = None
+    if not _was_copied(entry, handles, original, found):
+        copy = _publish_copy(original, entry, target)
+        if copy is None:
+            return Moved.CHANGED if _differs(original, found) else Moved.TAKEN
+    make_durable(target[0])
+    if copy is not None and _differs(original, found):
+        remove_name(target, copy)
+        return Moved.CHANGED
     return Moved.DONE
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from gdwatch.files import content
 from gdwatch.files.identity import identity_of
 from gdwatch.files.users import name_of
-from gdwatch.ledger import queries
+from gdwatch.ledger import originals, queries
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.rows import Row
 from gdwatch.ledger.transaction import Transaction, now
@@ -140,9 +140,10 @@ def _is_free(row: Row, claimer: Row | None) -> bool:
 
 def _lies_there(handles: Handles, row: Row) -> bool:
     """Whether the row's file may be where it says: the bytes are, or it cannot be seen."""
-    outcome = handles.folders.outcome_of(row.path)
-    if outcome is None or not _is_folder(handles.folders.answers[outcome]):
+    base = _base_of(row, handles.folders)
+    if base is None or not _is_folder(base):
         return True  # the whole folder is away, perhaps on a disk that is not mounted
+    handles.admit(base)
     try:
         found = handles.lstat(row.path)
         if found is None or not stat.S_ISREG(found.st_mode) or found.st_size != row.size_bytes:
@@ -150,6 +151,14 @@ def _lies_there(handles: Handles, row: Row) -> bool:
         return content.digest_at(handles.parent(row.path)) == row.sha256
     except (PermissionError, content.Unreadable):
         return True
+
+
+def _base_of(row: Row, folders: Folders) -> bytes | None:
+    """Return the folder that a row's file was filed in, or was put back into."""
+    if row.is_restored:
+        return row.restored_to
+    outcome = folders.outcome_of(row.path)
+    return None if outcome is None else folders.answers[outcome]
 
 
 def _is_folder(path: bytes) -> bool:
@@ -200,6 +209,8 @@ def _follow(
         transaction.lies_at(row, found.path, row.outcome, row.reason, moment)
         return True
     transaction.note_changes([row], "hand")
+    if row.is_restored:
+        originals.forget(transaction, row.id)
     reason = row.reason
     if outcome != row.outcome:
         result = queries.current_result(transaction.connection, row)

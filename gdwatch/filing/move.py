@@ -1,7 +1,8 @@
 """Moving one file without losing or overwriting anything; `renaming` and `copying` do the steps.
 
 A move is a rename that never overwrites; if the file system does not support that, a link and an
-unlink; across file systems a copy that is verified and durable before the source is removed.
+unlink; across file systems a copy that is verified and durable before the source is removed. With
+the modes `copy` and `link` a file in the inbox stays there, and gets a copy or a second name.
 """
 
 import contextlib
@@ -11,10 +12,24 @@ import stat
 
 from gdwatch.files.content import Place, digest_at
 from gdwatch.files.identity import modified_ns
-from gdwatch.filing.copying import move_by_copy, remove_part
+from gdwatch.filing.copying import file_copy, move_by_copy, remove_part
+from gdwatch.filing.linking import file_link
 from gdwatch.filing.renaming import Moved, rename_or_link
 from gdwatch.root.folder_handles import Handles
+from gdwatch.root.folders import Folders
 from gdwatch.values import Entry
+
+
+def stays(entry: Entry, folders: Folders) -> bool:
+    """Whether the source stays where it is: it lies in the inbox, and the mode is not `move`."""
+    return entry.mode != "move" and entry.source.startswith(folders.inbox + b"/")
+
+
+def goes_back(entry: Entry, folders: Folders) -> bool:
+    """Whether the move takes the file out of the answer folders: `restore` has asked for it."""
+    if entry.restored_to is None or folders.outcome_of(entry.target) is not None:
+        return False
+    return entry.target.startswith(entry.restored_to + b"/")
 
 
 def move(entry: Entry, handles: Handles, held: int | None) -> Moved:
@@ -39,6 +54,11 @@ def move(entry: Entry, handles: Handles, held: int | None) -> Moved:
         target = handles.parent(entry.target, make=True)
     except NotADirectoryError:
         return Moved.TAKEN
+    if stays(entry, handles.folders):
+        file = file_copy if entry.mode == "copy" else file_link
+        filed = file(entry, handles, (source, name), target, found)
+        handles.touched(target[0])
+        return filed
     try:
         moved = rename_or_link((source, name), target, found)
     except OSError as error:
@@ -61,7 +81,7 @@ def _moved_before(entry: Entry, handles: Handles) -> Moved:
 
     The folders of such a move may not be synced yet, so `handles` is told to sync them.
     """
-    if not _has_content(entry.target, entry, handles):
+    if not has_content(entry.target, entry, handles):
         return Moved.GONE
     handles.touched_on_the_way(entry.target)
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -84,7 +104,8 @@ def _is_as_recorded(
     return entry.sha256 is None or digest_at(place) == entry.sha256
 
 
-def _has_content(path: bytes, entry: Entry, handles: Handles) -> bool:
+def has_content(path: bytes, entry: Entry, handles: Handles) -> bool:
+    """Whether the bytes that were recorded lie at a path. Raises OSError."""
     found = handles.lstat(path)
     if found is None or not stat.S_ISREG(found.st_mode) or found.st_size != entry.size_bytes:
         return False

@@ -16,6 +16,8 @@ from gdwatch.files.identity import modified_ns
 from gdwatch.filing import destination, move
 from gdwatch.filing.placement import choose
 from gdwatch.filing.renaming import Moved
+from gdwatch.filing.staying import original_of
+from gdwatch.ledger import originals
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
@@ -43,9 +45,14 @@ class StuckFile:
 
 @dataclass(slots=True)
 class MoveReport:
-    """How the moves of one round ended, by row id."""
+    """How the moves of one round ended, by row id.
+
+    restored: files that were put back. kept: files that could not be, and are filed as before.
+    """
 
     filed: list[int] = field(default_factory=list)
+    restored: list[int] = field(default_factory=list)
+    kept: list[int] = field(default_factory=list)
     missing: list[int] = field(default_factory=list)
     stuck: dict[int, StuckFile] = field(default_factory=dict)
 
@@ -112,30 +119,67 @@ class _Round:
 
     def file(self, entries: Sequence[Entry], ended: MoveReport) -> bool:
         """Move, sync, mark; add to `ended`, and return whether to go on."""
-        filed: list[Entry] = []
-        gone: list[Entry] = []
+        moved = _Moves()
         goes_on = True
         for entry in entries:
             if entry.id in self.options.resting:
                 continue
             if not (goes_on := self.options.may_go_on()):
                 break
-            match self._try_move(entry):
-                case StuckFile() as stuck:
-                    ended.stuck[entry.id] = stuck
-                case Moved.DONE, entry:
-                    filed.append(entry)
-                case _, entry:
-                    gone.append(entry)
-                    log.error("file.missing", id=entry.id, name=escaping.escape(entry.source))
+            self._sort(entry, self._try_move(entry), moved, ended)
         self.handles.sync()
-        if filed or gone:
-            with self.ledger.writing() as transaction:
-                transaction.mark_filed(filed)
-                transaction.mark_gone(gone)
-        ended.filed += [entry.id for entry in filed]
-        ended.missing += [entry.id for entry in gone]
+        self._mark(moved)
+        ended.filed += [entry.id for entry in moved.filed]
+        ended.restored += [entry.id for entry in moved.restored]
+        ended.kept += [entry.id for entry in moved.kept]
+        ended.missing += [entry.id for entry in (*moved.gone, *moved.gone_back)]
         return goes_on
+
+    def _sort(
+        self,
+        entry: Entry,
+        how: tuple[Moved, Entry] | StuckFile,
+        moved: "_Moves",
+        ended: MoveReport,
+    ) -> None:
+        """Add an entry to those whose moves ended like its own."""
+        goes_back = move.goes_back(entry, self.handles.folders)
+        match how:
+            case StuckFile(why=why) if goes_back and self._is_untouched(entry):
+                moved.kept.append(entry)
+                name = escaping.escape(entry.target)
+                log.warning("file.not_restored", id=entry.id, name=name, reason=why)
+            case StuckFile() as stuck:
+                ended.stuck[entry.id] = stuck
+            case Moved.DONE, entry:
+                (moved.restored if goes_back else moved.filed).append(entry)
+            case Moved.CHANGED, entry if goes_back:
+                moved.kept.append(entry)
+            case _, entry:
+                (moved.gone_back if goes_back else moved.gone).append(entry)
+                log.error("file.missing", id=entry.id, name=escaping.escape(entry.source))
+
+    def _is_untouched(self, entry: Entry) -> bool:
+        """Whether nothing of a file has reached its target: its row may be as it was before."""
+        try:
+            return not move.has_content(entry.target, entry, self.handles)
+        except (OSError, ValueError):
+            return True
+
+    def _mark(self, moved: "_Moves") -> None:
+        """Mark rows, and remember in the same transaction what stays in the inbox."""
+        if moved == _Moves():
+            return
+        done = (*moved.filed, *moved.restored)
+        held = self.options.held
+        left = [original_of(entry, self.handles, held.get(entry.id)) for entry in done]
+        with self.ledger.writing() as transaction:
+            transaction.mark_filed(moved.filed)
+            transaction.mark_restored(moved.restored)
+            transaction.mark_not_restored(moved.kept, "filed")
+            transaction.mark_not_restored(moved.gone_back, "missing")
+            transaction.mark_gone(moved.gone)
+            originals.remember(transaction, [each for each in left if each is not None])
 
     def _try_move(self, entry: Entry) -> tuple[Moved, Entry] | StuckFile:
         try:
@@ -145,7 +189,9 @@ class _Round:
         except content.Unreadable as error:
             return StuckFile(entry.source, f"cannot be read: {error.strerror}")
         except OSError as error:
-            _raise_if_storage(entry, error)
+            # A disk of the person's choice stops no service.
+            if not move.goes_back(entry, self.handles.folders):
+                _raise_if_storage(entry, error)
             return StuckFile(entry.source, error.strerror or str(error))
         if moved is Moved.TAKEN:
             return StuckFile(entry.source, "its name is taken each time")
@@ -157,6 +203,8 @@ class _Round:
         Returns how the move ended, and the entry with its last source and target.
         """
         descriptor = self.options.held.get(entry.id)
+        if entry.restored_to is not None:
+            self.handles.admit(entry.restored_to)
         moved = Moved.TAKEN
         for _ in range(_ATTEMPTS):
             if descriptor is not None and move.changed_since(entry, descriptor):
@@ -186,7 +234,12 @@ class _Round:
         return replace(entry, source=source)
 
     def _send_elsewhere(self, entry: Entry) -> Entry:
-        """Give a row another path: its target was taken after it was chosen."""
+        """Give a row another path: its target was taken after it was chosen.
+
+        Raises FileExistsError for a file that is to be put back: it belongs nowhere else.
+        """
+        if move.goes_back(entry, self.handles.folders):
+            raise FileExistsError(errno.EEXIST, "another file lies there")
         folder = entry.target.rpartition(b"/")[0]
         with self.ledger.writing() as transaction:
             name = transaction.row(entry.id).original.rpartition(b"/")[2]
@@ -212,6 +265,20 @@ class _Round:
             size_bytes=status.st_size,
             modified_ns=modified_ns(status),
         )
+
+
+@dataclass(slots=True)
+class _Moves:
+    """The entries of one round, by how their moves ended; see `MoveReport`.
+
+    gone: files that are nowhere; gone_back: likewise, but they were to be put back.
+    """
+
+    filed: list[Entry] = field(default_factory=list)
+    restored: list[Entry] = field(default_factory=list)
+    kept: list[Entry] = field(default_factory=list)
+    gone_back: list[Entry] = field(default_factory=list)
+    gone: list[Entry] = field(default_factory=list)
 
 
 def _raise_if_storage(entry: Entry, error: OSError) -> None:

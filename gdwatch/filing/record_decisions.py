@@ -11,13 +11,14 @@ from gdwatch.files import durability
 from gdwatch.files.durability import require_descriptors
 from gdwatch.filing import destination
 from gdwatch.filing.placement import choose, send
+from gdwatch.ledger import originals
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.rows import Row
 from gdwatch.ledger.transaction import Transaction, now, origin_of, result_row
 from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings
-from gdwatch.values import Batch, Decision, Entry, Judged
+from gdwatch.values import Batch, Decision, Entry, Judged, Mode
 
 _NEWEST = 32  # rows with the same bytes, of which the files are looked for
 
@@ -56,6 +57,9 @@ def _insert(
 ) -> list[tuple[Entry, Judged]]:
     # The inbox lists a file whose move is stuck again: its row exists already.
     known = transaction.under_way([judged.opened.drop for judged in batch.judged])
+    outcome_of = handles.folders.outcome_of
+    drops = [each for each in batch.judged if outcome_of(each.opened.drop.path) is None]
+    known |= originals.recognise(transaction, drops)
     # A file that was renamed while it was judged is listed, and judged, under its new name.
     there = [
         judged
@@ -63,7 +67,6 @@ def _insert(
         if judged.opened.drop.path not in known
         and handles.leads_to(judged.opened.drop.path, judged.opened.descriptor)
     ]
-    outcome_of = handles.folders.outcome_of
     new = [each for each in there if outcome_of(each.opened.drop.path) is None]
     again = _rows_judged_again(
         transaction, [each for each in there if outcome_of(each.opened.drop.path) is not None]
@@ -90,7 +93,7 @@ def _insert_new(
     if not new:
         return []
     ids = transaction.new_ids(len(new))
-    judged, originals = _with_duplicates(transaction, handles, new, ids, settings)
+    judged, first_ids = _with_duplicates(transaction, handles, new, ids, settings)
     wanted = [
         destination.target(
             handles.folders,
@@ -102,7 +105,7 @@ def _insert_new(
         for each in judged
     ]
     entries = [
-        _entry(file_id, each, path)
+        _entry(file_id, each, path, settings.mode)
         for file_id, each, path in zip(
             ids, judged, choose(transaction, handles, ids, wanted), strict=True
         )
@@ -121,7 +124,7 @@ def _insert_new(
     transaction.insert_files(
         [
             {**row, "model_id": models[each.model.sha256], "duplicate_of": original}
-            for row, original, each in zip(rows, originals, judged, strict=True)
+            for row, original, each in zip(rows, first_ids, judged, strict=True)
         ]
     )
     transaction.insert_results(
@@ -212,7 +215,7 @@ def _with_duplicates(
     }
     first_ids = {sha256: row.id for sha256, row in firsts.items()}
     decided: list[Judged] = []
-    originals: list[int | None] = []
+    firsts_of: list[int | None] = []
     for file_id, each in zip(ids, judged, strict=True):
         original = None
         sha256 = each.decoded.sha256
@@ -222,9 +225,9 @@ def _with_duplicates(
             if rejects and sha256 in there:
                 each = replace(each, decision=Decision("rejected", "duplicate"))
             there.add(sha256)
-        originals.append(original)
+        firsts_of.append(original)
         decided.append(each)
-    return decided, originals
+    return decided, firsts_of
 
 
 def _is_any_there(transaction: Transaction, handles: Handles, first: Row, sha256: str) -> bool:
@@ -244,7 +247,7 @@ def _is_there(handles: Handles, row: Row) -> bool:
     return any(handles.is_file(path) for path in (row.source, row.path) if path is not None)
 
 
-def _entry(file_id: int, judged: Judged, path: bytes) -> Entry:
+def _entry(file_id: int, judged: Judged, path: bytes, mode: Mode = "move") -> Entry:
     drop = judged.opened.drop
     return Entry(
         file_id,
@@ -253,4 +256,5 @@ def _entry(file_id: int, judged: Judged, path: bytes) -> Entry:
         judged.decoded.sha256,
         drop.identity.size_bytes,
         drop.identity.modified_ns,
+        mode,
     )

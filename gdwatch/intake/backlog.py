@@ -4,13 +4,17 @@ import heapq
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import islice
 
 from gdwatch.errors import Trouble
+from gdwatch.files.identity import identity_of
+from gdwatch.intake.inbox import Originals, no_originals
 from gdwatch.intake.inbox_listing import Listing
 from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings
 
 _NAMED = 5  # of the oldest
+_PAGE = 512  # files of which is asked at once whether they are originals
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +32,13 @@ class Backlog:
 
     oldest: the first that came, a few of them, the oldest first.
     empty_folders: below the inbox.
+    originals: how many files stay in the inbox, and do not wait.
     """
 
     files: int = 0
     oldest: tuple[Waiting, ...] = ()
     empty_folders: int = 0
+    originals: int = 0
 
     @property
     def oldest_s(self) -> float:
@@ -40,29 +46,37 @@ class Backlog:
         return self.oldest[0].waits_s if self.oldest else 0.0
 
 
-def backlog(folders: Folders, settings: Settings, but: Collection[bytes] = ()) -> Backlog | None:
+def backlog(
+    folders: Folders,
+    settings: Settings,
+    but: Collection[bytes] = (),
+    originals: Originals = no_originals,
+) -> Backlog | None:
     """List the inbox; None if it cannot be listed.
 
     but: paths of files that have to stay, and do not count.
+    originals: which of some files stay here, unchanged, and are not to be taken (again).
 
     The age is since the last change of the inode, as by the rename into the inbox, and by the
     clock: it is for a person to look at, and decides nothing.
     """
     now_s = time.time()
-    files = 0
-    oldest: list[tuple[float, bytes, int]] = []  # a heap, the youngest of the oldest first
+    files = staying = 0
+    oldest: list[tuple[float, bytes, int]] = []
     listing = Listing(folders, settings, lambda *_: None)
     try:
-        for path, status in listing.files():
-            if path in but:
-                continue
-            files += 1
-            each = (max(0.0, now_s - status.st_ctime), path, status.st_size)
-            if len(oldest) < _NAMED:
-                heapq.heappush(oldest, each)
-            else:
-                heapq.heappushpop(oldest, each)
+        found = ((path, status) for path, status in listing.files() if path not in but)
+        while page := list(islice(found, _PAGE)):
+            stay = originals({path: identity_of(status) for path, status in page})
+            staying += len(stay)
+            files += len(page) - len(stay)
+            ages = (
+                (max(0.0, now_s - status.st_ctime), path, status.st_size)
+                for path, status in page
+                if path not in stay
+            )
+            oldest = heapq.nlargest(_NAMED, (*oldest, *ages))
     except Trouble:
         return None
-    named = (Waiting(path, waits_s, size) for waits_s, path, size in sorted(oldest, reverse=True))
-    return Backlog(files, tuple(named), listing.empty)
+    named = (Waiting(path, waits_s, size) for waits_s, path, size in oldest)
+    return Backlog(files, tuple(named), listing.empty, staying)

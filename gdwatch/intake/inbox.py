@@ -9,7 +9,7 @@ skipped), and every change of state is below.
 
 import os
 import stat
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -32,19 +32,38 @@ from gdwatch.values import Drop, Identity
 log = structlog.get_logger()
 
 _STEPS = 4096  # entries of the listing read in one call of `ready`
+_PAGE = 512  # files of which is asked at once whether they are originals
 _ARRIVALS = 4096  # paths seen to arrive by rename, and not yet handed out
+
+
+Originals = Callable[[Mapping[bytes, Identity]], set[bytes]]
+
+
+def no_originals(_files: Mapping[bytes, Identity]) -> set[bytes]:
+    """Nothing stays in the inbox."""
+    return set()
 
 
 class Inbox:
     """The inbox of one service.
 
     once: list it a single time, until `exhausted`.
+    originals: which of some files stay here, unchanged, and are not to be taken (again).
     skipped: path and reason of each file that has to stay.
     newly_skipped: path, reason and hint of those not yet reported; the caller empties it.
     """
 
-    def __init__(self, folders: Folders, settings: Settings, *, once: bool = False) -> None:
+    def __init__(
+        self,
+        folders: Folders,
+        settings: Settings,
+        *,
+        once: bool = False,
+        originals: Originals = no_originals,
+    ) -> None:
         self._folders = folders
+        self._originals = originals
+        self._needed = os.X_OK | (os.W_OK if settings.mode == "move" else os.R_OK)
         self._settling = Settling(settings.settle_ms, once=once)
         self._once = once
         self._listing = Listing(folders, settings, self.skip)
@@ -144,7 +163,7 @@ class Inbox:
             self._mounts.add(mount)
             self._was_mounted |= is_mounted
         self._mount = mount
-        if not os.access(".", os.W_OK | os.X_OK, dir_fd=inbox, effective_ids=True):
+        if not os.access(".", self._needed, dir_fd=inbox, effective_ids=True):
             raise Trouble(
                 "inbox_readonly",
                 f"{name}: cannot be written",
@@ -188,6 +207,7 @@ class Inbox:
 
     def _take_arrived(self, handles: Handles, limit: int, drops: list[Drop]) -> None:
         while self._arrived and len(drops) < limit:
+            arrived: dict[bytes, tuple[Identity, datetime]] = {}
             for path in list(islice(self._arrived, limit - len(drops))):
                 received_at = self._arrived.pop(path)
                 if path in self._taken:
@@ -195,8 +215,12 @@ class Inbox:
                     continue
                 status = None if self._listing.ignores(path) else self._status(handles, path)
                 if status is not None and stat.S_ISREG(status.st_mode):
-                    self._settling.forget(path)
-                    self._hand_out(Drop(path, identity_of(status), received_at), drops)
+                    arrived[path] = identity_of(status), received_at
+            originals = self._originals({path: identity for path, (identity, _) in arrived.items()})
+            for path, (identity, received_at) in arrived.items():
+                self._settling.forget(path)
+                if path not in originals:
+                    self._hand_out(Drop(path, identity, received_at), drops)
 
     def _look_again(self, handles: Handles, limit: int, now_s: float, drops: list[Drop]) -> None:
         for path in self._settling.due(now_s, limit - len(drops)):
@@ -253,19 +277,27 @@ class Inbox:
             # Asked for each listing: another disk may be mounted there by now.
             self._settling.wait(shared=on_network(self._folders.inbox))
             self._walk = self._listing.files(now_s)
-        for _ in range(_STEPS):
-            if not self._settling.has_room:
-                return
-            found = next(self._walk, None)
-            if found is None:
+        left = _STEPS
+        while wanted := max(0, min(_PAGE, left, self._settling.room)):
+            left -= wanted
+            page = list(islice(self._walk, wanted))
+            self._begin_to_settle(page, now_s)
+            if len(page) < wanted:
                 self._walk = None
                 self._forget_unlisted()
                 return
-            path, status = found
+
+    def _begin_to_settle(self, page: Iterable[tuple[bytes, os.stat_result]], now_s: float) -> None:
+        candidates = {}
+        for path, status in page:
             if path in self.skipped:
                 self._skipped_seen.add(path)
             if self._is_candidate(path, status, now_s):
-                self._settling.begin(path, identity_of(status), now_s)
+                candidates[path] = identity_of(status)
+        originals = self._originals(candidates)
+        for path, identity in candidates.items():
+            if path not in originals:
+                self._settling.begin(path, identity, now_s)
 
     def _forget_unlisted(self) -> None:
         found = self._skipped_seen

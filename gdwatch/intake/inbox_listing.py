@@ -1,7 +1,7 @@
 """The recursive listing of the inbox, read lazily, folder by folder through descriptors.
 
 Entries that are not regular files stay, and are reported. Sub-folders of sub-folders are removed
-when they have been empty for an hour.
+when they have been empty for an hour, if photographs are moved out of the inbox.
 """
 
 import contextlib
@@ -53,6 +53,7 @@ class Listing:
         self._folders = folders
         self._skipped = skipped
         self._ignored = any_of(settings.ignore)
+        self._keeps_folders = settings.mode != "move"
         self._empty_folders: dict[bytes, tuple[int, float]] = {}
         self.empty = 0
 
@@ -136,7 +137,8 @@ class Listing:
                 require_descriptors(error)
                 return  # replaced by something else since it was listed
             try:
-                is_long_empty = depth >= 1 and self._is_long_empty(path, below, status, now_s)
+                is_removable = depth >= 1 and not self._keeps_folders
+                is_long_empty = is_removable and self._is_long_empty(path, below, status, now_s)
             except OSError as error:
                 os.close(below)
                 require_descriptors(error)

@@ -8,10 +8,11 @@ import stat
 from dataclasses import dataclass
 
 from gdwatch.files import escaping
+from gdwatch.files.content import Place
 from gdwatch.files.durability import require_descriptors
 from gdwatch.files.identity import identity_of
 from gdwatch.root.folder_handles import Handles
-from gdwatch.values import Drop, Opened
+from gdwatch.values import Drop, Mode, Opened
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -53,8 +54,8 @@ def is_being_written(path: bytes, handles: Handles) -> bool:
     return False
 
 
-def open_drop(drop: Drop, handles: Handles) -> Opened | Skipped:
-    """Open a drop for reading, if it is unchanged and may be moved later.
+def open_drop(drop: Drop, handles: Handles, mode: Mode = "move") -> Opened | Skipped:
+    """Open a drop for reading, if it is unchanged and may be filed later. mode: how it will be.
 
     Raises Trouble if too many files are open.
     """
@@ -76,11 +77,24 @@ def open_drop(drop: Drop, handles: Handles) -> Opened | Skipped:
     if not stat.S_ISREG(status.st_mode) or identity_of(status) != drop.identity:
         os.close(descriptor)
         return Skipped("changed")
-    if not _may_be_moved(folder, status):
+    if mode == "link" and not _may_be_linked((folder, name), status):
+        os.close(descriptor)
+        file = escaping.quote_for_shell(drop.path)
+        return Skipped("permission", f"setfacl -m u:{os.geteuid()}:rw {file}")
+    if mode == "move" and not _may_be_moved(folder, status):
         os.close(descriptor)
         parent = escaping.quote_for_shell(os.path.dirname(drop.path))
         return Skipped("permission", f"setfacl -m u:{os.geteuid()}:rwx {parent}")
     return Opened(drop, descriptor)
+
+
+def _may_be_linked(place: Place, status: os.stat_result) -> bool:
+    """Whether Linux allows a second name (proc(5), fs.protected_hardlinks)."""
+    folder, name = place
+    may_write = os.access(
+        name, os.R_OK | os.W_OK, dir_fd=folder, effective_ids=True, follow_symlinks=False
+    )
+    return may_write or os.geteuid() in (0, status.st_uid)
 
 
 def _may_be_moved(folder: int, status: os.stat_result) -> bool:

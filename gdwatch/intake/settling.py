@@ -76,9 +76,14 @@ class Settling:
         return len(self._looks) + len(self._empty_looks)
 
     @property
+    def room(self) -> int:
+        """How many more files can be observed."""
+        return max(0, _WINDOW - len(self))
+
+    @property
     def has_room(self) -> bool:
         """Whether more files can be observed."""
-        return len(self) < _WINDOW
+        return self.room > 0
 
     def observes(self, path: bytes, size_bytes: int | None = None) -> bool:
         """Whether a file is under observation; an empty one is not if `size_bytes` is above 0."""

@@ -64,7 +64,11 @@ def compare(ledger: Ledger, folders: Folders, settings: Settings) -> Comparison:
         compared.found += found
         compared.without_row += _without_row(ledger, page, {each.path for each in found})
     there = {each.row.id for each in compared.found}
-    rows = (row for row in queries.rows_in(ledger, ("filed", "missing")) if row.id not in there)
+    rows = (
+        row
+        for row in queries.rows_in(ledger, ("filed", "missing"))
+        if row.id not in there and not row.is_restored
+    )
     with Handles(folders) as handles:
         compared.missing = [
             row

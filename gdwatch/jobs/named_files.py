@@ -54,13 +54,32 @@ def named_files(
                     found_files.settle(ledger, folders, settings, paths)
             row = _row(ledger, file_id)
         if row.state != "recorded" and not _is_there(folders, row):
-            if ledger.command_id is not None:
+            if ledger.command_id is not None and not row.is_restored:
                 with ledger.writing() as transaction:
                     transaction.mark_missing([row])
-            found.refused.append(taken_away(ledger.text(row.path)))
+            found.refused.append(_why_not_there(ledger, row))
         else:
             found.rows.append(row)
     return found
+
+
+def all_files(ledger: Ledger, folders: Folders, settings: Settings) -> NamedFiles:
+    """Return the rows of all files that are filed, or on their way.
+
+    Files that were moved by hand, or are back, are noted on the way. Raises Trouble.
+    """
+    for paths in pages(folders, settings.ignore):
+        found_files.settle(ledger, folders, settings, paths)
+    return NamedFiles(list(queries.rows_in(ledger, ("filed", "recorded"))))
+
+
+def _why_not_there(ledger: Ledger, row: Row) -> GdwatchError:
+    if row.is_restored:
+        return GdwatchError(
+            f"id {row.id}: was put back, to {ledger.text(row.path)}",
+            "`gdwatch undo` takes a restore back",
+        )
+    return taken_away(ledger.text(row.path))
 
 
 def taken_away(name: str) -> GdwatchError:

@@ -8,10 +8,12 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from gdwatch.errors import GdwatchError
-from gdwatch.files import escaping
+from gdwatch.files import content, escaping
+from gdwatch.files.identity import modified_ns
 from gdwatch.files.users import own_name
 from gdwatch.filing import move_requests
 from gdwatch.filing.placement import choose
+from gdwatch.ledger import originals
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.rows import Row
 from gdwatch.ledger.tables import changes, commands, results
@@ -20,7 +22,7 @@ from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings
 
-_NAMES = ("correct", "requeue", "reprocess")
+_NAMES = ("correct", "requeue", "reprocess", "restore")
 
 
 @dataclass(slots=True)
@@ -39,7 +41,8 @@ class Undone:
 
 
 def undo(ledger: Ledger, folders: Folders, settings: Settings, *, dry_run: bool) -> Undone:
-    """Take back the last `correct`, `requeue` or `reprocess --move` that was not taken back yet.
+    """Take back the last of these commands that was not taken back yet: `correct`, `requeue`,
+    `reprocess --move` and `restore`.
 
     Results stay: only which of them counts goes back. A file that a person has moved since, or
     that is gone, is left.
@@ -112,6 +115,8 @@ def _rows_to_take_back(
 ) -> list[Row]:
     rows = []
     for row in transaction.rows(ids):
+        if row.restored_to is not None:
+            handles.admit(row.restored_to)
         query = (
             sa.select(changes.c.command_id, changes.c.how)
             .where(changes.c.file_id == row.id)
@@ -124,11 +129,21 @@ def _rows_to_take_back(
             undone.left[transaction.text(row.path)] = "moved or corrected since"
         elif row.state == "recorded":
             raise move_requests.being_moved(row)
-        elif row.state == "missing" or not handles.is_file(row.path):
+        elif row.is_restored and not _is_unchanged(row, handles):
+            undone.left[transaction.text(row.path)] = "taken away or changed since"
+        elif (row.state == "missing" and not row.is_restored) or not handles.is_file(row.path):
             undone.left[transaction.text(row.path)] = "taken away since"
         else:
             rows.append(row)
     return rows
+
+
+def _is_unchanged(row: Row, handles: Handles) -> bool:
+    """Whether the bytes of a file that was put back are still where it was put."""
+    try:
+        return row.sha256 in (None, content.digest_at(handles.parent(row.path)))
+    except (OSError, ValueError):
+        return False
 
 
 def _take_back(
@@ -157,5 +172,11 @@ def _take_back(
                 "outcome": was["outcome"],
                 "command_id": transaction.command_id,
             }
+            if row.is_restored:
+                originals.forget(transaction, row.id)
+                # What leaves the inbox is known by its time: a person may have touched it before.
+                status = handles.lstat(row.path)
+                assert status is not None
+                values["modified_ns"] = modified_ns(status)
         transaction.update(row.id, **values)
         undone.back[transaction.text(row.path)] = transaction.text(path)

@@ -93,6 +93,8 @@ class Ledger:
                     row.sha256,
                     row.size_bytes,
                     row.modified_ns,
+                    row.mode,
+                    row.restored_to and escaping.absolute_path(row.restored_to, self.root),
                 )
                 for row in prepared_statements.PENDING.run(connection, wanted)
             ]

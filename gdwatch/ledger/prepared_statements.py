@@ -22,6 +22,7 @@ from gdwatch.ledger.tables import (
     files,
     models,
     moves,
+    originals,
     results,
 )
 
@@ -146,6 +147,8 @@ PENDING = Prepared(
             files.c.sha256,
             files.c.size_bytes,
             files.c.modified_ns,
+            files.c.mode,
+            files.c.restored_to,
         )
         .where(_root, _recorded, files.c.id > sa.bindparam("after"))
         .order_by(files.c.id)
@@ -253,9 +256,59 @@ FILED = Prepared(
             source_path=None,
             filed_at=sa.func.coalesce(files.c.filed_at, _at),
             moved_at=_at,
+            restored_to=sa.null(),
+        )
+    )
+)
+# Out of the answer folders, as if a person had taken it; `restored_to` says that it was not lost.
+RESTORED = Prepared(
+    lambda _: (
+        sa.update(files).where(_as_read).values(state="missing", source_path=None, moved_at=_at)
+    )
+)
+NOT_RESTORED = Prepared(
+    lambda _: (
+        sa.update(files)
+        .where(_as_read)
+        .values(
+            state=sa.bindparam("then"),
+            path=files.c.source_path,
+            source_path=None,
+            restored_to=sa.null(),
         )
     )
 )
 GONE = Prepared(
     lambda _: sa.update(files).where(_as_read).values(state="missing", source_path=None)
+)
+# With the bytes of the file that each is the original of.
+_originals = (
+    sa.select(originals, files.c.sha256)
+    .join(files, files.c.id == originals.c.file_id)
+    .where(originals.c.root_id == sa.bindparam("root_id"))
+)
+ORIGINALS = Prepared(
+    lambda dialect: sa.select(
+        originals.c.inode, originals.c.size_bytes, originals.c.modified_ns, originals.c.changed_ns
+    ).where(
+        originals.c.root_id == sa.bindparam("root_id"),
+        _among(originals.c.inode, "inodes", dialect),
+    )
+)
+ORIGINALS_LIKE = Prepared(
+    lambda dialect: _originals.where(
+        sa.or_(
+            _among(originals.c.inode, "inodes", dialect),
+            _among(originals.c.path, "paths", dialect),
+        )
+    )
+)
+FORGET_ORIGINALS_AT = Prepared(
+    lambda _: sa.delete(originals).where(
+        originals.c.root_id == sa.bindparam("root_id"), originals.c.path == sa.bindparam("at")
+    )
+)
+INSERT_ORIGINALS = Prepared(
+    lambda _: sa.insert(originals).inline(),
+    [column for column in originals.c if column.name != "id"],
 )

@@ -152,18 +152,21 @@ def rows_in(
 
 
 def counts(connection: Connection, root_id: int) -> dict[str, int]:
-    """Return how many files are filed, by outcome, and how many are `missing` and `recorded`.
+    """Return how many files are filed, by outcome, and how many `missing`, `restored`, `recorded`.
 
     root_id: the root's row in `roots`.
     """
+    was_restored = files.c.restored_to.is_not(None)
     query = (
-        sa.select(files.c.outcome, files.c.state, sa.func.count())
+        sa.select(files.c.outcome, files.c.state, was_restored, sa.func.count())
         .where(files.c.root_id == root_id)
-        .group_by(files.c.outcome, files.c.state)
+        .group_by(files.c.outcome, files.c.state, was_restored)
     )
-    tally = dict.fromkeys(("female", "male", "unsure", "rejected", "missing", "recorded"), 0)
-    for outcome, state, count in connection.execute(query):
-        tally[outcome if state == "filed" else state] += count
+    states = ("missing", "restored", "recorded")
+    tally = dict.fromkeys(("female", "male", "unsure", "rejected", *states), 0)
+    for outcome, state, is_back, count in connection.execute(query):
+        name = outcome if state == "filed" else state
+        tally["restored" if state == "missing" and is_back else name] += count
     return tally
 
 

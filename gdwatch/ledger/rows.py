@@ -7,12 +7,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from gdwatch.files import escaping
-from gdwatch.values import Outcome, Reason
+from gdwatch.values import Mode, Outcome, Reason
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of `files`. Paths: absolute, bytes; `source` is None unless the state is `recorded`."""
+    """A row of `files`. Paths: absolute, bytes; `source` is None unless the state is `recorded`.
+
+    restored_to: the folder that `restore` puts the file into, or has put it into; else None.
+    """
 
     id: int
     path: bytes
@@ -27,6 +30,13 @@ class Row:
     model_id: int
     result_id: int | None
     recorded_at: datetime
+    mode: Mode = "move"
+    restored_to: bytes | None = None
+
+    @property
+    def is_restored(self) -> bool:
+        """Whether `restore` has put the file back: it lies at `path`, in no answer folder."""
+        return self.state == "missing" and self.restored_to is not None
 
 
 def row_of(found: sa.Row[Any], root: bytes) -> Row:
@@ -45,4 +55,8 @@ def row_of(found: sa.Row[Any], root: bytes) -> Row:
         model_id=found.model_id,
         result_id=found.result_id,
         recorded_at=found.recorded_at,
+        mode=found.mode,
+        restored_to=(
+            escaping.absolute_path(found.restored_to, root) if found.restored_to else None
+        ),
     )

@@ -101,6 +101,8 @@ files = Table(
     Column("command_id", Integer, ForeignKey("commands.id")),  # asked for the last move
     Column("taken_at", Text),  # by the camera's clock, with its offset from UTC if known
     Column("camera", Text),
+    Column("mode", Text, nullable=False, server_default="move"),  # how it came from the inbox
+    Column("restored_to", Text),  # the folder where `restore` has put it, or is to put it
     CheckConstraint("state IN ('recorded', 'filed', 'missing')"),
     CheckConstraint(_OUTCOMES),
     CheckConstraint("(state = 'recorded') = (source_path IS NOT NULL)"),
@@ -108,6 +110,7 @@ files = Table(
     CheckConstraint("reason IS NULL OR outcome IN ('unsure', 'rejected')"),
     CheckConstraint("sha256 IS NOT NULL OR coalesce(reason, '') = 'too_many_bytes'"),
     CheckConstraint("duplicate_of <> id"),
+    CheckConstraint("mode IN ('move', 'copy', 'link')"),
     sqlite_autoincrement=True,  # ids stand in file names: never reused
 )
 
@@ -130,6 +133,29 @@ Index("files_name", files.c.name)
 Index("files_recorded_at", files.c.recorded_at)
 Index("files_outcome", files.c.outcome, files.c.reason)
 Index("files_result", files.c.result_id)
+
+originals = Table(
+    "originals",  # files in the inbox that stay there and are not taken again until they change
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("root_id", Integer, ForeignKey("roots.id"), nullable=False),
+    Column("file_id", Integer, ForeignKey("files.id", ondelete="CASCADE"), nullable=False),
+    Column("path", Text, nullable=False),  # where it was last seen
+    Column("inode", _Large, nullable=False),  # from 2**63 on as a negative number
+    Column("size_bytes", _Large, nullable=False),
+    Column("modified_ns", _Large, nullable=False),
+    Column("changed_ns", _Large),  # null: not compared, as of a file with several names
+)
+# All that is compared stands in the index: a listing asks for thousands of files at once.
+Index(
+    "originals_identity",
+    *(
+        originals.c[name]
+        for name in ("root_id", "inode", "size_bytes", "modified_ns", "changed_ns")
+    ),
+)
+Index("originals_path", originals.c.root_id, originals.c.path)
+Index("originals_file", originals.c.file_id)
 
 results = Table(
     "results",

@@ -123,6 +123,8 @@ class Transaction:
             "command_id": self.command_id,
             "taken_at": origin.taken_at,
             "camera": origin.camera,
+            "mode": entry.mode,
+            "restored_to": None,
         }
 
     def insert_files(self, rows: Sequence[dict[str, Any]]) -> None:
@@ -329,6 +331,18 @@ class Transaction:
                     self.note_move(entry.id, entry.source, entry.target, "run", moment)
                     self.update(entry.id, source_path=self.text(entry.target))
 
+    def mark_restored(self, entries: Sequence[Entry]) -> None:
+        """Set the rows of these entries to `missing`: the files were put back, durably."""
+        moment = now()
+        self._mark(prepared_statements.MOVED, entries, at=moment)
+        self._mark(prepared_statements.RESTORED, entries, at=moment)
+
+    def mark_not_restored(
+        self, entries: Sequence[Entry], then: Literal["filed", "missing"]
+    ) -> None:
+        """Set the rows of these entries to how they were: the files were not put back."""
+        self._mark(prepared_statements.NOT_RESTORED, entries, then=then)
+
     def lies_at(
         self, row: Row, path: bytes, outcome: Outcome, reason: Reason | None, moment: datetime
     ) -> None:
@@ -340,7 +354,7 @@ class Transaction:
         self.update(
             row.id, state="filed", source_path=None, path=self.text(path), outcome=outcome,
             reason=reason, filed_at=filed_at,
-            moved_at=files.c.moved_at if path == row.path else moment,
+            moved_at=files.c.moved_at if path == row.path else moment, restored_to=None,
         )  # fmt: skip
 
     def note_move(

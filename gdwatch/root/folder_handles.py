@@ -5,6 +5,7 @@ without following links, so that nothing outside the folders is ever opened, mov
 """
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ class Handles:
     def __init__(self, folders: Folders) -> None:
         self.folders = folders
         self._open: dict[bytes, int] = {}
+        self._admitted: set[bytes] = set()
         self._bases: dict[bytes, bytes] = {}  # folder opened by `parent` → its configured folder
         self._touched: dict[int, None] = {}  # folders that gained a name, in order, each once
         self._left: dict[int, None] = {}  # folders that lost a name
@@ -46,8 +48,28 @@ class Handles:
             os.close(handle)
         self._look_away()
 
+    def admit(self, folder: bytes) -> None:
+        """Let files be moved into a folder of a person's choice, and out of it: for `restore`.
+
+        Whatever is wrong with it is raised as OSError: it concerns these files alone.
+        """
+        self._admitted.add(folder)
+
+    def _split(self, path: bytes) -> tuple[bytes, list[bytes]]:
+        """As `Folders.split`, for the admitted folders, too."""
+        try:
+            return self.folders.split(path)
+        except ValueError:
+            for base in self._admitted:
+                steps = path[len(base) + 1 :].split(b"/")
+                if path.startswith(base + b"/") and NO_STEPS.isdisjoint(steps):
+                    return base, steps
+            raise
+
     def base(self, path: bytes) -> int:
         """Return a configured folder's handle; a missing answer folder is made. Raises Trouble."""
+        if path not in self._open and path in self._admitted and not self._is_configured(path):
+            self._open[path] = open_folder(path, make=False)
         if path not in self._open:
             try:
                 # If ROOT/.gdwatch is missing too, the disk is not mounted: nothing is made then.
@@ -64,6 +86,9 @@ class Handles:
                 ) from error
         return self._open[path]
 
+    def _is_configured(self, folder: bytes) -> bool:
+        return folder == self.folders.inbox or folder in self.folders.answers.values()
+
     def parent(self, path: bytes, *, make: bool = False) -> tuple[int, bytes]:
         """Return the handle of the folder that a path lies in, and the path's last component.
 
@@ -74,7 +99,7 @@ class Handles:
             if make:
                 self._require_writable(self._bases[folder])
             return self._open[folder], name
-        base, steps = self.folders.split(path)
+        base, steps = self._split(path)
         self.base(base)
         if make:
             self._require_writable(base)
@@ -84,6 +109,8 @@ class Handles:
 
     def _require_writable(self, base: bytes) -> None:
         if not os.access(".", os.W_OK | os.X_OK, dir_fd=self._open[base], effective_ids=True):
+            if base not in self.folders.answers.values():  # only `restore` moves files into others
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), base)
             raise Trouble(
                 "folder_readonly",
                 f"answer folder {os.fsdecode(base)}: cannot be written",
@@ -140,7 +167,7 @@ class Handles:
         folder, _, name = path.rpartition(b"/")
         if folder in self._bases and name not in NO_STEPS:
             return self._open[folder], name
-        base, steps = self.folders.split(path)
+        base, steps = self._split(path)
         if self._looked_into is not None and self._looked_into[0] == folder:
             return self._looked_into[1], name
         self._look_away()
@@ -194,7 +221,7 @@ class Handles:
     def touched_on_the_way(self, path: bytes) -> None:
         """Note each folder on the way to a path, as a crash may have kept it from being synced."""
         self.touched(self.parent(path)[0])
-        base, steps = self.folders.split(path)
+        base, steps = self._split(path)
         for step in steps[:-1]:
             self.touched(self._open[base])
             base += b"/" + step

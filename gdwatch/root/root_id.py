@@ -10,6 +10,7 @@ from gdwatch.errors import ActionNeeded
 from gdwatch.files.atomic_write import replacing_durably
 from gdwatch.files.users import name_of
 from gdwatch.root.folders import Folders
+from gdwatch.values import Mode
 
 _MARKER = "root-id"
 
@@ -35,9 +36,10 @@ def make_state(folders: Folders, has_rows: Callable[[], bool]) -> None:
     _require_writable(os.fsencode(folders.state))
 
 
-def prepare(folders: Folders) -> str:
+def prepare(folders: Folders, mode: Mode = "move") -> str:
     """Create the marker, inbox and answer folders of a first start; returns the root's id.
 
+    mode: only to move photographs must the inbox be writable.
     The caller holds the lock. Raises ActionNeeded if a folder cannot be created or written.
     """
     marker = folders.state / _MARKER
@@ -48,8 +50,10 @@ def prepare(folders: Folders) -> str:
             _write_marker(marker)
         for path in folders.answers.values():
             Path(os.fsdecode(path)).mkdir(parents=True, exist_ok=True)
-    for path in (folders.inbox, *folders.answers.values()):
+    for path in folders.answers.values():
         _require_writable(path)
+    if mode == "move":
+        _require_writable(folders.inbox)
     return read_id(folders)
 
 

@@ -263,6 +263,8 @@ class Filer:
             log.info("recovery.done", filed=len(report.filed), missing=len(report.missing))
         elif report.filed:
             log.info("batch.filed", files=len(report.filed))
+        if report.restored:
+            log.info("batch.restored", files=len(report.restored))
 
     def _note(self, report: MoveReport, others: Mapping[int, StuckFile], began_s: float) -> None:
         """Log each newly stuck file once, and let it back off.

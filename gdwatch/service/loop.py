@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -21,11 +22,12 @@ from gdwatch import __version__
 from gdwatch.errors import Trouble
 from gdwatch.files import escaping, standard_error
 from gdwatch.files.users import own_name
+from gdwatch.filing.linking import require_links
 from gdwatch.intake.answer_watch import AnswerWatch
 from gdwatch.intake.inbox import Inbox
 from gdwatch.intake.opening import Skipped, open_drop
 from gdwatch.intake.watcher import Watch
-from gdwatch.ledger import opening
+from gdwatch.ledger import opening, originals
 from gdwatch.ledger.ledger import Command, Ledger
 from gdwatch.pipeline.pipeline import Pipeline
 from gdwatch.root import lock, root_id
@@ -72,7 +74,9 @@ def run(
         contextlib.closing(Watch(folders.inbox, settings.watch)) as watch,
         handling_signals(watch.bell()) as signals,
     ):
-        uuid = root_id.prepare(folders)
+        uuid = root_id.prepare(folders, settings.mode)
+        if settings.mode == "link":
+            require_links(folders)
         if not once:
             terminal.welcome()
         pause_state = PauseState(folders.state, signals, once=once)
@@ -122,7 +126,9 @@ class _Service:
         self._terminal = terminal
         self._signals = pause_state.signals
         self._once = pause_state.once
-        self._inbox = Inbox(folders, settings, once=self._once)
+        self._inbox = Inbox(
+            folders, settings, once=self._once, originals=partial(originals.unchanged, ledger)
+        )
         self._progress = Progress()
         self._filer = Filer(settings, folders, ledger, self._inbox, pause_state, self._progress)
         self._conditions = Conditions(folders, settings)
@@ -240,7 +246,7 @@ class _Service:
                 self._inbox.rescan()
 
     def _open(self, drop: Drop, handles: Handles) -> None:
-        match open_drop(drop, handles):
+        match open_drop(drop, handles, self._settings.mode):
             case Opened() as opened:
                 self._pipeline.offer(opened)
             case Skipped(reason="permission" | "unreadable" as reason, hint=hint):

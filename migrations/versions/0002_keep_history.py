@@ -7,6 +7,7 @@ revision = "0002"
 down_revision = "0001"
 
 REAL = sa.REAL().with_variant(sa.DOUBLE_PRECISION(), "postgresql")
+LARGE = sa.Integer().with_variant(sa.BigInteger(), "postgresql")
 OUTCOMES = "outcome IN ('female', 'male', 'unsure', 'rejected')"
 RULES = {
     "crop": sa.Text(),
@@ -25,10 +26,12 @@ SELECT f.id, f.name, f.path, f.outcome, f.reason,
        m.name || ' ' || m.version AS model,
        (SELECT c.label FROM corrections c WHERE c.file_id = f.id
          ORDER BY c.id DESC LIMIT 1) AS corrected,
-       f.recorded_at, f.filed_at, f.sha256, f.state,
+       f.recorded_at, f.filed_at, f.sha256,
+       CASE WHEN f.state = 'missing' AND f.restored_to IS NOT NULL
+            THEN 'restored' ELSE f.state END AS state,
        f.original_path, f.filed_at AS first_filed_at, f.moved_at,
        r.label AS model_label, r.min_confidence, f.taken_at, f.camera,
-       o.path AS root, o.host AS root_host, r.bodies
+       o.path AS root, o.host AS root_host, r.bodies, f.mode, f.restored_to
   FROM files f
   JOIN models m ON m.id = f.model_id
   JOIN roots o ON o.id = f.root_id
@@ -64,6 +67,7 @@ def upgrade() -> None:
     op.create_index("corrections_file", "corrections", ["file_id", "id"])
     _make_moves()
     _make_changes()
+    _make_originals()
     _extend_files()
     op.execute(CURRENT_RESULTS)
 
@@ -240,6 +244,30 @@ def _make_changes() -> None:
     op.create_index("changes_command", "changes", ["command_id"])
 
 
+def _make_originals() -> None:
+    op.create_table(
+        "originals",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("root_id", sa.Integer(), nullable=False),
+        sa.Column("file_id", sa.Integer(), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("inode", LARGE, nullable=False),
+        sa.Column("size_bytes", LARGE, nullable=False),
+        sa.Column("modified_ns", LARGE, nullable=False),
+        sa.Column("changed_ns", LARGE, nullable=True),
+        sa.ForeignKeyConstraint(["root_id"], ["roots.id"]),
+        sa.ForeignKeyConstraint(["file_id"], ["files.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(
+        "originals_identity",
+        "originals",
+        ["root_id", "inode", "size_bytes", "modified_ns", "changed_ns"],
+    )
+    op.create_index("originals_path", "originals", ["root_id", "path"])
+    op.create_index("originals_file", "originals", ["file_id"])
+
+
 def _extend_files() -> None:
     # Not by op.add_column: in SQLite that leaves the reference out.
     kind = "DATETIME" if op.get_bind().dialect.name == "sqlite" else "TIMESTAMP"
@@ -249,6 +277,8 @@ def _extend_files() -> None:
         "command_id INTEGER REFERENCES commands (id)",
         "taken_at TEXT",
         "camera TEXT",
+        "mode TEXT NOT NULL DEFAULT 'move' CHECK (mode IN ('move', 'copy', 'link'))",
+        "restored_to TEXT",
     ):
         op.execute(f"ALTER TABLE files ADD COLUMN {column}")
     op.execute(

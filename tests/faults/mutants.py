@@ -312,7 +312,7 @@ def recovery_decides_again() -> None:
 def recovery_trusts_an_equal_hash() -> None:
     def wrapped(original: Any) -> Any:
         def move(entry: Any, handles: Handles, held: int | None) -> renaming.Moved:
-            if moving._has_content(entry.target, entry, handles):
+            if moving.has_content(entry.target, entry, handles):
                 folder, name = handles.parent(entry.source)
                 os.unlink(name, dir_fd=folder)
                 return renaming.Moved.DONE
@@ -547,6 +547,37 @@ def decision_overwritten() -> None:
         return insert_results
 
     replace("gdwatch.ledger.transaction:Transaction.insert_results", wrapped)
+
+
+@mistake("T34")
+def original_moved() -> None:
+    _instead("gdwatch.filing.move:stays", lambda *_: False)
+
+
+@mistake("T34")
+def original_forgotten() -> None:
+    _instead("gdwatch.ledger.originals:remember", _nothing)
+
+
+@mistake("T34")
+def original_known_by_its_inode_alone() -> None:
+    def wrapped(original: Any) -> Any:
+        def unchanged(ledger: Any, files: Any) -> set[bytes]:
+            query = sa.select(tables.originals.c.inode)
+            with ledger.reading() as connection:
+                inodes = set(connection.execute(query).scalars())
+            return original(ledger, files) | {
+                path for path, identity in files.items() if identity.inode in inodes
+            }
+
+        return unchanged
+
+    replace("gdwatch.ledger.originals:unchanged", wrapped)
+
+
+@mistake("T34")
+def restore_forgets_what_it_could_not_do() -> None:
+    _instead("gdwatch.ledger.transaction:Transaction.mark_not_restored", _nothing)
 
 
 @mistake("T33")

@@ -30,8 +30,8 @@ EVENTS = frozenset(
         "watch": "started overflow lost polling",
         "inbox": "skipped",
         "file": "vanished deferred unsure rejected missing back moved changed_late collision "
-        "copied judged_again",
-        "batch": "filed unsure retried split",
+        "copied judged_again not_restored",
+        "batch": "filed restored unsure retried split",
         "worker": "started died timeout",
         "engine": "oom restarted",
         "model": "loaded refused",

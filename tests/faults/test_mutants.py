@@ -341,6 +341,32 @@ def words_of_a_person(case: Case) -> None:
     assert len([path for path in build.contents(case.root) if path.startswith("male/")]) == 3
 
 
+def originals_stay(case: Case) -> None:
+    """Copied, with a kill before they are remembered; one is changed; another is put back."""
+    case.settings["mode"] = "copy"
+    paths = [case.drop(f"{number}.png", case.picture(0.97)) for number in range(3)]
+    case.run("run", "--once", faults=[Fault("C9.remember", may_miss=True)], allowed=(0, -9))
+    case.run("run", "--once")
+    case.run("run", "--once")
+    case.judged = True  # the oracle knows files under one name only
+    assert all(path.exists() for path in paths)
+    assert len(case.rows()) == 3
+    paths[0].write_bytes(case.picture(0.97))
+    case.run("run", "--once")
+    assert len(case.rows()) == 4
+    paths[1].unlink()
+    name = call("tests.faults.acts:put_there", target=str(paths[1]))
+    fault = Fault("C7.rename", do=(name,), may_miss=True)
+    case.run("restore", "2", faults=[fault], allowed=(1,))
+    assert {row["state"] for row in case.rows()} == {"filed"}
+    assert paths[1].read_bytes() == b"mine"
+    paths[1].unlink()
+    case.run("restore", "2")
+    case.run("run", "--once")
+    assert paths[1].exists()
+    assert len(case.rows()) == 4
+
+
 # The mistake, the scenario that finds it, and the invariant that the oracle names; None where
 # the scenario itself does.
 Row = tuple[str, Callable[[Case], None], str | None]
@@ -391,6 +417,10 @@ TABLE: list[Row] = [
     ("correction_lost", words_of_a_person, None),
     ("decision_overwritten", words_of_a_person, None),
     ("undo_that_undoes_half", words_of_a_person, None),
+    ("original_moved", originals_stay, None),
+    ("original_forgotten", originals_stay, None),
+    ("original_known_by_its_inode_alone", originals_stay, None),
+    ("restore_forgets_what_it_could_not_do", originals_stay, None),
 ]
 
 

@@ -63,6 +63,10 @@ def reached(case: Case) -> set[str]:
     for command in runs[-5:-2]:
         assert {"W.see", "W.filed"} <= points(command), command.plan.words
         assert points(command) & set(POINTS["W.wish"]), command.plan.words
+    runs.append(case.run("restore", faults=noted(), allowed=(0, 1)))
+    for mode in ("copy", "link"):
+        case.drop(f"{mode}.png")
+        runs.append(case.run("run", "--once", faults=noted(), mode=mode))
     return points(*runs)
 
 

@@ -31,7 +31,8 @@ COLUMNS = {
     "batches": "id model_id device files decode_ms infer_ms started_at finished_at",
     "files": "id root_id sha256 size_bytes modified_ns name original_path path source_path state "
     "outcome reason model_id duplicate_of received_at recorded_at filed_at moved_at result_id "
-    "command_id taken_at camera",
+    "command_id taken_at camera mode restored_to",
+    "originals": "id root_id file_id path inode size_bytes modified_ns changed_ns",
     "results": "id file_id model_id rules outcome reason label p_male confidence faces "
     "box_x box_y box_w box_h width height format batch_id decided_at crop several_faces "
     "min_confidence min_face min_sharpness bodies command_id",
@@ -40,13 +41,14 @@ COLUMNS = {
     "changes": "id file_id command_id result_id path outcome reason label at how",
     "current_results": "id name path outcome reason label confidence p_male faces model corrected "
     "recorded_at filed_at sha256 state original_path first_filed_at moved_at model_label "
-    "min_confidence taken_at camera root root_host bodies",
+    "min_confidence taken_at camera root root_host bodies mode restored_to",
 }
 MAY_BE_NULL = {
     "roots": "host path",
     "commands": "undoes",
     "files": "sha256 source_path reason duplicate_of filed_at moved_at result_id command_id "
-    "taken_at camera",
+    "taken_at camera restored_to",
+    "originals": "changed_ns",
     "results": "reason label p_male confidence faces box_x box_y box_w box_h width height format "
     "batch_id crop several_faces min_confidence min_face min_sharpness bodies command_id",
     "corrections": "label command_id",
