@@ -121,7 +121,7 @@ class Settings(BaseSettings):
         "tree", description="`tree` keeps the path below the inbox, `date` sorts by day (UTC)"
     )
     duplicates: Literal["keep", "reject"] = Field(
-        "keep", description="`reject` sends bytes that were filed before to `rejected/`"
+        "keep", description="`reject` sends bytes that this root has filed before to `rejected/`"
     )
     hand_moves: Literal["correct", "follow", "ignore"] = Field(
         "correct",

@@ -14,7 +14,7 @@ from gdwatch.files import escaping
 from gdwatch.intake.inbox import count_waiting
 from gdwatch.ledger import queries
 from gdwatch.ledger.opening import open_to_read
-from gdwatch.root import lock
+from gdwatch.root import lock, root_id
 from gdwatch.root.folders import Folders
 from gdwatch.root.status_file import Status, read
 from gdwatch.settings import Settings
@@ -47,7 +47,8 @@ def look(settings: Settings) -> dict[str, Any]:
     told = read(folders.state) or Status("stopped")
     state = told.state if lock.is_held(folders.state) else "stopped"
     try:
-        with closing(open_to_read(settings)) as ledger, ledger.reading() as connection:
+        uuid = root_id.read_id(folders)
+        with closing(open_to_read(settings, uuid)) as ledger, ledger.reading() as connection:
             tally = queries.counts(connection, ledger.root_id)
     except GdwatchError:
         tally = {}

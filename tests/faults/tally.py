@@ -45,6 +45,7 @@ SCENARIOS: dict[str, tuple[str, int, int]] = {
     "T31": ("other people's folders", 3, 20),
     "T32": ("answers taken away", 4, 50),
     "T33": ("commands beside the service", 6, 200),
+    "T34": ("several roots, one ledger", 2, 50),
 }
 
 

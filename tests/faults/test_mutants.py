@@ -334,6 +334,41 @@ def words_of_a_person(case: Case) -> None:
     assert len([path for path in build.contents(case.root) if path.startswith("male/")]) == 3
 
 
+def shared_ledger(case: Case) -> Case:
+    """A second root on the ledger of the first, which has filed nothing as yet."""
+    case.shared = case.folder / "shared.db"
+    case.settings["database"] = f"sqlite:///{case.shared}"
+    other = case.another(case.folder / "other")
+    other.shared, other.mutant, other._notes = case.shared, case.mutant, case._notes
+    case.run("run", "--once")
+    return other
+
+
+def beside_another_root(case: Case) -> None:
+    """The same name and bytes in both; one is killed, and the other one runs meanwhile."""
+    other, content = shared_ledger(case), case.picture(0.97)
+    other.run("db", "join")
+    for each in (case, other):
+        each.drop("a.png", content)
+    case.run("run", "--once", faults=[Fault("C6.record", "after")], allowed=(-9,))
+    other.run("run", "--once")
+    case.finish()
+    other.finish()
+    found = oracle.read_ledger(other.database, other.root).files
+    assert [row["duplicate_of"] for row in found] == [None]
+
+
+def wrong_database(case: Case) -> None:
+    case.drop("a.png")
+    other = shared_ledger(case)
+    wrong = other.settings.pop("database")
+    other.run("run", "--once")  # on a ledger of its own
+    other.settings["database"] = wrong
+    other.drop("b.png", ends="waiting")
+    assert other.run("run", "--once", allowed=(78,)).status == 78
+    case.judge()
+
+
 # The mistake, the scenario that finds it, and the invariant that the oracle names; None where
 # the scenario itself does.
 Row = tuple[str, Callable[[Case], None], str | None]
@@ -382,6 +417,9 @@ TABLE: list[Row] = [
     ("correction_lost", words_of_a_person, None),
     ("decision_overwritten", words_of_a_person, None),
     ("undo_that_undoes_half", words_of_a_person, None),
+    ("rows_of_every_root_moved", beside_another_root, "I2"),
+    ("bytes_of_every_root_known", beside_another_root, None),
+    ("wrong_ledger_taken", wrong_database, None),
 ]
 
 
