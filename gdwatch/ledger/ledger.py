@@ -60,6 +60,17 @@ class Ledger:
                 yield self.transaction(connection)
                 self._require_same_file()  # a commit to a removed file would succeed
 
+    @contextlib.contextmanager
+    def rehearsing(self) -> Iterator["Transaction"]:
+        """Open a write transaction that leaves no trace: it is rolled back in the end.
+
+        Raises Trouble and ActionNeeded.
+        """
+        with translated(self.engine), self.engine.connect() as connection:
+            take_turn(connection, self.root_id)
+            yield self.transaction(connection)
+            connection.rollback()
+
     def transaction(self, connection: Connection) -> "Transaction":
         """Return the transaction of a connection that `writing` or `reading` has opened."""
         return Transaction(self.root, self.root_id, connection, self.command_id)
