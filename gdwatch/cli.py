@@ -255,6 +255,14 @@ def db_current(common: Common) -> None:
     verb.current(settings_of(common))
 
 
+@command(db, "join")
+def db_join(common: Common) -> None:
+    """Let this root share the ledger of other roots."""
+    from gdwatch.commands import db as verb
+
+    verb.join(settings_of(common))
+
+
 @command(db, "check")
 def db_check(
     common: Common,

@@ -134,7 +134,7 @@ class Settings(BaseSettings):
         "taken again until it has changed",
     )
     duplicates: Literal["keep", "reject"] = Field(
-        "keep", description="`reject` sends bytes that were filed before to `rejected/`"
+        "keep", description="`reject` sends bytes that this root has filed before to `rejected/`"
     )
     hand_moves: Literal["correct", "follow", "ignore"] = Field(
         "correct",

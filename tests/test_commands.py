@@ -399,6 +399,7 @@ def test_check_finds_what_was_taken_away_and_what_has_no_row(call, filed):
     answer = json.loads(done.stdout)
     assert done.returncode == 1
     assert answer == {
+        "root": str(filed),
         "damage": [],
         "missing": ["male/bright.png"],
         "back": [],

@@ -1,11 +1,6 @@
 """The ledger in PostgreSQL: the same rows as in SQLite, on a server that this test starts."""
 
-import os
-import pwd
-import shutil
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -16,45 +11,14 @@ from tests import build
 from tests.build import BRIGHT, DARK, gdwatch, photograph
 from tests.gdwatch.conftest import world_at
 from tests.gdwatch.originals import ready
-
-BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-
-pytestmark = [
-    pytest.mark.skipif(not BINARIES, reason="no PostgreSQL server is installed"),
-    pytest.mark.skipif(os.geteuid() != 0, reason="starting a server as its own user needs root"),
-]
+from tests.postgresql import driven, new_database, server
 
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An empty database on a server of its own, on a socket in a folder of its own: a port on the
-    loopback address may be another server's."""
-    pytest.importorskip("psycopg")
-    try:
-        user = pwd.getpwnam("postgres")
-    except KeyError:
-        pytest.skip("no user postgres")
-    home = Path(tmp_path_factory.mktemp("postgresql"))
-    for folder in (home, *home.parents):
-        if folder.stat().st_mode & 0o777 == 0o700:  # as pytest makes its own
-            folder.chmod(0o755)
-    shutil.chown(home, user.pw_uid, user.pw_gid)
-    data = home / "data"
-
-    def call(name: str, *words: str) -> None:
-        command = [str(BINARIES[-1].with_name(name)), *words]
-        subprocess.run(
-            command, user=user.pw_uid, group=user.pw_gid, cwd=home, check=True,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-
-    call("initdb", "--pgdata", str(data), "--auth", "trust", "--no-sync")
-    options = f"-c listen_addresses='' -k {home}"
-    call("pg_ctl", "--pgdata", str(data), "--options", options, "--wait", "start")
-    try:
-        yield f"postgresql://postgres@/postgres?host={home}"
-    finally:
-        call("pg_ctl", "--pgdata", str(data), "--mode", "immediate", "stop")
+    """An empty database on a server of its own."""
+    with server(tmp_path_factory.mktemp("postgresql")) as url:
+        yield url
 
 
 def test_a_whole_life_of_a_file_in_postgresql(database, root, model, tmp_path):
@@ -74,8 +38,7 @@ def test_a_whole_life_of_a_file_in_postgresql(database, root, model, tmp_path):
     assert gdwatch("db", "check", *given, cwd=tmp_path).returncode == 0
 
     query = "SELECT name, path, label, corrected, model, state FROM current_results ORDER BY name"
-    driver = database.replace("postgresql:", "postgresql+psycopg:")
-    with create_engine(driver).connect() as connection:
+    with create_engine(driven(database)).connect() as connection:
         found = [tuple(row) for row in connection.execute(text(query))]
         copies = connection.execute(text("SELECT count(*) FROM files WHERE duplicate_of > 0"))
         assert copies.scalar_one() == 1
@@ -88,10 +51,7 @@ def test_a_whole_life_of_a_file_in_postgresql(database, root, model, tmp_path):
 
 
 def test_originals_and_what_was_put_back_are_known_in_postgresql(database, root):
-    driver = database.replace("postgresql:", "postgresql+psycopg:")
-    with create_engine(driver, isolation_level="AUTOCOMMIT").connect() as connection:
-        connection.execute(text("CREATE DATABASE originals"))
-    other = database.replace("/postgres?", "/originals?")
+    other = new_database(database, "originals")
     with world_at(root, mode="copy", database=other) as world:
         world.record_file("a.jpg", b"a")
         world.record_file("b.jpg", b"b")

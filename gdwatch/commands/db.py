@@ -8,8 +8,9 @@ import structlog
 
 from gdwatch.commands.asked import asked
 from gdwatch.commands.output import print_json
+from gdwatch.files import escaping
 from gdwatch.jobs import check as comparing
-from gdwatch.ledger import migration
+from gdwatch.ledger import migration, opening, roots
 from gdwatch.ledger.connection import connect, translated, url_of
 from gdwatch.ledger.opening import open_ledger, open_to_read
 from gdwatch.root import lock, root_id
@@ -41,6 +42,25 @@ def current(settings: Settings) -> None:
     print(f"ledger {found or 'none'}, this gdwatch writes {migration.newest()}")
 
 
+def join(settings: Settings) -> None:
+    """Let the root share the ledger of other roots, and print all of them; it may be a new root.
+
+    Raises GdwatchError.
+    """
+    folders = Folders.of(settings)
+    root_id.require_own(folders)
+    if root_id.is_missing(folders):
+        opening.require_new_place(settings)
+    root_id.make_state(folders, lambda: False)
+    with lock.hold(folders.state, briefly=True):
+        uuid = root_id.prepare(folders)
+        ledger = open_ledger(settings, uuid, asked("join"), join=True)
+        with closing(ledger), ledger.reading() as connection:
+            for each in roots.all_roots(connection):
+                own = "  this root" if each["id"] == ledger.root_id else ""
+                print(f"{each['id']}  {roots.place_of(each)}{own}")
+
+
 def check(settings: Settings, *, mark: bool, force: bool, json_: bool) -> int:
     """Compare rows with files, and name all that differs.
 
@@ -61,6 +81,7 @@ def check(settings: Settings, *, mark: bool, force: bool, json_: bool) -> int:
         if mark:
             comparing.mark(ledger, folders, settings, compared, force=force)
         answer: dict[str, Any] = {
+            "root": escaping.escape(folders.root),
             "damage": damage,
             "missing": [ledger.text(row.path) for row in compared.missing],
             "back": [ledger.text(each.path) for each in compared.found if each.is_back],
@@ -80,6 +101,7 @@ def check(settings: Settings, *, mark: bool, force: bool, json_: bool) -> int:
 
 
 def _lines(answer: dict[str, Any]) -> Iterator[str]:
+    yield f"root         {answer['root']}"
     yield f"database     {'; '.join(answer['damage']) or 'ok'}"
     for name, title in (
         ("missing", "taken away"),

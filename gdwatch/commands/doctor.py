@@ -192,7 +192,9 @@ def _ledger(settings: Settings) -> str:
             f"{url}: on a network file system, where SQLite's locks do not hold",
             "set `database` to a file on a local disk",
         )
-    open_to_read(settings).close()
+    folders = Folders.of(settings)
+    uuid = None if root_id.is_missing(folders) else root_id.read_id(folders)
+    open_to_read(settings, uuid).close()
     return f"{url_of(settings).render_as_string(hide_password=True)}: ours, up to date"
 
 

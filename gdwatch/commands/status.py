@@ -114,7 +114,7 @@ def look(settings: Settings) -> dict[str, Any]:
         "originals": waiting.originals if waiting else None,
         "oldest_waiting_s": round(waiting.oldest_s) if waiting else None,
         "waiting_files": _why(folders, settings, oldest, state, reason),
-        **_filed(settings),
+        **_filed(folders, settings),
         "skipped": told.skipped,
         "empty_folders": waiting.empty_folders if waiting else None,
         "free_mb": _free_mb(folders),
@@ -152,11 +152,12 @@ def _why(
     return found
 
 
-def _filed(settings: Settings) -> dict[str, Any]:
+def _filed(folders: Folders, settings: Settings) -> dict[str, Any]:
     """What the ledger says of the files; None in each place if it cannot be read."""
     names = (*OUTCOMES, "missing", "restored")
     try:
-        with closing(open_to_read(settings)) as ledger, ledger.reading() as connection:
+        uuid = root_id.read_id(folders)
+        with closing(open_to_read(settings, uuid)) as ledger, ledger.reading() as connection:
             tally = queries.counts(connection, ledger.root_id)
             pace = queries.pace(connection, ledger.root_id, now() - _LATELY)
     except GdwatchError:

@@ -194,7 +194,14 @@ def follow(
     if not found:
         return []
     with ledger.writing() as transaction:
-        return [each for each in found if _follow(transaction, folders, settings, each)]
+        return follow_in(transaction, folders, settings, found)
+
+
+def follow_in(
+    transaction: Transaction, folders: Folders, settings: Settings, found: Sequence[FoundFile]
+) -> list[FoundFile]:
+    """Do so in a transaction that is open."""
+    return [each for each in found if _follow(transaction, folders, settings, each)]
 
 
 def _follow(

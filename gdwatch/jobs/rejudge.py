@@ -4,6 +4,7 @@ The module is long because choosing, recording and moving one file all depend on
 at that moment.
 """
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from gdwatch.files import content
 from gdwatch.files.durability import require_descriptors
 from gdwatch.files.identity import identity_of
 from gdwatch.filing import found_files
+from gdwatch.filing.found_files import FoundFile
 from gdwatch.filing.placement import send
 from gdwatch.intake.opening import open_drop
 from gdwatch.ledger import queries
@@ -51,7 +53,8 @@ _WHY = {  # by the reason of a skipped drop, worded as the system does
 class RejudgeOptions:
     """Options of a run.
 
-    move: the new result becomes the current one, and its file moves. dry_run: record nothing.
+    move: the new result becomes the current one, and its file moves.
+    dry_run: count what a run with `move` would do, and record nothing.
     again: judge also files that this model has judged before with the same rules.
     """
 
@@ -113,6 +116,10 @@ class Rejudging:
         self._settings = settings
         self._options = options
         self._done = done
+        self._moves = options.move or options.dry_run
+        self._found: dict[bytes, FoundFile] = {}  # in a dry run, what was moved by hand, by path
+        self._followed: set[int] = set()  # the rows of all that were found
+        self._sent: set[int] = set()  # rows whose files go to another folder, which may be listed
         self.tally = Tally(Counter(), 0, 0, 0, [])
 
     def over(self, paths: Iterator[bytes]) -> Iterator[Tally]:
@@ -144,8 +151,7 @@ class Rejudging:
         self, path: bytes, handles: Handles, models: Sequence[Serving]
     ) -> Opened | None:
         """Open a file; None if it cannot be read, or need not be judged."""
-        if not self._options.dry_run:  # it may be one that was moved by hand
-            found_files.settle(self._ledger, self._folders, self._settings, [path])
+        self._look_for_row(path)
         opened = _open(path, handles)
         if isinstance(opened, str):
             self._failed(path, opened)
@@ -156,10 +162,42 @@ class Rejudging:
         except content.Unreadable as error:
             self._failed(path, error.strerror or str(error))
         else:
-            self.tally.skipped += 1
             self._done(path, None)
         os.close(opened.descriptor)
         return None
+
+    def _look_for_row(self, path: bytes) -> None:
+        """Let a row follow its file if it was moved by hand; a dry run only notes that it would."""
+        given = (self._ledger, self._folders, self._settings, [path])
+        if not self._options.dry_run:
+            found_files.settle(*given)
+            return
+        for each in found_files.look(*given):
+            if each.row.id not in self._followed:  # of two copies, the first would be the row's
+                self._followed.add(each.row.id)
+                self._found[each.path] = each
+
+    @contextlib.contextmanager
+    def _reading(self, path: bytes) -> Iterator[Transaction]:
+        """Open a transaction that only reads, in which a row has followed this file."""
+        if path in self._found:
+            with self._writing([path]) as transaction:
+                yield transaction
+            return
+        with self._ledger.reading() as connection:
+            yield self._ledger.transaction(connection)
+
+    @contextlib.contextmanager
+    def _writing(self, paths: Sequence[bytes]) -> Iterator[Transaction]:
+        """Open a transaction in which rows have followed these files; a dry run only rehearses."""
+        if not self._options.dry_run:
+            with self._ledger.writing() as transaction:
+                yield transaction
+            return
+        found = [self._found[path] for path in paths if path in self._found]
+        with self._ledger.rehearsing() as transaction:
+            found_files.follow_in(transaction, self._folders, self._settings, found)
+            yield transaction
 
     def _failed(self, path: bytes, why: str) -> None:
         self.tally.failed += 1
@@ -171,15 +209,20 @@ class Rejudging:
         With the option `move`, such an older result of them becomes the current one.
         Raises Unreadable.
         """
-        with self._ledger.reading() as connection:
-            transaction = self._ledger.transaction(connection)
-            row = transaction.at({opened.drop.path}).get(opened.drop.path)
+        path = opened.drop.path
+        with self._reading(path) as transaction:
+            row = transaction.at({path}).get(path)
+            is_moving = transaction.being_moved({path}) if row is None else row.state != "filed"
+            if is_moving:
+                self.tally.skipped += 1
+                return True
             if row is None:
-                return bool(transaction.being_moved({opened.drop.path}))
-            if row.state != "filed":
+                return False
+            if row.id in self._sent:  # it is listed a second time, where it has been moved to
                 return True
             found = [
-                (queries.result_of(connection, row.id, each.sha256), each.rules) for each in models
+                (queries.result_of(transaction.connection, row.id, each.sha256), each.rules)
+                for each in models
             ]
         # In a cascade the last model that was asked has answered.
         results = [result for result, rules in found if result and result["rules"] == rules]
@@ -188,12 +231,13 @@ class Rejudging:
         result = results[-1]
         if row.sha256 != content.digest(opened.descriptor):
             return False
-        if self._options.move and row.result_id != result["id"]:
+        self.tally.skipped += 1
+        if self._moves and row.result_id != result["id"]:
             decision = Decision(
                 result["outcome"], result["reason"], confidence=result["confidence"]
             )
             ids = result["model_id"], result["id"]
-            with self._ledger.writing() as transaction:
+            with self._writing([path]) as transaction:
                 row = transaction.row(row.id)
                 if row.state == "filed":  # a command may have sent it elsewhere since it was read
                     self._make_current(transaction, handles, row, decision, ids)
@@ -208,10 +252,9 @@ class Rejudging:
             if isinstance(each.decoded, Refusal) and each.decoded.reason == "unreadable"
         }
         readable = [each for each in batch.judged if each.opened.drop.path not in failed]
-        if self._options.dry_run:
-            self._count_only(readable)
-        elif readable:
-            with Handles(self._folders) as handles, self._ledger.writing() as transaction:
+        if readable:
+            paths = [each.opened.drop.path for each in readable]
+            with Handles(self._folders) as handles, self._writing(paths) as transaction:
                 batch_id = transaction.batch(batch, transaction.model_id(batch.model))
                 for each in readable:
                     ids = transaction.model_id(each.model), batch_id
@@ -220,28 +263,11 @@ class Rejudging:
                         failed[each.opened.drop.path] = why
         for each in batch.judged:
             path = each.opened.drop.path
+            self._found.pop(path, None)
             if path in failed:
                 self._failed(path, failed[path])
             else:
                 self._done(path, None)
-
-    def _count_only(self, judged: list[Judged]) -> None:
-        with self._ledger.reading() as connection:
-            transaction = self._ledger.transaction(connection)
-            rows = transaction.at({each.opened.drop.path for each in judged})
-            labels = transaction.labels([row.id for row in rows.values()])
-        unknown = [path for path in (each.opened.drop.path for each in judged) if path not in rows]
-        # One that was moved by hand is a person's word, or will be.
-        found = found_files.look(self._ledger, self._folders, self._settings, unknown)
-        kept = {each.path for each in found if self._settings.hand_moves == "correct"}
-        kept |= {path for path, row in rows.items() if row.id in labels}
-        for each in judged:
-            path = each.opened.drop.path
-            if path in kept:
-                self.tally.kept += 1
-                continue
-            with self._ledger.reading() as connection:
-                self._count(connection, path, rows.get(path), each.decision)
 
     def _record(
         self,
@@ -270,7 +296,7 @@ class Rejudging:
             transaction.update(row.id, sha256=judged.decoded.sha256)
         transaction.insert_results([result_row(row.id, judged, model_id, batch_id)])
         transaction.note_origin(row, origin_of(judged))
-        if self._options.move:
+        if self._moves:
             ids = model_id, transaction.newest_result(row.id)
             self._make_current(transaction, handles, row, judged.decision, ids)
         else:
@@ -341,7 +367,9 @@ class Rejudging:
             return
         send(transaction, handles, row, decision, self._settings.layout)
         transaction.update(row.id, model_id=model_id, result_id=result_id)
-        self.tally.to_move.append(row.id)
+        self._sent.add(row.id)
+        if not self._options.dry_run:
+            self.tally.to_move.append(row.id)
 
 
 def _is_same(row: Row, judged: Judged) -> bool:

@@ -4,6 +4,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
 
 import sqlalchemy as sa
@@ -15,6 +16,7 @@ from gdwatch.errors import ActionNeeded, GdwatchError, Trouble
 from gdwatch.settings import Settings
 
 _BUSY_TIMEOUT_S = 5.0
+_OURS = 0x67647731  # "gdw1": the first key of our advisory locks
 # Execution option of a connection whose transactions only read: they take no write lock (SQLite).
 READS_ALONE = "gdwatch_reads_alone"
 
@@ -43,7 +45,7 @@ def connect(url: sa.URL, *, writable: bool) -> Engine:
     if backend == "sqlite":
         return _sqlite(url, writable=writable)
     if backend == "postgresql":
-        return sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        return _postgresql(url)
     raise ActionNeeded(f"setting database: {backend} is not supported", "use SQLite or PostgreSQL")
 
 
@@ -68,6 +70,27 @@ def _sqlite(url: sa.URL, *, writable: bool) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _postgresql(url: sa.URL) -> Engine:
+    engine = sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _: object) -> None:
+        connection.execute(f"SET lock_timeout = '{_BUSY_TIMEOUT_S}s'")
+        connection.commit()
+
+    return engine
+
+
+def take_turn(connection: Connection, root_id: int) -> None:
+    """Wait until no other transaction of this root writes, as SQLite does for a whole file.
+
+    What is read in the transaction is then true until its end: a free path stays free. Other roots
+    need not wait. root_id: of the root's row; 0 for what all roots share.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_OURS}, {root_id})")
 
 
 def name_of(engine: Engine) -> str:
@@ -116,18 +139,24 @@ def translated(engine: Engine) -> Iterator[None]:
         raise _operator_error(name_of(engine), error) from error
 
 
-_TROUBLES = {
+_TROUBLES = {  # by the beginning of SQLite's name of an error, or PostgreSQL's SQLSTATE
     "SQLITE_BUSY": ("database_busy", "is locked by another program", "end that program"),
     "SQLITE_LOCKED": ("database_busy", "is locked by another program", "end that program"),
     "SQLITE_FULL": ("database_full", "its disk is full", "make room"),
     "SQLITE_READONLY": ("database_readonly", "cannot be written", "mend its permissions"),
     "SQLITE_CANTOPEN": ("database_gone", "cannot be opened", "look after its folder"),
     "SQLITE_IOERR": ("database_io", "cannot be read or written", "look after its disk"),
+    "55P03": ("database_busy", "is locked by another program", "end that program"),
+    "40P01": ("database_busy", "had a deadlock", "it is tried again"),
+    "53100": ("database_full", "its disk is full", "make room"),
+    "25006": ("database_readonly", "cannot be written", "name a server that takes writes"),
+    "58030": ("database_io", "cannot be read or written", "look after its disk"),
 }
 
 
 def _operator_error(name: str, error: DBAPIError) -> GdwatchError:
-    code = str(getattr(error.orig, "sqlite_errorname", ""))
+    code = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None)
+    code = str(code or "")
     if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return ActionNeeded(
             f"database {name}: is corrupt or no database ({error.orig})",

@@ -1,7 +1,7 @@
 """The open ledger: write transactions, consistent reads, and the rows of files still to be moved.
 
-In SQLite a write transaction takes the write lock when it begins. Database errors are raised as
-`Trouble` or `ActionNeeded`.
+A write transaction waits for its turn when it begins: in SQLite for the file's write lock, in
+PostgreSQL for its root's. Database errors are raised as `Trouble` or `ActionNeeded`.
 """
 
 import contextlib
@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError
 
 from gdwatch.errors import ActionNeeded
 from gdwatch.files import escaping
-from gdwatch.ledger import prepared_statements
-from gdwatch.ledger.connection import READS_ALONE, device_and_inode, translated
+from gdwatch.ledger import migration, prepared_statements
+from gdwatch.ledger.connection import READS_ALONE, device_and_inode, take_turn, translated
 from gdwatch.ledger.transaction import Transaction
 from gdwatch.values import Entry
 
@@ -55,8 +55,21 @@ class Ledger:
         with translated(self.engine):
             self._require_same_file()
             with self.engine.begin() as connection:
+                take_turn(connection, self.root_id)
+                migration.require_unchanged(connection)
                 yield self.transaction(connection)
                 self._require_same_file()  # a commit to a removed file would succeed
+
+    @contextlib.contextmanager
+    def rehearsing(self) -> Iterator["Transaction"]:
+        """Open a write transaction that leaves no trace: it is rolled back in the end.
+
+        Raises Trouble and ActionNeeded.
+        """
+        with translated(self.engine), self.engine.connect() as connection:
+            take_turn(connection, self.root_id)
+            yield self.transaction(connection)
+            connection.rollback()
 
     def transaction(self, connection: Connection) -> "Transaction":
         """Return the transaction of a connection that `writing` or `reading` has opened."""
@@ -76,7 +89,9 @@ class Ledger:
         Raises Trouble and ActionNeeded.
         """
         with translated(self.engine), self.engine.connect() as connection:
-            yield connection.execution_options(**{READS_ALONE: True})
+            connection = connection.execution_options(**{READS_ALONE: True})
+            migration.require_unchanged(connection)
+            yield connection
 
     def pending(self, after: int = 0, limit: int = 256) -> list[Entry]:
         """Return the next entries of rows in state `recorded`, by id.

@@ -1,5 +1,6 @@
 """Schema versions of the ledger: recognising, creating and upgrading a database."""
 
+import functools
 import glob
 import sqlite3
 from contextlib import closing
@@ -14,7 +15,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from gdwatch.errors import ActionNeeded, GdwatchError
 from gdwatch.files.atomic_write import PART, replacing_durably
-from gdwatch.ledger.connection import name_of
+from gdwatch.ledger.connection import name_of, take_turn
 
 APPLICATION_ID = 0x67647731  # "gdw1"
 _SNAPSHOT = ".snapshot"
@@ -28,6 +29,7 @@ MIGRATIONS = next(
 )
 
 
+@functools.cache
 def newest() -> str:
     """Return the schema version that this program writes."""
     head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
@@ -76,6 +78,13 @@ def require_newest(connection: Connection) -> None:
     )
 
 
+def require_unchanged(connection: Connection) -> None:
+    """Raise ActionNeeded if the ledger was upgraded, for another root, since it was opened."""
+    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    if found != newest():
+        require_newest(connection)
+
+
 def require_sound(connection: Connection) -> None:
     """Raise ActionNeeded for a corrupt SQLite file, by `PRAGMA quick_check`."""
     if connection.dialect.name != "sqlite":
@@ -114,12 +123,17 @@ def upgrade_with_snapshot(engine: Engine) -> Path | None:
             connection.commit()
         # One transaction for both: a write between them would be missing from the snapshot.
         with connection.begin():
+            take_turn(connection, 0)
             version = current(connection)
             if version == newest():
                 return None
             if version is not None and version not in _known_versions():
                 require_newest(connection)
             require_sound(connection)
+            if version is not None and engine.dialect.name == "postgresql":
+                # Services of other roots may be running: each transaction of theirs reads the
+                # version first, so those under way end before, and the others find the new one.
+                connection.exec_driver_sql("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE")
             snapshot = _snapshot_before_upgrade(engine, version)
             upgrade(connection)
     return snapshot

@@ -1,29 +1,34 @@
 """Opening the ledger: as the service, as a command that writes, or read-only."""
 
 import os
-import socket
+from contextlib import closing
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from gdwatch.errors import ActionNeeded, Trouble
-from gdwatch.files import escaping
-from gdwatch.ledger import migration
+from gdwatch.ledger import migration, roots
 from gdwatch.ledger.connection import (
     connect,
     device_and_inode,
+    take_turn,
     translated,
     url_of,
     use_write_ahead_log,
 )
 from gdwatch.ledger.ledger import Command, Ledger
-from gdwatch.ledger.tables import commands, files, roots
+from gdwatch.ledger.tables import commands, files
 from gdwatch.ledger.transaction import Transaction, now
 from gdwatch.settings import Settings
 
 
 def open_ledger(
-    settings: Settings, root_uuid: str, command: Command | None = None, *, serve: bool = False
+    settings: Settings,
+    root_uuid: str,
+    command: Command | None = None,
+    *,
+    serve: bool = False,
+    join: bool = False,
 ) -> Ledger:
     """Open the ledger for writing.
 
@@ -31,9 +36,10 @@ def open_ledger(
     command: gets a row in `commands`, which what it decides, moves and corrects refers to.
     serve: open as the service does: check a SQLite file first, create a missing ledger, and use
         write-ahead logging.
+    join: let the root share the ledger of others.
 
-    Raises ActionNeeded for another program's or another root's database, another schema version,
-    or a file that is corrupt or cannot be written; Trouble for what may pass.
+    Raises ActionNeeded for another program's database or, without `join`, another root's, another
+    schema version, or a file that is corrupt or cannot be written; Trouble for what may pass.
     """
     engine = connect(url_of(settings), writable=True)
     root = os.fsencode(settings.root.resolve())
@@ -42,6 +48,7 @@ def open_ledger(
             _require_sound(settings)
         with translated(engine):
             with engine.begin() as connection:
+                take_turn(connection, 0)  # of services that start at once, one makes the tables
                 if serve and migration.current(connection) is None:
                     migration.upgrade(connection)
                 migration.require_newest(connection)
@@ -50,8 +57,7 @@ def open_ledger(
             identity = device_and_inode(engine)
             ledger = Ledger(engine, root, 0, identity)
             with ledger.writing() as transaction:
-                root_id = _root_id(transaction, root_uuid)
-                _note_place(transaction, root_id)
+                root_id = roots.own(transaction, root_uuid, join=join)
                 command_id = _command_id(transaction, root_id, command)
     except Trouble as trouble:
         is_file = engine.dialect.name == "sqlite"  # a server may only have not started yet
@@ -88,9 +94,10 @@ def _require_sound(settings: Settings) -> None:
 def open_to_read(settings: Settings, root_uuid: str | None = None) -> Ledger:
     """Open the ledger read-only, whether the service runs or not.
 
-    root_uuid: the content of ROOT/.gdwatch/root-id; None: the only root that the ledger knows.
+    root_uuid: the content of ROOT/.gdwatch/root-id; None: no root's rows are asked for.
 
-    Raises ActionNeeded if there is none, or it has another schema version; Trouble.
+    Raises ActionNeeded if there is none, it has another schema version, or belongs to other roots;
+    Trouble.
     """
     url = url_of(settings)
     if url.get_backend_name() == "sqlite":
@@ -98,10 +105,7 @@ def open_to_read(settings: Settings, root_uuid: str | None = None) -> Ledger:
     engine = connect(url_of(settings), writable=False)
     with translated(engine), engine.connect() as connection:
         migration.require_newest(connection)
-        query = sa.select(roots.c.id).order_by(roots.c.id)
-        if root_uuid is not None:
-            query = query.where(roots.c.uuid == root_uuid)
-        root_id = connection.execute(query).scalar() or 0
+        root_id = 0 if root_uuid is None else roots.find(connection, root_uuid) or 0
     return Ledger(engine, os.fsencode(settings.root.resolve()), root_id, None)
 
 
@@ -114,6 +118,12 @@ def _require_file(url: sa.URL) -> None:
             f"database {url.database}: permission denied", "run it as the user of the service"
         ) from error
     raise ActionNeeded(f"database {url.database}: no ledger yet", "`gdwatch run` makes one")
+
+
+def require_new_place(settings: Settings) -> None:
+    """Raise ActionNeeded if there is no ledger, or it knows a root at this place; Trouble."""
+    with closing(open_to_read(settings)) as ledger, ledger.reading() as connection:
+        roots.require_unknown(connection, ledger.root)
 
 
 def has_rows(settings: Settings) -> bool:
@@ -133,29 +143,6 @@ def has_rows(settings: Settings) -> bool:
             return connection.execute(sa.select(files.c.id).limit(1)).first() is not None
     finally:
         engine.dispose()
-
-
-def _root_id(transaction: Transaction, uuid: str) -> int:
-    found = transaction.connection.execute(
-        sa.select(roots.c.id).where(roots.c.uuid == uuid)
-    ).scalar()
-    if found is not None:
-        return int(found)
-    if transaction.connection.execute(sa.select(files.c.id).limit(1)).first() is not None:
-        raise ActionNeeded(
-            f"root-id {uuid}: the ledger has rows, and belongs to another root",
-            "is the right disk mounted? put its root-id back, or set `database` elsewhere",
-        )
-    return transaction.insert(roots, uuid=uuid, first_used_at=now())
-
-
-def _note_place(transaction: Transaction, root_id: int) -> None:
-    """Note where the root lies, for those who read its relative paths elsewhere."""
-    place = {"host": socket.gethostname(), "path": escaping.escape(transaction.root)}
-    elsewhere = sa.or_(*(roots.c[name].is_distinct_from(value) for name, value in place.items()))
-    transaction.connection.execute(
-        sa.update(roots).where(roots.c.id == root_id, elsewhere).values(**place)
-    )
 
 
 def _command_id(transaction: Transaction, root_id: int, command: Command | None) -> int | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Column, Connection, CursorResult, Dialect
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
 from gdwatch.ledger.tables import (
@@ -126,6 +126,11 @@ def _new_ids(dialect: str) -> sa.Executable:
     return sa.text(f"SELECT {given} FROM generate_series(1, :count)")
 
 
+def _insert_model(dialect: str) -> sa.Executable:
+    insert = sqlite.insert(models) if dialect == "sqlite" else postgresql.insert(models)
+    return insert.on_conflict_do_nothing(index_elements=["sha256"]).inline()
+
+
 # Literals, not parameters: whether a partial index serves depends on these values, so that SQLite
 # would plan a statement with parameters again for every row.
 _recorded = files.c.state == sa.literal_column("'recorded'")
@@ -158,6 +163,8 @@ PENDING = Prepared(
 MODEL_ID = Prepared(
     lambda _: sa.select(models.c.id).where(models.c.sha256 == sa.bindparam("model"))
 )
+# Roots share the models: another one may insert the same at this moment.
+INSERT_MODEL = Prepared(_insert_model, [column for column in models.c if column.name != "id"])
 INSERT_BATCH = Prepared(
     lambda _: sa.insert(batches).returning(batches.c.id),
     [column for column in batches.c if column.name != "id"],

@@ -13,7 +13,7 @@ from gdwatch.files import escaping
 from gdwatch.files.identity import modified_ns
 from gdwatch.ledger import prepared_statements, rules
 from gdwatch.ledger.rows import Row, row_of
-from gdwatch.ledger.tables import files, models, moves, results
+from gdwatch.ledger.tables import files, moves, results
 from gdwatch.values import (
     Batch,
     Decision,
@@ -56,17 +56,19 @@ class Transaction:
 
     def model_id(self, model: Serving) -> int:
         """Return the id of a model's row, which is inserted at its first use."""
-        found = prepared_statements.MODEL_ID.run(self.connection, {"model": model.sha256}).scalar()
-        if found is not None:
-            return int(found)
-        return self.insert(
-            models,
-            sha256=model.sha256,
-            name=model.name,
-            version=model.version,
-            first_used_at=now(),
-            details=dict(model.details),
-        )
+        wanted = {"model": model.sha256}
+        found = prepared_statements.MODEL_ID.run(self.connection, wanted).scalar()
+        if found is None:
+            row = {
+                "sha256": model.sha256,
+                "name": model.name,
+                "version": model.version,
+                "first_used_at": now(),
+                "details": dict(model.details),
+            }
+            prepared_statements.INSERT_MODEL.run(self.connection, row)
+            found = prepared_statements.MODEL_ID.run(self.connection, wanted).scalar_one()
+        return int(found)
 
     def batch(self, batch: Batch, model_id: int) -> int | None:
         """Insert a batch and return its id; None if the model judged none of its files."""

@@ -29,7 +29,8 @@ def make_state(folders: Folders, has_rows: Callable[[], bool]) -> None:
     if not marker.is_file() and has_rows() and not marker.is_file():
         raise ActionNeeded(
             f"{marker}: missing, but the ledger has rows",
-            "is the right disk mounted? put root-id back, or move the ledger away",
+            "is the right disk mounted? put root-id back, or move the ledger away; "
+            "`gdwatch db join` makes a new root that shares the ledger",
         )
     with _naming_the_folder():
         folders.state.mkdir(parents=True, exist_ok=True)
@@ -67,6 +68,11 @@ def _naming_the_folder() -> Iterator[None]:
             f"folder {error.filename}: {(error.strerror or str(error)).lower()}",
             f"make it writable for {name_of(os.geteuid())}, or set `root` elsewhere",
         ) from error
+
+
+def is_missing(folders: Folders) -> bool:
+    """Whether the root has no id, as before its first start."""
+    return not (folders.state / _MARKER).is_file()
 
 
 def read_id(folders: Folders) -> str:

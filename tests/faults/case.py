@@ -59,6 +59,7 @@ class Case:
     allowed: dict[int, Sequence[int]] = field(default_factory=dict)
     judged: bool = False
     mutant: str = ""  # the mistake that every run makes, see `mutants`
+    shared: Path | None = None  # a SQLite ledger that other roots have rows in, too
 
     def __post_init__(self) -> None:
         self.number, self.wanted = self.numbers
@@ -264,7 +265,13 @@ class Case:
 
     def rows(self) -> list[Mapping[str, Any]]:
         """The rows of `files`."""
-        return list(oracle.read_ledger(self.root / "results.db").files)
+        root = self.root if self.shared else None
+        return list(oracle.read_ledger(self.database, root).files)
+
+    @property
+    def database(self) -> Path:
+        """Where the ledger lies."""
+        return self.shared or self.root / "results.db"
 
     def wait_until_filed(self, run: Run, deadline_s: float = DEADLINE_S) -> None:
         """Wait until a running service has filed all that was dropped."""
@@ -284,7 +291,8 @@ class Case:
         # A first start has its own tests; here a kill may come before its folders are there.
         logs = [line for run in self.runs for line in run.lines()]
         return Evidence(**{
-            "root": self.root, "inbox": self.inbox, "database": self.root / "results.db",
+            "root": self.root, "inbox": self.inbox, "database": self.database,
+            "shared": self.shared is not None,
             "dropped": list(self.dropped), "before": self.before, "after": self.look(),
             "beside": [self.beside], "log": logs, "model_sha256": self.model_sha256,
             "statuses": [

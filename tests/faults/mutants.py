@@ -22,10 +22,13 @@ from gdwatch.filing import move as moving
 from gdwatch.intake import watcher
 from gdwatch.jobs import undo
 from gdwatch.ledger import tables
+from gdwatch.ledger.ledger import Ledger
+from gdwatch.ledger.rows import Row, row_of
 from gdwatch.ledger.transaction import Transaction, now
 from gdwatch.pipeline import pipeline
 from gdwatch.root import folders
 from gdwatch.root.folder_handles import Handles
+from gdwatch.values import Entry
 from tests.faults import careless_worker, crash_at
 
 _notes = Path(os.devnull)  # of the run, see `crash_at.replace_noted`
@@ -588,3 +591,43 @@ def undo_that_undoes_half() -> None:
         take_back(transaction, handles, rows[: len(rows) // 2], *others)
 
     _instead("gdwatch.jobs.undo:_take_back", half)
+
+
+# ------------------------------------------------------------------------- several roots
+
+
+@mistake("T35")
+def rows_of_every_root_moved() -> None:
+    def pending(ledger: Ledger, after: int = 0, limit: int = 256) -> list[Entry]:
+        query = sa.select(tables.files).where(
+            tables.files.c.state == "recorded", tables.files.c.id > after
+        )
+        with ledger.reading() as connection:
+            rows = [row_of(each, ledger.root) for each in connection.execute(query.limit(limit))]
+        return [
+            Entry(row.id, row.source or row.path, row.path, row.sha256, row.size_bytes,
+                  row.modified_ns)
+            for row in rows
+        ]  # fmt: skip
+
+    _instead("gdwatch.ledger.ledger:Ledger.pending", pending)
+
+
+@mistake("T35")
+def bytes_of_every_root_known() -> None:
+    def first_with(transaction: Transaction, hashes: set[str]) -> dict[str, Row]:
+        query = sa.select(tables.files).where(tables.files.c.sha256.in_(hashes))
+        rows = [row_of(each, transaction.root) for each in transaction.connection.execute(query)]
+        return {row.sha256: row for row in reversed(rows) if row.sha256 is not None}
+
+    _instead("gdwatch.ledger.transaction:Transaction.first_with", first_with)
+
+
+@mistake("T35")
+def wrong_ledger_taken() -> None:
+    def find(connection: sa.Connection, uuid: str) -> int | None:
+        return connection.execute(
+            sa.select(tables.roots.c.id).where(tables.roots.c.uuid == uuid)
+        ).scalar()
+
+    _instead("gdwatch.ledger.roots:find", find)

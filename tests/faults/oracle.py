@@ -98,6 +98,7 @@ class Evidence:
     again: the trees, and rows, after one more `run --once`.
     statuses: how the commands ended, each with those that are allowed.
     model_sha256: of the files that models in the ledger may be from.
+    shared: whether other roots have rows in the ledger, too.
     """
 
     root: Path
@@ -115,6 +116,7 @@ class Evidence:
     log: Sequence[str] = ()
     trace: Sequence[Mapping[str, Any]] = ()
     model_sha256: Sequence[str] = ()
+    shared: bool = False
 
     def folder(self, outcome: str) -> bytes:
         return os.fsencode(self.answers.get(outcome, self.root / outcome))
@@ -123,7 +125,7 @@ class Evidence:
 def judge(evidence: Evidence) -> list[Violation]:
     """Everything that is wrong; empty where nothing is."""
     try:
-        book = read_ledger(evidence.database)
+        book = read_ledger(evidence.database, evidence.root if evidence.shared else None)
     except sqlite3.Error as error:
         return [Violation("I2", 6, f"the database cannot be read: {error}")]
     found = [
@@ -182,8 +184,11 @@ class Book:
     strangers: int = 0  # rows that name rows which are not there
 
 
-def read_ledger(database: Path) -> Book:
-    """Read a copy, with its log: reading the original would change it. Raises sqlite3.Error."""
+def read_ledger(database: Path, root: Path | None = None) -> Book:
+    """Read a copy, with its log: reading the original would change it. Raises sqlite3.Error.
+
+    root: only its files; None: all.
+    """
     if not database.exists():
         return Book()
     with tempfile.TemporaryDirectory() as aside:
@@ -197,8 +202,11 @@ def read_ledger(database: Path) -> Book:
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
             if "files" not in tables:
                 return Book(integrity=integrity)
+            own = "SELECT id FROM roots WHERE ?1 IS NULL OR path = ?1"
+            asked = f"SELECT * FROM files WHERE root_id IN ({own}) ORDER BY id"
+            given = (None if root is None else str(root),)
             return Book(
-                [dict(row) for row in connection.execute("SELECT * FROM files ORDER BY id")],
+                [dict(row) for row in connection.execute(asked, given)],
                 {
                     (row["file_id"], row["model_id"]): dict(row)
                     for row in connection.execute("SELECT * FROM results ORDER BY id")

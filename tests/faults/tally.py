@@ -46,6 +46,7 @@ SCENARIOS: dict[str, tuple[str, int, int]] = {
     "T32": ("answers taken away", 4, 50),
     "T33": ("commands beside the service", 6, 200),
     "T34": ("originals that stay, and restore", 10, 200),
+    "T35": ("several roots, one ledger", 2, 50),
 }
 
 

@@ -4,8 +4,10 @@ At the end every file lies where the person put it, every word is kept, and ever
 ever made can still be asked for.
 """
 
+import itertools
+import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -222,3 +224,55 @@ def test_a_file_dragged_to_another_answer_folder_is_noted_while_the_service_runs
     build.wait_until(lambda: again.events("file.moved"))
     assert build.query(case.root, asked) == [{"path": "male/renamed.png", "corrected": "male"}]
     again.kill()
+
+
+def put_by_hand(case: Case, lies: Mapping[str, Path]) -> None:
+    """Everything that people do with filed photographs. lies: where, by name."""
+
+    def those(kind: str) -> list[Path]:
+        return [path for name, path in lies.items() if name.endswith(f"/{kind}.png")]
+
+    away = [path.rename(case.folder / f"away-{n}") for n, path in enumerate(those("back"))]
+    case.run("db", "check", "--mark", "--force", allowed=(0, 1))
+    for path, back in zip(away, those("back"), strict=True):
+        path.rename(back)
+    for path in those("renamed"):
+        path.rename(path.with_name("otherwise.png"))
+    for number, path in enumerate(those("by_hand")):
+        path.rename(case.root / "rejected" / f"{number}.png")
+    for path in those("written"):
+        path.write_bytes(case.picture(0.03))
+    (case.root / "male" / "new.png").write_bytes(case.picture(0.03))
+
+
+def test_a_dry_run_counts_exactly_what_the_run_would_do(case: Case) -> None:
+    kinds = ("left", "judged", "corrected", "renamed", "by_hand", "back", "written")
+    for kind, p_male in itertools.product(kinds, (0.97, 0.91, 0.85, 0.5)):
+        case.drop(f"{p_male}/{kind}.png", case.picture(p_male))
+    case.run("run", "--once")
+    lies = {row["original_path"].removeprefix("inbox/"): case.root / row["path"]
+            for row in build.rows(case.root)}  # fmt: skip
+
+    # The newest result of what lies in male/ is not the current one, of corrected files neither.
+    case.run("reprocess", str(case.root / "male"), min_confidence=0.95)
+    corrected = [str(path) for name, path in lies.items() if name.endswith("/corrected.png")]
+    case.run("correct", *corrected, "female")
+    put_by_hand(case, lies)
+
+    def rows() -> list[list[dict[str, Any]]]:
+        tables = ("files", "results", "corrections", "moves", "changes")
+        return [build.query(case.root, f"SELECT * FROM {name} ORDER BY id") for name in tables]
+
+    def told(*words: str) -> dict[str, Any]:
+        run = case.run("reprocess", str(case.root), "--json", *words, min_confidence=0.95)
+        answer: dict[str, Any] = json.loads(run.answer())
+        return {**answer, "files": sorted(answer["files"], key=lambda each: str(each["path"]))}
+
+    before = rows(), build.contents(case.root)
+    foretold = told("--dry-run")
+    assert (rows(), build.contents(case.root)) == before
+    done = told("--move")
+    assert foretold == done
+    assert done["corrected"] == 8  # by command, and by hand
+    after = told("--dry-run")
+    assert (after["changed"], after["unchanged"], after["files"]) == ({}, 0, [])

@@ -367,6 +367,41 @@ def originals_stay(case: Case) -> None:
     assert len(case.rows()) == 4
 
 
+def shared_ledger(case: Case) -> Case:
+    """A second root on the ledger of the first, which has filed nothing as yet."""
+    case.shared = case.folder / "shared.db"
+    case.settings["database"] = f"sqlite:///{case.shared}"
+    other = case.another(case.folder / "other")
+    other.shared, other.mutant, other._notes = case.shared, case.mutant, case._notes
+    case.run("run", "--once")
+    return other
+
+
+def beside_another_root(case: Case) -> None:
+    """The same name and bytes in both; one is killed, and the other one runs meanwhile."""
+    other, content = shared_ledger(case), case.picture(0.97)
+    other.run("db", "join")
+    for each in (case, other):
+        each.drop("a.png", content)
+    case.run("run", "--once", faults=[Fault("C6.record", "after")], allowed=(-9,))
+    other.run("run", "--once")
+    case.finish()
+    other.finish()
+    found = oracle.read_ledger(other.database, other.root).files
+    assert [row["duplicate_of"] for row in found] == [None]
+
+
+def wrong_database(case: Case) -> None:
+    case.drop("a.png")
+    other = shared_ledger(case)
+    wrong = other.settings.pop("database")
+    other.run("run", "--once")  # on a ledger of its own
+    other.settings["database"] = wrong
+    other.drop("b.png", ends="waiting")
+    assert other.run("run", "--once", allowed=(78,)).status == 78
+    case.judge()
+
+
 # The mistake, the scenario that finds it, and the invariant that the oracle names; None where
 # the scenario itself does.
 Row = tuple[str, Callable[[Case], None], str | None]
@@ -421,6 +456,9 @@ TABLE: list[Row] = [
     ("original_forgotten", originals_stay, None),
     ("original_known_by_its_inode_alone", originals_stay, None),
     ("restore_forgets_what_it_could_not_do", originals_stay, None),
+    ("rows_of_every_root_moved", beside_another_root, "I2"),
+    ("bytes_of_every_root_known", beside_another_root, None),
+    ("wrong_ledger_taken", wrong_database, None),
 ]
 
 
