@@ -121,7 +121,7 @@ def _print_bench(measured: Bench) -> None:
 
 
 def _versions(_: Settings) -> str:
-    found = [f"{name} {version(name)}" for name in ("torch", "torchvision", "pillow", "sqlalchemy")]
+    found = [f"{name} {version(name)}" for name in ("torch", "pillow", "sqlalchemy")]
     return ", ".join((f"gdwatch {version('gdwatch')}", *found, f"SQLite {sqlite3.sqlite_version}"))
 
 
