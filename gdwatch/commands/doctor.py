@@ -133,6 +133,7 @@ def _root(settings: Settings) -> str:
             raise GdwatchError(f"{parent}: cannot be written", "make it writable, or set `root`")
         return f"{os.fsdecode(folders.root)}: not there yet, `gdwatch run` makes it"
     root_id.require_own(folders)
+    lock.require_ours(folders.state)
     return f"{os.fsdecode(folders.root)}: {root_id.read_id(folders)}"
 
 
