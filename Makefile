@@ -3,7 +3,7 @@
 PYTHON ?= python3.11
 BIN = .venv/bin
 
-run: install
+run: .venv/can-run
 	$(BIN)/gdwatch run
 
 # First what measures the machine, which must be idle but for it; then the rest, a process for each
@@ -19,9 +19,16 @@ test-long: install  # hours; what was counted stands in faults.json, and the nex
 
 install: .venv/installed
 
-.venv/installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[heif,postgresql,train,teachers,dev]'
+# What running needs and nothing else; where pip is given PyTorch's index for CPUs, without CUDA.
+.venv/can-run: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "gdwatch: installing what it needs to run; torch is most of it, and takes minutes"
+	$(BIN)/pip install --constraint constraints.txt --editable .
+	touch $@
+
+.venv/installed: .venv/can-run
+	@echo "gdwatch: installing what tests and training need"
+	$(BIN)/pip install --constraint constraints.txt --editable '.[postgresql,train,teachers,dev]'
 	touch $@
 
 format: install

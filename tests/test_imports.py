@@ -1,8 +1,10 @@
 """Who imports what: torch costs seconds and half a gigabyte, so only the engine may have it."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,16 @@ def imported_in(file: Path) -> set[str]:
 @pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: file.name)
 def test_the_service_never_imports_the_trainer_nor_a_pickle(file: Path) -> None:
     assert not imported_in(file) & {"train", "pickle", "shelve", "marshal", "multiprocessing"}
+
+
+def test_the_service_needs_no_package_that_comes_with_an_extra():
+    """`make run` installs the dependencies alone."""
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
+    names = {re.split(r"[<>=]", each)[0].replace("-", "_") for each in project["dependencies"]}
+    needed = names | {"PIL", "pydantic"}  # pillow's module, and what pydantic-settings is made with
+    imported = set().union(*map(imported_in, PACKAGE.rglob("*.py")))
+    others = imported - needed - sys.stdlib_module_names - {"gdwatch", "captum"}
+    assert others == set()  # captum: the extra `explain`, with a line that says so
 
 
 # One module does all that changes files of people, so that one can be read and tested for it.

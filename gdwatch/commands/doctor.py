@@ -122,7 +122,7 @@ def _print_bench(measured: Bench) -> None:
 
 
 def _versions(_: Settings) -> str:
-    found = [f"{name} {version(name)}" for name in ("torch", "torchvision", "pillow", "sqlalchemy")]
+    found = [f"{name} {version(name)}" for name in ("torch", "pillow", "sqlalchemy")]
     return ", ".join((f"gdwatch {version('gdwatch')}", *found, f"SQLite {sqlite3.sqlite_version}"))
 
 
@@ -134,6 +134,7 @@ def _root(settings: Settings) -> str:
             raise GdwatchError(f"{parent}: cannot be written", "make it writable, or set `root`")
         return f"{os.fsdecode(folders.root)}: not there yet, `gdwatch run` makes it"
     root_id.require_own(folders)
+    lock.require_ours(folders.state)
     return f"{os.fsdecode(folders.root)}: {root_id.read_id(folders)}"
 
 

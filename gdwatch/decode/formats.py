@@ -7,23 +7,17 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import pillow_heif
 from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from gdwatch.decode import png, tiff
 from gdwatch.decode.tiff import Tiff
 from gdwatch.values import Header, RejectedReason
 
-try:
-    import pillow_heif
-except ImportError:  # the extra `heif` is not installed
-    _HAS_HEIF = False
-else:
-    pillow_heif.register_heif_opener(thumbnails=False)
-    _HAS_HEIF = True
+pillow_heif.register_heif_opener(thumbnails=False)
 
-FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"]
+FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "HEIF"]
 FORMATS += ["AVIF"] if features.check("avif") else []
-FORMATS += ["HEIF"] if _HAS_HEIF else []
 
 # First bytes of formats that Pillow cannot read, or only with a plug-in. Raw data of cameras that
 # are a TIFF by their first bytes are told by `Tiff.is_raw`.

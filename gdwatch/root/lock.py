@@ -14,7 +14,8 @@ from pathlib import Path
 
 import structlog
 
-from gdwatch.errors import GdwatchError, HeldError
+from gdwatch.errors import ActionNeeded, GdwatchError, HeldError
+from gdwatch.files.users import name_of
 
 log = structlog.get_logger()
 
@@ -31,8 +32,9 @@ def hold(state: Path, *, briefly: bool = False) -> Iterator[None]:
     briefly: as a command does that only moves pending files. Without it, as the service does: it
         waits for such a command to release the lock.
 
-    Raises HeldError if another process holds the lock.
+    Raises HeldError if another process holds the lock, and ActionNeeded as `require_ours`.
     """
+    require_ours(state)
     descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         while not _take(descriptor):
@@ -50,6 +52,19 @@ def hold(state: Path, *, briefly: bool = False) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def require_ours(state: Path) -> None:
+    """Raise ActionNeeded if another user left a lock file behind that cannot be written."""
+    file = state / "lock"
+    if not file.exists() or os.access(file, os.W_OK):
+        return
+    owner = file.stat().st_uid
+    if owner != os.geteuid():
+        raise ActionNeeded(
+            f"{file}: belongs to {name_of(owner)}, and cannot be written",
+            f"remove it: sudo rm {file}",
+        )
 
 
 def _take(descriptor: int) -> bool:

@@ -104,9 +104,8 @@ def originals() -> dict[str, bytes]:
         made["avif"] = encode(rgb, "AVIF", speed=10)
         made["avif-alpha"] = encode(alpha, "AVIF", speed=10)
         made["avif-animated"] = encode(rgb, "AVIF", speed=10, **frames)
-    if "HEIF" in FORMATS:
-        made["heic"] = encode(rgb, "HEIF")
-        made["heic-alpha"] = encode(alpha, "HEIF")
+    made["heic"] = encode(rgb, "HEIF")
+    made["heic-alpha"] = encode(alpha, "HEIF")
     return made
 
 
@@ -410,11 +409,10 @@ HEADERS: dict[str, Callable[[int, int], bytes]] = {
     "webp lossless": webp_lossless_header,
     "tiff": tiff_header,
     "tiff big": big_tiff_header,
+    "heic": heic_header,
 }
 if "AVIF" in FORMATS:
     HEADERS["avif"] = avif_header
-if "HEIF" in FORMATS:
-    HEADERS["heic"] = heic_header
 
 WHOLE_FORMATS = {
     "BMP": {},

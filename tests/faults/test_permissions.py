@@ -127,6 +127,17 @@ def test_a_root_that_may_not_be_looked_into_is_said_in_one_line(case: Case) -> N
     refused(case, case.start("run", before=[nobody], allowed=(78,)), "permission denied")
 
 
+def test_a_lock_left_behind_by_another_user_is_said_in_one_line(case: Case) -> None:
+    case.run("run", "--once")
+    nobody = give_to_nobody(case)
+    lock = case.root / ".gdwatch" / "lock"
+    os.chown(lock, 0, 0)  # as of somebody who ran it as root
+    told = f"{lock}: belongs to root, and cannot be written; remove it"
+    refused(case, case.start("run", before=[nobody], allowed=(78,)), told)
+    doctor = case.run("doctor", "--json", before=[nobody], allowed=(78,))
+    assert f"remove it: sudo rm {lock}" in doctor.answer()
+
+
 # ------------------------------------------------------------------------- in the inbox
 
 
