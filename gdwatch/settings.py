@@ -146,6 +146,14 @@ class Settings(BaseSettings):
         IGNORED,
         description="glob patterns of names that are left alone in the inbox, in capitals or not",
     )
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] | None = Field(
+        None,
+        description="port of `/metrics`, for Prometheus, and `/healthz`; without one neither is "
+        "served; `0`: a free one, which the log names",
+    )
+    metrics_host: str = Field(
+        "127.0.0.1", description="address of this machine where metrics are served"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="the least that is logged"
     )

@@ -43,9 +43,13 @@ class StuckFile:
 
 @dataclass(slots=True)
 class MoveReport:
-    """How the moves of one round ended, by row id."""
+    """How the moves of one round ended, by row id.
+
+    changed: those of `filed` that were written to after they were read, and so went to `unsure`.
+    """
 
     filed: list[int] = field(default_factory=list)
+    changed: set[int] = field(default_factory=set)
     missing: list[int] = field(default_factory=list)
     stuck: dict[int, StuckFile] = field(default_factory=dict)
 
@@ -123,17 +127,18 @@ class _Round:
             match self._try_move(entry):
                 case StuckFile() as stuck:
                     ended.stuck[entry.id] = stuck
-                case Moved.DONE, entry:
-                    filed.append(entry)
-                case _, entry:
-                    gone.append(entry)
-                    log.error("file.missing", id=entry.id, name=escaping.escape(entry.source))
+                case Moved.DONE, moved:
+                    filed.append(moved)
+                case _, moved:
+                    gone.append(moved)
+                    log.error("file.missing", id=moved.id, name=escaping.escape(moved.source))
         self.handles.sync()
         if filed or gone:
             with self.ledger.writing() as transaction:
                 transaction.mark_filed(filed)
                 transaction.mark_gone(gone)
         ended.filed += [entry.id for entry in filed]
+        ended.changed |= _changed(entries, filed)
         ended.missing += [entry.id for entry in gone]
         return goes_on
 
@@ -212,6 +217,12 @@ class _Round:
             size_bytes=status.st_size,
             modified_ns=modified_ns(status),
         )
+
+
+def _changed(before: Sequence[Entry], filed: Sequence[Entry]) -> set[int]:
+    """Return the ids of the filed entries that other bytes were filed for than were recorded."""
+    recorded = {each.id: (each.size_bytes, each.modified_ns) for each in before}
+    return {each.id for each in filed if (each.size_bytes, each.modified_ns) != recorded[each.id]}
 
 
 def _raise_if_storage(entry: Entry, error: OSError) -> None:

@@ -209,7 +209,7 @@ def test_what_kubernetes_sets_for_a_service_of_this_name_is_no_setting(
     assert found.settings.settle_ms == 5
 
 
-@pytest.mark.parametrize("name", ["PORT", "METRICS_PORT", "HOST", "SERVICE", "SERVICE_HOSTS"])
+@pytest.mark.parametrize("name", ["PORT", "OTHER_PORT", "HOST", "SERVICE", "SERVICE_HOSTS"])
 def test_what_only_resembles_that_is_an_unknown_setting(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
