@@ -263,6 +263,31 @@ def db_join(common: Common) -> None:
     verb.join(settings_of(common))
 
 
+@command(db, "snapshot")
+def db_snapshot(
+    common: Common,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file.", readable=False)],
+) -> None:
+    """Write a checked copy of the ledger, while the service may run."""
+    from gdwatch.commands import db as verb
+
+    verb.snapshot(settings_of(common), file)
+
+
+@command(db, "prune")
+def db_prune(
+    common: Common,
+    older_than: Annotated[
+        str, typer.Option("--older-than", metavar="DAYS", help="Last filed before: `365d`.")
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; else only say what.")] = False,
+) -> None:
+    """Remove the rows of files that were filed long ago; the files stay."""
+    from gdwatch.commands import db as verb
+
+    verb.prune(settings_of(common), older_than, yes=yes)
+
+
 @command(db, "check")
 def db_check(
     common: Common,

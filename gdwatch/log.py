@@ -4,7 +4,8 @@ Events: settings.ignored, service.started|ready|paused|resumed|stopped|reloaded,
 watch.started|overflow|lost|polling, inbox.skipped,
 file.vanished|deferred|unsure|rejected|missing|back|moved|changed_late,
 file.judged_again|collision|not_restored,
-batch.filed|restored|unsure|retried|split, worker.started|died|timeout, engine.oom|restarted,
+batch.filed|restored|unsure|retried|split, metrics.listening,
+worker.started|died|timeout, engine.oom|restarted,
 model.loaded|refused, db.busy|full|upgraded, disk.low, hook.started|failed,
 recovery.done.
 """

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,6 +168,14 @@ class Settings(BaseSettings):
     hook_timeout_s: Seconds = Field(
         60, description="how long such a command may run before it is ended"
     )
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] | None = Field(
+        None,
+        description="port of `/metrics`, for Prometheus, and `/healthz`; without one neither is "
+        "served; `0`: a free one, which the log names",
+    )
+    metrics_host: str = Field(
+        "127.0.0.1", description="address of this machine where metrics are served"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="the least that is logged"
     )
@@ -251,19 +260,39 @@ def _environment() -> tuple[Mapping[str, Any], tuple[str, ...]]:
 def _config_file(config: Path | None) -> Path | None:
     named = config or (Path(os.environ[CONFIG_VARIABLE]) if CONFIG_VARIABLE in os.environ else None)
     if named is not None:
-        if not named.is_file():
+        if not _is_file(named):
             raise ActionNeeded(
                 f"settings file {named}: no such file", "name one with --config, or leave it away"
             )
         return named
-    return next((file for file in CONFIG_FILES if file.is_file()), None)
+    return next((file for file in CONFIG_FILES if _is_file(file)), None)
+
+
+def _is_file(file: Path) -> bool:
+    try:
+        return stat.S_ISREG(file.stat().st_mode)
+    except PermissionError as error:
+        # A user's working folder may be closed to the user of the service: nothing there is meant
+        # for it. But without the settings of the whole machine it would use another root.
+        if not file.is_absolute() and file in CONFIG_FILES:
+            return False
+        raise _unreadable(file, error) from error
+    except (OSError, ValueError):  # not there, or no possible name
+        return False
 
 
 def _read(file: Path) -> Mapping[str, Any]:
     try:
         return TomlConfigSettingsSource(Settings, file)()
-    except (OSError, ValueError) as error:  # TOMLDecodeError is a ValueError
+    except OSError as error:
+        raise _unreadable(file, error) from error
+    except ValueError as error:  # TOMLDecodeError is one
         raise ActionNeeded(f"settings file {file}: {error}", "mend the file") from error
+
+
+def _unreadable(file: Path, error: OSError) -> ActionNeeded:
+    why = (error.strerror or str(error)).lower()
+    return ActionNeeded(f"settings file {file}: {why}", "let this user read it")
 
 
 def _must_be_known(name: str, origin: str) -> None:

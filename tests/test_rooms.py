@@ -111,6 +111,8 @@ TESTED_IN: dict[str, str] = {
     "gdwatch.service.loop": "test_service.py",
     "gdwatch.service.hand_moves": "test_service.py",
     "gdwatch.service.conditions": "test_service.py",
+    "gdwatch.service.metrics": "gdwatch/service/test_metrics_server.py",
+    "gdwatch.service.observed": "gdwatch/service/test_metrics_server.py",
     "gdwatch.service.progress": "test_service.py",
     "gdwatch.values": "gdwatch/pipeline/test_decide.py",
 }

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -10,9 +12,12 @@ from gdwatch.commands.asked import asked
 from gdwatch.commands.output import print_json
 from gdwatch.files import escaping
 from gdwatch.jobs import check as comparing
+from gdwatch.jobs import prune as pruning
 from gdwatch.ledger import migration, opening, roots
 from gdwatch.ledger.connection import connect, translated, url_of
 from gdwatch.ledger.opening import open_ledger, open_to_read
+from gdwatch.ledger.snapshot import write_snapshot
+from gdwatch.ledger.transaction import now
 from gdwatch.root import lock, root_id
 from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings
@@ -59,6 +64,30 @@ def join(settings: Settings) -> None:
             for each in roots.all_roots(connection):
                 own = "  this root" if each["id"] == ledger.root_id else ""
                 print(f"{each['id']}  {roots.place_of(each)}{own}")
+
+
+def snapshot(settings: Settings, target: Path) -> None:
+    """Write a checked copy of the ledger, and print what it holds. Raises GdwatchError."""
+    written = write_snapshot(url_of(settings), target)
+    rows = ", ".join(f"{count} {name}" for name, count in written.rows.items() if count)
+    print(f"{target}: version {written.version}, {rows}")
+
+
+def prune(settings: Settings, older_than: str, *, yes: bool) -> None:
+    """Remove old rows, or without `yes` say how many there are. Raises GdwatchError."""
+    before = pruning.before(older_than, now())
+    folders = Folders.of(settings)
+    root_id.require_own(folders)
+    uuid = root_id.read_id(folders)
+    opened = open_ledger(settings, uuid, asked("prune")) if yes else open_to_read(settings, uuid)
+    with closing(opened) as ledger:
+        old = pruning.count(ledger, before)
+        if yes:
+            old = replace(old, rows=pruning.prune(ledger, before))
+    print(f"{'removed' if yes else 'would remove'} {old.rows} rows of files last filed before "
+          f"{before:%Y-%m-%d}; {old.corrected} that a person has corrected stay")  # fmt: skip
+    if not yes:
+        print("the photographs stay where they are; add --yes to remove the rows")
 
 
 def check(settings: Settings, *, mark: bool, force: bool, json_: bool) -> int:

@@ -48,11 +48,13 @@ class MoveReport:
     """How the moves of one round ended, by row id.
 
     restored: files that were put back. kept: files that could not be, and are filed as before.
+    changed: those of `filed` that were written to after they were read, and so went to `unsure`.
     """
 
     filed: list[int] = field(default_factory=list)
     restored: list[int] = field(default_factory=list)
     kept: list[int] = field(default_factory=list)
+    changed: set[int] = field(default_factory=set)
     missing: list[int] = field(default_factory=list)
     stuck: dict[int, StuckFile] = field(default_factory=dict)
 
@@ -130,6 +132,7 @@ class _Round:
         self.handles.sync()
         self._mark(moved)
         ended.filed += [entry.id for entry in moved.filed]
+        ended.changed |= _changed(entries, moved.filed)
         ended.restored += [entry.id for entry in moved.restored]
         ended.kept += [entry.id for entry in moved.kept]
         ended.missing += [entry.id for entry in (*moved.gone, *moved.gone_back)]
@@ -279,6 +282,12 @@ class _Moves:
     kept: list[Entry] = field(default_factory=list)
     gone_back: list[Entry] = field(default_factory=list)
     gone: list[Entry] = field(default_factory=list)
+
+
+def _changed(before: Sequence[Entry], filed: Sequence[Entry]) -> set[int]:
+    """Return the ids of the filed entries that other bytes were filed for than were recorded."""
+    recorded = {each.id: (each.size_bytes, each.modified_ns) for each in before}
+    return {each.id for each in filed if (each.size_bytes, each.modified_ns) != recorded[each.id]}
 
 
 def _raise_if_storage(entry: Entry, error: OSError) -> None:

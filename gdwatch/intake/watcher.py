@@ -84,6 +84,7 @@ class _Overflow(logging.Handler):
         """After an overflow, wake the service and have it list the inbox."""
         if "overflow" in record.getMessage():
             self._watch.overflowed = True
+            self._watch.overflows += 1
             self._watch.changed = True
             self._watch.wake()
 
@@ -93,6 +94,7 @@ class Watch:
 
     arrivals: paths of files that arrived by rename. changed: there were events. overflowed: events
     were lost. Watchdog's threads set these; the service's thread resets them.
+    overflows: how often events were lost so far.
     waker: a socket that is readable when the service should wake.
     """
 
@@ -106,6 +108,7 @@ class Watch:
         self.arrivals: deque[bytes] = deque(maxlen=_ARRIVALS)
         self.changed = True
         self.overflowed = False
+        self.overflows = 0
         self._observer: InotifyObserver | None = None
         self._identity: tuple[int, int] | None = None
         self._retry_at = float("-inf")

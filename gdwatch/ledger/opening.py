@@ -101,7 +101,7 @@ def open_to_read(settings: Settings, root_uuid: str | None = None) -> Ledger:
     """
     url = url_of(settings)
     if url.get_backend_name() == "sqlite":
-        _require_file(url)
+        require_file(url)
     engine = connect(url_of(settings), writable=False)
     with translated(engine), engine.connect() as connection:
         migration.require_newest(connection)
@@ -109,7 +109,8 @@ def open_to_read(settings: Settings, root_uuid: str | None = None) -> Ledger:
     return Ledger(engine, os.fsencode(settings.root.resolve()), root_id, None)
 
 
-def _require_file(url: sa.URL) -> None:
+def require_file(url: sa.URL) -> None:
+    """Raise ActionNeeded where the SQLite file is not there, or may not be looked at."""
     try:
         if Path(url.database or "").is_file():
             return

@@ -1,6 +1,7 @@
 """What commands ask the ledger: rows by id, path or outcome, results, corrections, counts."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -149,6 +150,18 @@ def rows_in(
             return
         after = page[-1].id
         yield from (row_of(each, ledger.root) for each in page)
+
+
+def outcomes_of(ledger: Ledger, ids: Sequence[int]) -> Counter[tuple[str, str]]:
+    """Return how many of these rows have each outcome and reason; the reason may be empty."""
+    found: Counter[tuple[str, str]] = Counter()
+    for begin in range(0, len(ids), _PAGE):
+        query = sa.select(files.c.outcome, files.c.reason).where(
+            files.c.id.in_(ids[begin : begin + _PAGE])
+        )
+        with ledger.reading() as connection:
+            found.update((row.outcome, row.reason or "") for row in connection.execute(query))
+    return found
 
 
 def counts(connection: Connection, root_id: int) -> dict[str, int]:

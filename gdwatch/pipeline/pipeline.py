@@ -12,7 +12,7 @@ slots; what needs only one of them has a module of its own beside this.
 import os
 import resource
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from selectors import EVENT_READ, DefaultSelector
@@ -44,6 +44,7 @@ class Pipeline:
 
     models: those that judge now; two are a cascade.
     capacity: the numbers of workers, slots and so on with them.
+    engines_replaced: how many engines have died so far, and were replaced.
 
     Raises ActionNeeded, here or in `turn`, if the model cannot be used.
     """
@@ -56,6 +57,8 @@ class Pipeline:
         self._deaths = EngineDeaths(settings.device)
         self._selector = DefaultSelector()
         self._swap = ModelSwap()
+        self._replaced_before: Counter[str] = Counter()  # workers of the models before this one
+        self.engines_replaced = 0
         self._start(model_file.read_models(settings.model, settings.crop))
 
     @property
@@ -88,6 +91,11 @@ class Pipeline:
     def room(self) -> int:
         """How many more files may be offered now."""
         return max(0, self._slots.count - self.outstanding)  # a new model may have fewer slots
+
+    @property
+    def workers_replaced(self) -> Counter[str]:
+        """How many workers were replaced so far, by why: `died` or `timeout`."""
+        return self._replaced_before + self._workers.replaced
 
     def wake_by(self, descriptor: int) -> None:
         """Let `turn` also end its wait when this descriptor becomes readable."""
@@ -177,6 +185,7 @@ class Pipeline:
     def _end(self) -> None:
         self._engine.end()
         self._workers.end()
+        self._replaced_before = self.workers_replaced
         self._slots.close()
 
     def _reduction(self, files: tuple[ModelFile, ...]) -> Reduction:
@@ -286,6 +295,7 @@ class Pipeline:
         how = self._engine.end()
         self._decoded.extendleft(reversed(tasks))
         self._deaths.happened = True
+        self.engines_replaced += 1
         self._engine = self._start_engine(self._engine.files, self._slots, self.capacity.engines)
         self._deaths.died(tasks, how, why, was_ready=was_ready)
 

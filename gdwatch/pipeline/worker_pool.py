@@ -5,7 +5,7 @@ more, alone; decoding is deterministic, so it is rejected if a second worker die
 """
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from selectors import EVENT_READ, BaseSelector
@@ -51,6 +51,7 @@ class WorkerPool:
     queued: tasks that wait for a worker; those of a dead worker go back to its front.
     depth: files at a worker at most, the one that it decodes included.
     done: called with each task that has been decoded or refused.
+    replaced: how many workers were replaced so far, by why: `died` or `timeout`.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class WorkerPool:
         self._free = list(range(slots.count))
         self._failed_starts = 0
         self.workers: list[Worker] = []
+        self.replaced = Counter(died=0, timeout=0)
 
     def start(self, count: int) -> None:
         """Start `count` workers."""
@@ -203,6 +205,7 @@ class WorkerPool:
         if worker not in self.workers:
             return  # replaced already, in the same turn
         self._end(worker)
+        self.replaced["timeout" if why == "decoder_timeout" else "died"] += 1
         event = "worker.timeout" if why == "decoder_timeout" else "worker.died"
         log.warning(event, pid=worker.child.process.pid, status=worker.child.process.returncode)
         tasks = list(worker.tasks)

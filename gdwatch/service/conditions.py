@@ -12,7 +12,10 @@ _LOOK_S = 1.0
 
 
 class Conditions:
-    """The conditions of one service. Each is checked at most once a second."""
+    """The conditions of one service. Each is checked at most once a second.
+
+    free_mb: on the disk of the root at the last check, in MiB; None before the first.
+    """
 
     def __init__(self, folders: Folders, settings: Settings) -> None:
         self._folders = folders
@@ -20,6 +23,7 @@ class Conditions:
         self._root_id = root_id.read_id(folders)
         self._root_at_s = float("-inf")
         self._space_at_s = float("-inf")
+        self.free_mb: int | None = None
 
     def require(self, now_s: float) -> None:
         """Raise Trouble for a missing root or a full disk, ActionNeeded if the root is another one.
@@ -47,7 +51,7 @@ class Conditions:
 
     def _require_space(self) -> None:
         try:
-            free_mb = shutil.disk_usage(self._folders.root).free // MIB
+            self.free_mb = free_mb = shutil.disk_usage(self._folders.root).free // MIB
         except OSError as error:
             why = (error.strerror or "").lower()
             hint = "put it back, or mount it"

@@ -10,6 +10,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import structlog
 
@@ -25,10 +26,12 @@ from gdwatch.filing.pending_moves import (
 from gdwatch.filing.record_decisions import record
 from gdwatch.intake.inbox import Inbox
 from gdwatch.intake.opening import is_being_written
+from gdwatch.ledger import queries
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.pipeline.drain import close_files
 from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
+from gdwatch.service.counts import Counts
 from gdwatch.service.pause import PauseState
 from gdwatch.service.progress import Progress
 from gdwatch.settings import Settings
@@ -79,6 +82,7 @@ class Filer:
 
     stuck: recorded files that cannot be moved now, by row id.
     newly_recorded: what was decided and recorded, with its row; the caller empties it.
+    counts: what it has filed so far. filed_at: when it last filed something; None if never.
     """
 
     def __init__(
@@ -104,6 +108,8 @@ class Filer:
         self._unfinished: dict[bytes, tuple[Identity, float]] = {}  # since when, monotonic
         self.stuck: dict[int, StuckFile] = {}
         self.newly_recorded: list[tuple[Entry, Judged]] = []
+        self.counts = Counts()
+        self.filed_at: datetime | None = None
 
     # ------------------------------------------------------------------ decided batches
 
@@ -165,9 +171,12 @@ class Filer:
             )
             for batch in batches
         ]
+        began = time.monotonic()
         recorded = record(self._ledger, self._folders, final, self._settings)
         pairs = [pair for some in recorded for pair in some]
         self.newly_recorded.extend(pairs)
+        if pairs:
+            self.counts.stages["record"].observe(time.monotonic() - began)
         try:
             for some in recorded:
                 _log_attention([judged for _, judged in some])
@@ -181,6 +190,9 @@ class Filer:
         for batch, some in zip(batches, recorded, strict=True):
             filed = [judged for entry, judged in some if entry.id in moved]
             if filed:
+                changed = [entry.id in report.changed for entry, _ in some if entry.id in moved]
+                self.filed_at = datetime.now(UTC)
+                self.counts.add(batch, filed, changed, self.filed_at)
                 self._tell_filed(batch, filed, queue)
 
     def _move(self, pairs: Sequence[tuple[Entry, Judged]]) -> MoveReport:
@@ -194,6 +206,7 @@ class Filer:
         options = MoveOptions(held, may_go_on=self._may_go_on)
         entries = [entry for entry, _ in pairs]
         report = file_entries(self._ledger, self._folders, self._settings.layout, entries, options)
+        self.counts.stages["move"].observe(time.monotonic() - began)
         self._note(report, self.stuck, began)
         return report
 
@@ -265,6 +278,9 @@ class Filer:
             log.info("batch.filed", files=len(report.filed))
         if report.restored:
             log.info("batch.restored", files=len(report.restored))
+        if report.filed:
+            self.filed_at = datetime.now(UTC)
+            self.counts.filed.update(queries.outcomes_of(self._ledger, report.filed))
 
     def _note(self, report: MoveReport, others: Mapping[int, StuckFile], began_s: float) -> None:
         """Log each newly stuck file once, and let it back off.

@@ -34,12 +34,13 @@ from gdwatch.root import lock, root_id
 from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
 from gdwatch.root.status_file import Status
-from gdwatch.service import capabilities, systemd
+from gdwatch.service import capabilities, metrics_server, systemd
 from gdwatch.service.completed_files import CompletedFiles
 from gdwatch.service.conditions import Conditions
 from gdwatch.service.filer import Filer
 from gdwatch.service.hand_moves import HandMoves
 from gdwatch.service.hooks import Hooks
+from gdwatch.service.observed import Observed, Parts
 from gdwatch.service.pause import PauseState
 from gdwatch.service.progress import Progress
 from gdwatch.service.signals import handling_signals
@@ -80,18 +81,25 @@ def run(
         if not once:
             terminal.welcome()
         pause_state = PauseState(folders.state, signals, once=once)
-        ledger = pause_state.patiently(
-            lambda: opening.open_ledger(settings, uuid, Command("run", "", own_name()), serve=True)
-        )
-        if ledger is None:
-            return 0
-        with _closing(ledger), contextlib.closing(Pipeline(settings)) as pipeline:
-            # What has been loaded stays, and need not be looked through for garbage each time;
-            # hardly anything that a photograph leaves behind is a circle.
-            gc.freeze()
-            gc.set_threshold(10_000)
-            service = _Service(settings, folders, ledger, pipeline, watch, pause_state, terminal)
-            return service.serve()
+        observed = Observed(settings, folders, watch, pause_state)
+        metrics_server.start(settings, observed)
+        return _serve(observed, uuid, terminal)
+
+
+def _serve(observed: Observed, uuid: str, terminal: Terminal) -> int:
+    """Open the ledger, start the pipeline, and serve. Raises GdwatchError."""
+    settings, pause_state = observed.settings, observed.pause_state
+    ledger = pause_state.patiently(
+        lambda: opening.open_ledger(settings, uuid, Command("run", "", own_name()), serve=True)
+    )
+    if ledger is None:
+        return 0
+    with _closing(ledger), contextlib.closing(Pipeline(settings)) as pipeline:
+        # What has been loaded stays, and need not be looked through for garbage each time;
+        # hardly anything that a photograph leaves behind is a circle.
+        gc.freeze()
+        gc.set_threshold(10_000)
+        return _Service(observed, ledger, pipeline, terminal).serve()
 
 
 @contextlib.contextmanager
@@ -105,16 +113,11 @@ def _closing(ledger: Ledger) -> Iterator[None]:
 class _Service:
     """One run of the service. `run` opens what it is given, and closes it."""
 
-    def __init__(  # noqa: PLR0913 - what `run` opens
-        self,
-        settings: Settings,
-        folders: Folders,
-        ledger: Ledger,
-        pipeline: Pipeline,
-        watch: Watch,
-        pause_state: PauseState,
-        terminal: Terminal,
+    def __init__(
+        self, observed: Observed, ledger: Ledger, pipeline: Pipeline, terminal: Terminal
     ) -> None:
+        settings, folders = observed.settings, observed.folders
+        watch, pause_state = observed.watch, observed.pause_state
         self._answers = AnswerWatch(folders.answers, watch.wake)
         self._completed = CompletedFiles(settings, folders, ledger, once=pause_state.once)
         self._hand_moves = HandMoves(settings, folders, ledger, self._answers, self._completed)
@@ -133,6 +136,7 @@ class _Service:
         self._filer = Filer(settings, folders, ledger, self._inbox, pause_state, self._progress)
         self._conditions = Conditions(folders, settings)
         self._hooks = Hooks(settings, folders)
+        observed.parts = Parts(self._inbox, pipeline, self._filer, self._conditions)
         self._listed_at = time.monotonic()
         self._sha256 = ""  # of the last model that was logged
 

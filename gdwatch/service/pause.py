@@ -44,6 +44,9 @@ class PauseState:
     """The state of one service.
 
     told: what `gdwatch status` reads.
+    why: the message of the trouble that it waits for; empty if it does not pause.
+    paused_s: seconds of all pauses so far, by reason; of the one under way up to its last try.
+    alive_at_s: when it last said that it gets on, monotonic.
     ready: whether it has begun to serve.
     once: a pause lasts half a minute at the most.
     """
@@ -57,6 +60,10 @@ class PauseState:
         self._extended_at = float("-inf")
         self.told = Status("stopped")
         self.ready = False
+        self.why = ""
+        self.paused_s: dict[str, float] = {}
+        self._counted_at = 0.0
+        self.alive_at_s = time.monotonic()
 
     @property
     def is_paused(self) -> bool:
@@ -78,6 +85,8 @@ class PauseState:
         """
         now = time.monotonic()
         pause = self._paused or _Pause(began=now)
+        self._count_pause(now)
+        self.why = str(trouble)
         is_news = self.told.reason != trouble.reason
         if is_news:
             self.tell(Status("paused", trouble.reason, skipped=self.told.skipped))
@@ -90,15 +99,20 @@ class PauseState:
         if self.once and now - pause.began >= _ONCE_PATIENCE_S:
             raise trouble
         wait_s = _DELAY.after(pause.waited_s)
-        self._sleep(wait_s)
+        # Before the wait: other threads ask whether it pauses.
         self._paused = replace(pause, waited_s=wait_s)
+        self._sleep(wait_s)
+        self._count_pause(time.monotonic())
 
     def resume(self) -> bool:
         """Say that it goes on; False if it did not pause."""
         if self._paused is None:
             return False
-        log.info("service.resumed", after_s=round(time.monotonic() - self._paused.began, 1))
+        now = time.monotonic()
+        log.info("service.resumed", after_s=round(now - self._paused.began, 1))
+        self._count_pause(now)
         self._paused = None
+        self.why = ""
         self.tell(Status("running", skipped=self.told.skipped))
         return True
 
@@ -117,6 +131,7 @@ class PauseState:
     def say_alive(self) -> None:
         """Tell systemd that all goes as it should, a pause included."""
         now, period_s = time.monotonic(), systemd.watchdog_s()
+        self.alive_at_s = now
         if period_s and now - self._pinged_at >= period_s / 4:
             self._pinged_at = now
             systemd.tell("WATCHDOG=1")
@@ -124,6 +139,12 @@ class PauseState:
         if not self.ready and now - self._extended_at >= _EXTEND_EVERY_S:
             self._extended_at = now
             systemd.tell("EXTEND_TIMEOUT_USEC=60000000")
+
+    def _count_pause(self, now: float) -> None:
+        if self._paused is not None and self.told.reason is not None:
+            before_s = self.paused_s.get(self.told.reason, 0.0)
+            self.paused_s[self.told.reason] = before_s + now - self._counted_at
+        self._counted_at = now
 
     def _sleep(self, seconds: float) -> None:
         """Wait, alive for systemd and awake for signals."""

@@ -1,3 +1,5 @@
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,60 @@ def test_a_named_file_must_be_there(alone: Path, monkeypatch: pytest.MonkeyPatch
         settings.load({}, Path("none.toml"))
     monkeypatch.setenv("GDWATCH_CONFIG", "other.toml")
     with pytest.raises(ActionNeeded, match=r"settings file other\.toml: no such file"):
+        settings.load({}, None)
+
+
+@pytest.fixture
+def nobody(alone: Path) -> Iterator[Path]:
+    """Run as a user who may enter no folder of mode 700 below the one that is returned."""
+    if os.geteuid() != 0:
+        pytest.skip("becoming another user needs root")
+    os.seteuid(65534)
+    try:
+        yield alone
+    finally:
+        os.seteuid(0)
+
+
+def closed(folder: Path) -> Path:
+    """A folder of root's with a settings file, which nobody else may look into."""
+    os.seteuid(0)
+    folder.mkdir(mode=0o700)
+    write(folder / "gdwatch.toml", "settle_ms = 1")
+    os.seteuid(65534)
+    return folder
+
+
+def test_a_working_folder_that_cannot_be_looked_into_has_no_settings_file(
+    nobody: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = closed(nobody / "closed")
+    monkeypatch.setattr(settings, "CONFIG_FILES", (Path("gdwatch.toml"), Path("/etc/none.toml")))
+    os.seteuid(0)
+    os.chdir(folder)
+    os.seteuid(65534)
+    assert settings.load({}, None).origins["settle_ms"] == "default"
+
+
+def test_a_settings_file_that_cannot_be_looked_at_is_one_line(
+    nobody: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.seteuid(0)
+    for folder in (nobody, *nobody.parents):  # as pytest makes its own
+        if folder.stat().st_mode & 0o777 == 0o700:
+            folder.chmod(0o755)
+    file = closed(nobody / "closed") / "gdwatch.toml"
+    with pytest.raises(ActionNeeded, match=f"settings file {file}: permission denied"):
+        settings.load({}, file)
+    # Settings for the whole machine are not left out: another root would be used.
+    monkeypatch.setattr(settings, "CONFIG_FILES", (Path("gdwatch.toml"), file))
+    with pytest.raises(ActionNeeded, match=f"settings file {file}: permission denied"):
+        settings.load({}, None)
+    os.seteuid(0)
+    file.parent.chmod(0o755)
+    file.chmod(0o600)
+    os.seteuid(65534)
+    with pytest.raises(ActionNeeded, match=f"settings file {file}: permission denied"):
         settings.load({}, None)
 
 
@@ -153,7 +209,7 @@ def test_what_kubernetes_sets_for_a_service_of_this_name_is_no_setting(
     assert found.settings.settle_ms == 5
 
 
-@pytest.mark.parametrize("name", ["PORT", "METRICS_PORT", "HOST", "SERVICE", "SERVICE_HOSTS"])
+@pytest.mark.parametrize("name", ["PORT", "OTHER_PORT", "HOST", "SERVICE", "SERVICE_HOSTS"])
 def test_what_only_resembles_that_is_an_unknown_setting(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
