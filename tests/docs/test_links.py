@@ -23,6 +23,7 @@ PATH = re.compile(
     r"(?<![\w./-])((?:gdwatch|train|tests|migrations|docs)/(?:[\w./-]+\.(?:py|md|sql|mako)|[a-z_/]+/))"
 )
 EXAMPLE = re.compile(r"[A-Z]{4,}[\w/.]*\.py$")  # tests/gdwatch/ROOM/test_MODULE.py
+OF_ALL = ("--help", "--version", "--install-completion", "--show-completion")
 every_document = pytest.mark.parametrize("page", documents(), ids=name_of)
 
 
@@ -65,7 +66,7 @@ def test_every_command_that_is_shown_can_be_given(page: Path) -> None:
 def test_every_command_in_the_text_is_one(page: Path) -> None:
     groups = {name: program(name) for name in ("gdwatch", "gdtrain")}
     for name, word in re.findall(r"`(gdwatch|gdtrain) ([a-z-]+)", text_of(page)):
-        assert word in groups[name].commands or word in ("--help", "--version"), f"{name} {word}"
+        assert word in groups[name].commands or word in OF_ALL, f"{name} {word}"
 
 
 def test_every_page_is_reached_from_the_readme():
