@@ -13,7 +13,8 @@ IMPORT = re.compile(
     r"from ((?:gdwatch|train)[\w.]*) import (\w+(?:, \w+)*)"
 )  # in code that is text
 NAME = re.compile(r"(gdwatch|train)(\.[A-Za-z_]\w*)+(:[A-Za-z_][\w.]*)?")
-FILES = {"gdwatch.service", "gdwatch.service.d", "gdwatch.toml", "train.md"}  # that are called like modules
+# Files that are called like modules.
+FILES = {"gdwatch.service", "gdwatch.service.d", "gdwatch.toml", "train.md"}
 
 
 def names_in(file: Path) -> Iterator[str]:

@@ -128,7 +128,7 @@ class Bar:
             self._bar.update(self._task, rate=f"{task.completed / task.elapsed:.1f}/s")
 
 
-class _Above(io.TextIOBase, TextIO):  # type: ignore[misc]  # both declare the same methods
+class _Above(io.TextIOBase, TextIO):
     """Writes whole lines above a progress bar, neither wrapped nor cut."""
 
     def __init__(self, console: Console) -> None:
