@@ -25,7 +25,7 @@ def init(settings: Settings, group: Group | None) -> str:
     if not lock.is_held(folders.state):  # a service that runs has made everything
         root_id.make_state(folders, lambda: opening.has_rows(settings))
         with lock.hold(folders.state, briefly=True):
-            root_id.prepare(folders)
+            root_id.prepare(folders, settings.mode)
     if group is not None:
         drop_rights.grant(folders, group)
     return root_id.read_id(folders)
