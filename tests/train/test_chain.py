@@ -157,3 +157,11 @@ def test_weights_that_are_missing_are_named_before_anything_is_done(
     assert "not on this machine" in told.err
     assert told.err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_source_that_there_is_not_is_named_before_anything_is_done(
+    data: Path, tmp_path: Path, gdtrain: Callable[..., Told]
+) -> None:
+    told = gdtrain("all", data, "--out", tmp_path / "out", "--wild", "sprot")
+    assert told == Told(2, "", f"gdtrain: {data}: no source sprot; there are photos\n")
+    assert not (tmp_path / "out").exists()

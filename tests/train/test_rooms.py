@@ -34,7 +34,7 @@ TESTED_ELSEWHERE = {
     "detection/scene_dataset": "train/detection/test_train_locator.py",
     "evaluation/photographs": "test_accuracy.py",
     "evaluation/plots": "train/evaluation/test_report.py",
-    "export/calibrate": "train/test_chain.py",
+    "fitting/judge": "train/evaluation/test_evaluate.py",
     "fitting/predict": "train/fitting/test_fit.py",
     "fitting/surroundings_classifier": "train/export/test_fuse.py",
     "html_page": "train/evaluation/test_report.py",

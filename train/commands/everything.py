@@ -37,7 +37,9 @@ def train_all(
 ) -> None:
     """Train both shipped models, from the photographs on; a stopped one goes on."""
     from train.chain import Plan, run, steps
+    from train.data.sources import entries, require_sources
 
+    require_sources(wild or [], entries(data), data)  # or it would be noticed hours later
     plan = Plan(
         data=data,
         out=out,

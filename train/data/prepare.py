@@ -21,7 +21,7 @@ from train.atomic_files import make_folder, publish, publish_rows
 from train.data import near_duplicates
 from train.data.near_duplicates import connected_groups, inseparable_groups, near_pairs
 from train.data.prepared_set import CLEAN, COLUMNS, HASHES, PIXELS, SIDE, Row, load_hashes, split_of
-from train.data.sources import CLASSES, MANIFEST, Entry, entries
+from train.data.sources import CLASSES, MANIFEST, Entry, entries, require_sources
 
 LIMITS = Limits(max_pixels=100_000_000)
 UNREADABLE = "unreadable.csv"
@@ -65,7 +65,8 @@ def prepare(data: Sequence[Path], out: Path, sources: Collection[str] | None = N
     where = ", ".join(map(str, data))
     listed = entries(data)
     if sources:
-        listed = _only(listed, sources, where)
+        require_sources(sources, listed, data)
+        listed = [entry for entry in listed if entry.source in sources]
     with_class = [entry for entry in listed if entry.label in CLASSES]
     _require_both_classes([entry.label for entry in with_class], where)
     make_folder(out)
@@ -99,14 +100,6 @@ def split_all(rows: Sequence[Row], pairs: NDArray[np.int64]) -> list[Row]:
         replace(row, split=row.split or given[group] or split_of(names[group]))
         for row, group in zip(rows, groups, strict=True)
     ]
-
-
-def _only(listed: list[Entry], sources: Collection[str], where: str) -> list[Entry]:
-    there = sorted({entry.source for entry in listed})
-    for source in sources:
-        if source not in there:
-            raise UsageError(f"{where}: no source {source}", f"there are {', '.join(there)}")
-    return [entry for entry in listed if entry.source in sources]
 
 
 def _decode_all(listed: Sequence[Entry], out: Path) -> tuple[list[Row], list[Unreadable]]:

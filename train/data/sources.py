@@ -3,11 +3,11 @@
 import csv
 import io
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gdwatch.errors import GdwatchError
+from gdwatch.errors import GdwatchError, UsageError
 
 CLASSES = ("female", "male")
 NOBODY = "none"  # nobody is on the picture
@@ -80,6 +80,16 @@ def entries(data: Sequence[Path]) -> list[Entry]:
             )
         named.add(entry.path)
     return found
+
+
+def require_sources(names: Collection[str], listed: Sequence[Entry], data: Sequence[Path]) -> None:
+    """Raise UsageError unless there are pictures of every source that is named."""
+    there = sorted({entry.source for entry in listed})
+    for name in names:
+        if name not in there:
+            raise UsageError(
+                f"{', '.join(map(str, data))}: no source {name}", f"there are {', '.join(there)}"
+            )
 
 
 def _entries(path: Path, prefix: str) -> list[Entry]:

@@ -1,8 +1,8 @@
 """Choose the confidence from which a model tells a person whose face is not seen.
 
 Few labelled photographs show such a person. So the face is withheld on others as well: where there
-is one, and so small that the body is seen with it, it is painted over, and the photograph is judged
-as one without a face.
+is one, and so small that it says nothing in what surrounds it, the photograph is judged as if no
+face had been found.
 """
 
 from collections.abc import Sequence
@@ -24,15 +24,16 @@ from train.metrics import choose_threshold
 
 ACCURACY = 0.95  # of the accepted ones
 FEWEST = 40  # photographs to choose by
-_BODY = 0.25  # share of a photograph's longer side that a face has at most if the body is seen too
-_PAINTED = 1.4  # side of what is painted over, in longer sides of the face's box
+# Share of a photograph's longer side that a withheld face has at most: where the network sees the
+# whole photograph, in 128 pixels, such a face has 16, and tells nothing (see RESULTS.md).
+_SMALL = 0.125
 
 
 @dataclass(frozen=True, slots=True)
 class Bodies:
     """What was chosen, and by how many photographs.
 
-    unseen: photographs on which no face was found; withheld: those whose face was painted over.
+    unseen: photographs on which no face was found; withheld: those whose face was withheld.
     accepted: how many of both are at least so sure; accuracy: of these, 0 to 1.
     min_confidence: None where no confidence reaches `ACCURACY`, or there are too few photographs.
     """
@@ -49,7 +50,7 @@ class Bodies:
         told = f"{100 * self.accuracy:.1f} % of {self.accepted} accepted are right, "
         return (
             f"{chosen} ({told if self.accepted else ''}of {self.unseen} without a visible face "
-            f"and {self.withheld} whose face was painted over)"
+            f"and {self.withheld} whose small face was withheld)"
         )
 
     @property
@@ -57,7 +58,7 @@ class Bodies:
         """The counts for the model file."""
         return {
             "without_face": self.unseen,
-            "face_painted_over": self.withheld,
+            "face_withheld": self.withheld,
             "accepted": self.accepted,
             "accepted_accuracy": round(self.accuracy, 4),
         }
@@ -106,15 +107,13 @@ def choose_bodies(loaded: Model, found: Sequence[Answered]) -> Bodies | None:
 
 
 def _withheld(loaded: Model, people: Sequence[Answered]) -> list[_Told]:
-    """What the model says of those whose face can be painted over."""
+    """What the model says of those whose face can be withheld."""
     boxes = {each.entry.path: each.scores.faces[0].box for each in people}
     predictor = PlainPredictor(loaded, choose_device("auto"), borders=())
     told: list[_Told] = []
     for batch in batches([loaded], [each.entry for each in people]):
         shown = [
-            (entry, painted_over(seen.photo, boxes[entry.path]))
-            for entry, seen in batch
-            if _shows_body(seen.photo, boxes[entry.path])
+            (entry, seen.photo) for entry, seen in batch if _is_small(boxes[entry.path], seen.photo)
         ]
         if not shown:
             continue
@@ -126,15 +125,5 @@ def _withheld(loaded: Model, people: Sequence[Answered]) -> list[_Told]:
     return told
 
 
-def _shows_body(photo: Pixels, face: Box) -> bool:
-    return bool(max(face.width, face.height) <= _BODY * max(photo.shape[:2]))
-
-
-def painted_over(photo: Pixels, face: Box) -> Pixels:
-    """The photograph with its mean colour where the face is. photo: uint8 (H, W, 3)."""
-    half = _PAINTED * max(face.width, face.height) / 2
-    x, y = face.x + face.width / 2, face.y + face.height / 2
-    left, top = max(0, round(x - half)), max(0, round(y - half))
-    painted = photo.copy()
-    painted[top : max(0, round(y + half)), left : max(0, round(x + half))] = photo.mean((0, 1))
-    return painted
+def _is_small(face: Box, photo: Pixels) -> bool:
+    return bool(max(face.width, face.height) <= _SMALL * max(photo.shape[:2]))

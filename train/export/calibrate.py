@@ -21,7 +21,7 @@ from gdwatch.inference.faces import confidence
 from gdwatch.inference.model import Model
 from gdwatch.inference.model_file import Calibration, Details
 from train.atomic_files import make_folder
-from train.data.sources import CLASSES
+from train.data.sources import CLASSES, entries, require_sources
 from train.evaluation.photographs import Answered, answers, batches, choose, p_male
 from train.export.bodies import Bodies, choose_bodies
 from train.export.ranges import with_ranges
@@ -152,6 +152,7 @@ def calibrate(
 
     Raises GdwatchError.
     """
+    require_sources(wild, entries(data), data)
     without = loaded.details.recipe.get("without", [])
     held_back = [each for each in choose(data, prepared, "val") if each.source not in without]
     some = held_back[:: max(1, len(held_back) // _RANGED)]

@@ -9,6 +9,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 
 from gdwatch.errors import GdwatchError, UsageError
 from gdwatch.inference.model import Model
+from gdwatch.networks.two_inputs import TwoInputClassifier
 from train.atomic_files import make_folder, publish
 from train.data import prepared_set
 from train.data.prepared_set import Indices, Prepared
@@ -55,6 +56,11 @@ def fit(  # noqa: PLR0913 - the inputs of a run
     _require("teacher", recipe.teacher, teacher)
     _require("tutor", recipe.tutor, tutor)
     _require_crop(recipe, prepared)
+    if tutor is not None and isinstance(tutor.classifier, TwoInputClassifier):
+        raise UsageError(
+            "the tutor has two inputs, but sees only what the network sees",
+            "name it with --teacher, or another one with --tutor",
+        )
     learnt = pictures_of_an_epoch(prepared, recipe)
     held_back = pictures_held_back(prepared, recipe)
     _require_both_classes(prepared, learnt, held_back)

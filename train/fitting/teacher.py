@@ -16,8 +16,8 @@ from gdwatch.inference import model, model_file
 from gdwatch.inference.model import Model
 from train.atomic_files import publish
 from train.data.prepared_set import Indices, Prepared
-from train.fitting.predict import logits
-from train.metrics import Floats, probabilities
+from train.fitting.judge import judge
+from train.metrics import Floats
 
 ANSWERS = ["path", "p_male"]
 
@@ -35,7 +35,7 @@ class Teacher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ModelTeacher:
-    """A model that classifies the prepared pictures, not augmented."""
+    """A model that judges the prepared pictures, not augmented, with all that it sees of them."""
 
     model: Model
 
@@ -46,9 +46,8 @@ class ModelTeacher:
     def answers(  # noqa: D102 - as in Teacher
         self, prepared: Prepared, rows: Indices, device: torch.device
     ) -> Floats:
-        classifier, details = self.model.classifier.to(device), self.model.details
-        predicted = logits(classifier, prepared, rows, details.classifier.input)
-        return probabilities(predicted, details.temperature)
+        judged = judge(self.model, prepared, rows, device)
+        return np.array([each.p_male for each in judged], dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdwatch.errors import GdwatchError
-from tests.train.build import ON_A_DISK
+from gdwatch.errors import GdwatchError, UsageError
+from tests.train.build import ON_A_DISK, Untold, two_input_model
+from train.data import prepared_set
 from train.data.prepared_set import Prepared
 from train.fitting import teacher
+from train.fitting.fit import fit
+from train.fitting.judge import judge
+from train.fitting.recipe import Recipe
 
 
 def test_written_answers_teach_and_the_label_stands_in(prepared: Prepared, tmp_path: Path) -> None:
@@ -24,6 +28,20 @@ def test_written_answers_teach_and_the_label_stands_in(prepared: Prepared, tmp_p
     assert (said[1:] == prepared.is_male()[1:]).all()
     with file.open() as stream:
         assert next(csv.reader(stream)) == ["path", "p_male"]
+
+
+def test_a_model_with_two_inputs_teaches_with_both_and_is_no_tutor(
+    three_views: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    made = two_input_model()
+    prepared = prepared_set.load(three_views, "face")
+    rows = np.arange(1, 20)
+    judged = judge(made, prepared_set.load(three_views), rows, torch.device("cpu"))
+    said = teacher.ModelTeacher(made).answers(prepared, rows, torch.device("cpu"))
+    assert said == pytest.approx([each.p_male for each in judged])
+    wanted = recipe.model_copy(update={"crop": "face", "tutor": 0.5})
+    with pytest.raises(UsageError, match="the tutor has two inputs"):
+        fit(prepared, wanted, tmp_path / "run", Untold(), tutor=made)
 
 
 @pytest.mark.parametrize("row", ["x,y", "x", "x,1.5", "x,-0.1", "x,nan"])
