@@ -62,12 +62,4 @@ def send(
         handles.folders, decision.outcome, row.original, layout, row.recorded_at
     )
     (path,) = choose(transaction, handles, [row.id], [wanted])
-    transaction.update(
-        row.id,
-        state="recorded",
-        source_path=transaction.text(row.source or row.path),
-        path=transaction.text(path),
-        outcome=decision.outcome,
-        reason=decision.reason,
-        command_id=transaction.command_id,
-    )
+    transaction.request_move(row, path, decision)

@@ -44,22 +44,19 @@ def named_files(
     each = _expanded(names, folders, found.refused)
     while page := list(islice(each, _PAGE)):
         ids |= dict.fromkeys(_ids_of(ledger, folders, settings, page, found.refused))
-    is_searched = False
-    for file_id in ids:
-        row = _row(ledger, file_id)
-        if row.state != "recorded" and not _is_there(folders, row):
-            if not is_searched:
-                is_searched = True  # once for all: it takes long
-                for paths in pages(folders, settings.ignore):
-                    found_files.settle(ledger, folders, settings, paths)
-            row = _row(ledger, file_id)
-        if row.state != "recorded" and not _is_there(folders, row):
-            if ledger.command_id is not None and not row.is_restored:
-                with ledger.writing() as transaction:
-                    transaction.mark_missing([row])
-            found.refused.append(_why_not_there(ledger, row))
-        else:
-            found.rows.append(row)
+    rows = _rows(ledger, list(ids))
+    if any(_is_away(folders, rows)):
+        for paths in pages(folders, settings.ignore):  # it takes long: once for all
+            found_files.settle(ledger, folders, settings, paths)
+        rows = _rows(ledger, list(ids))
+    gone = [row for row, is_away in zip(rows, _is_away(folders, rows), strict=True) if is_away]
+    taken = [row for row in gone if not row.is_restored]
+    if taken and ledger.command_id is not None:
+        with ledger.writing() as transaction:
+            transaction.mark_missing(taken)
+    found.refused += [_why_not_there(ledger, row) for row in gone]
+    missing = {row.id for row in gone}
+    found.rows += [row for row in rows if row.id not in missing]
     return found
 
 
@@ -168,13 +165,15 @@ def _path_of(name: str | bytes, folders: Folders) -> bytes | None:
     return None
 
 
-def _row(ledger: Ledger, file_id: int) -> Row:
+def _rows(ledger: Ledger, ids: Sequence[int]) -> list[Row]:
     with ledger.reading() as connection:
-        return ledger.transaction(connection).row(file_id)
+        return ledger.transaction(connection).rows(ids)
 
 
-def _is_there(folders: Folders, row: Row) -> bool:
-    if row.state == "missing":
-        return False
+def _is_away(folders: Folders, rows: Sequence[Row]) -> list[bool]:
+    """Return for each row whether its file is not where it says; one on its way is not away."""
     with Handles(folders) as handles:
-        return handles.is_file(row.path)
+        return [
+            row.state == "missing" or (row.state == "filed" and not handles.is_file(row.path))
+            for row in rows
+        ]

@@ -285,6 +285,20 @@ NOT_RESTORED = Prepared(
         )
     )
 )
+REQUEST_MOVE = Prepared(
+    lambda _: (
+        sa.update(files)
+        .where(files.c.id == sa.bindparam("row"))
+        .values(
+            state="recorded",
+            source_path=sa.bindparam("source"),
+            path=sa.bindparam("target"),
+            outcome=sa.bindparam("to"),
+            reason=sa.bindparam("why"),
+            command_id=sa.bindparam("by"),
+        )
+    )
+)
 GONE = Prepared(
     lambda _: sa.update(files).where(_as_read).values(state="missing", source_path=None)
 )

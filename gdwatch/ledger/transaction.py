@@ -262,6 +262,18 @@ class Transaction:
         """Set columns of a row of `files`."""
         self.connection.execute(sa.update(files).where(files.c.id == file_id).values(**values))
 
+    def request_move(self, row: Row, target: bytes, decision: Decision) -> None:
+        """Set a row to `recorded`: its file is to be moved to `target` for this decision."""
+        values = {
+            "row": row.id,
+            "source": self.text(row.source or row.path),
+            "target": self.text(target),
+            "to": decision.outcome,
+            "why": decision.reason,
+            "by": self.command_id,
+        }
+        prepared_statements.REQUEST_MOVE.run(self.connection, values)
+
     def row(self, file_id: int) -> Row:
         """Return the row of `files` with this id, which must exist."""
         query = sa.select(files).where(files.c.id == file_id)
