@@ -236,7 +236,8 @@ def doctor(
     """Try every condition of a healthy installation."""
     from gdwatch.commands import doctor as verb
 
-    raise typer.Exit(verb.doctor(loaded(common), json_=json, bench=bench))
+    found = loaded(common)
+    raise typer.Exit(verb.doctor(found, json_=json, bench=bench, call=calling(common)))
 
 
 @command(db, "upgrade")

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -491,6 +492,45 @@ def test_doctor_says_what_to_do_about_a_bad_model(call, filed):
     bad = [each["name"] for each in json.loads(done.stdout)["findings"] if each["todo"]]
     assert done.returncode == 78
     assert bad == ["model", "engine"]
+    remedies = {each["name"]: each["remedy"] for each in json.loads(done.stdout)["findings"]}
+    assert "doctor" in remedies["model"]
+    assert "--set model=auto" in remedies["model"]
+    assert remedies["space"] == ""
+
+
+def test_doctor_says_first_what_it_has_tried_and_then_the_settings_in_force(call, filed, model):
+    done = call("doctor", inbox=filed / ("long " * 30))
+    (filed / ("long " * 30)).mkdir()
+    tried, settings = done.stdout.split("\n\n")
+    assert all(line.startswith(("ok ", "mend ", " ")) for line in tried.splitlines())
+    assert "mend" in tried
+    assert f"{filed / ('long ' * 30)}".rstrip() in settings
+    in_force = dict(re.split(r"  +", line, maxsplit=1) for line in settings.splitlines())
+    assert in_force["female"] == str(filed / "female")
+    assert in_force["min_confidence"] == "0.9"
+    assert in_force["batch_size"] == "32"
+    assert in_force["workers"] == "1  (command line)"
+    assert in_force["database"] == f"sqlite:///{filed}/results.db"
+    assert in_force["device"] == "cpu"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_doctor_of_root_tries_everything_as_the_user_of_the_service(pattern, model):
+    nobody = 65534
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        Path(folder).chmod(0o755)
+        root = Path(shutil.copytree(pattern, Path(folder) / "root"))
+        usable = Path(shutil.copy(model, folder))
+        usable.chmod(0o644)
+        for path in (root, *root.rglob("*")):
+            os.chown(path, nobody, nobody)
+        (root / "male").chmod(0o555)  # root could still move files there
+        words = build.arguments(root, {"model": usable, "workers": 1})
+        done = gdwatch("doctor", "--json", *words, cwd=root)
+        findings = {each["name"]: each for each in json.loads(done.stdout)["findings"]}
+    assert findings["user"]["what"] == "tried as nobody"
+    assert findings["moves"]["todo"]
+    assert done.returncode == 78
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,7 @@ TESTED_IN: dict[str, str] = {
     "gdwatch.inference.crop_geometry": "gdwatch/inference/test_crop.py",
     "gdwatch.intake.settling": "gdwatch/intake/test_inbox.py",
     "gdwatch.jobs.classify": "test_commands.py",
+    "gdwatch.jobs.effective": "test_commands.py",
     "gdwatch.jobs.contained": "gdwatch/jobs/test_explain.py",
     "gdwatch.commands.undo": "faults/test_everyday_acts.py",
     "gdwatch.jobs.drop_probe": "faults/test_drop_rights.py",

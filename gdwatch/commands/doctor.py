@@ -1,6 +1,10 @@
 """`gdwatch doctor`: check every condition of a healthy installation, and say what to do."""
 
+import json
 import os
+import pwd
+import re
+import shlex
 import shutil
 import socket
 import sqlite3
@@ -8,9 +12,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -18,12 +24,14 @@ from rich.table import Table
 from gdwatch.commands.output import print_json
 from gdwatch.errors import GdwatchError
 from gdwatch.files.mounts import on_network
+from gdwatch.files.users import name_of
 from gdwatch.filing.linking import require_links
 from gdwatch.inference import model_file
 from gdwatch.intake.watcher import Watch
 from gdwatch.jobs.bench import Bench
 from gdwatch.jobs.bench import bench as measure
 from gdwatch.jobs.drop_probe import try_drop_rights
+from gdwatch.jobs.effective import effective
 from gdwatch.ledger.connection import url_of
 from gdwatch.ledger.opening import open_to_read
 from gdwatch.pipeline.capacity import Capacity
@@ -39,35 +47,56 @@ _START_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one check. what: what was found. todo: what to do; empty if all is well."""
+    """The result of one check.
+
+    what: what was found. todo: what to do, and remedy: a command that does it or shows more; both
+    are empty if all is well.
+    """
 
     name: str
     what: str
     todo: str = ""
+    remedy: str = ""
 
 
-def doctor(loaded: Loaded, *, json_: bool, bench: bool = False) -> int:
-    """Print the settings and the findings; return 78 if a person must act, else 0.
+def doctor(
+    loaded: Loaded,
+    *,
+    json_: bool,
+    bench: bool = False,
+    call: Callable[[str], str] = "gdwatch {}".format,
+) -> int:
+    """Print the findings and the settings in force; return 78 if a person must act, else 0.
 
-    bench: also measure the throughput of this machine.
+    bench: also measure the throughput of this machine. call: how a person calls another command
+        with these options, for the remedies.
     """
     settings = loaded.settings
-    findings = [_run_check(name, check, settings) for name, check in _CHECKS.items()]
+    user = _service_user(settings)
+    findings = [
+        _as_user(
+            os.geteuid() if check is try_drop_rights else user,  # it becomes others by itself
+            name,
+            partial(_run_check, name, check, settings),
+        )
+        for name, check in _CHECKS.items()
+    ]
     measured = None
     if bench:
         try:
             measured = measure(settings)
         except GdwatchError as error:
             findings.append(Finding("bench", error.message, error.hint or "see above"))
-    values = settings.model_dump(mode="json")
+    findings = [_with_remedy(each, settings, call) if each.todo else each for each in findings]
+    values = effective(settings)
     if json_:
         print_json(
             {
+                "findings": [asdict(finding) for finding in findings],
                 "settings": {
                     name: {"value": value, "from": loaded.origins[name]}
                     for name, value in values.items()
                 },
-                "findings": [asdict(finding) for finding in findings],
                 **({"bench": asdict(measured)} if measured else {}),
             }
         )
@@ -76,6 +105,70 @@ def doctor(loaded: Loaded, *, json_: bool, bench: bool = False) -> int:
         if measured:
             _print_bench(measured)
     return 78 if any(finding.todo for finding in findings) else 0
+
+
+def _service_user(settings: Settings) -> int:
+    """The user who owns the root, as far as this process may become that user; else the own one."""
+    try:
+        owner = Folders.of(settings).state.stat().st_uid
+    except (OSError, GdwatchError):
+        return os.geteuid()
+    return owner if os.geteuid() == 0 else os.geteuid()
+
+
+def _as_user(uid: int, name: str, check: Callable[[], Finding]) -> Finding:
+    """Run a check as another user, in a process of its own."""
+    if uid == os.geteuid():
+        return check()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            _become(uid)
+            finding = check()
+        except Exception as error:  # handed over: this process must not go on as its parent
+            hint = f"let {name_of(uid)} read all that gdwatch is installed with"
+            finding = Finding(name, f"{type(error).__name__}: {error}", hint)
+        os.write(writing, json.dumps(asdict(finding)).encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as answer:
+        said = answer.read()
+    os.waitpid(child, 0)
+    if not said:
+        return Finding(name, "the check ended without an answer", "see above")
+    return Finding(**json.loads(said))
+
+
+def _become(uid: int) -> None:
+    try:
+        user = pwd.getpwuid(uid)
+        os.initgroups(user.pw_name, user.pw_gid)
+        group = user.pw_gid
+    except KeyError:  # a user without a name, as in containers
+        group = uid
+        os.setgroups([])
+    os.setgid(group)
+    os.setuid(uid)
+
+
+def _with_remedy(finding: Finding, settings: Settings, call: Callable[[str], str]) -> Finding:
+    """Add the command that mends what was found, or that shows what stands in the way."""
+    root = shlex.quote(str(settings.root.absolute()))
+    user = name_of(_service_user(settings))
+    remedies = {
+        "root": f"sudo install -d -o {user} {root}",
+        "moves": f"df {root}/*",
+        "drop rights": finding.todo.partition(";")[0],
+        "space": f"du -xsh {root}/*",
+        "ledger": call("db upgrade") if "upgrade" in finding.todo else call("db check"),
+        "model": f"{call('doctor')} --set model=auto",
+        "engine": call("model verify"),
+        "notifications": "sudo sysctl fs.inotify.max_user_watches=1048576",
+    }
+    belongs = re.search(r"sudo -u (\S+) ", finding.todo)
+    remedy = f"sudo -u {belongs[1]} {call('doctor')}" if belongs else remedies.get(finding.name, "")
+    return replace(finding, remedy=remedy or call("doctor"))
 
 
 def _run_check(name: str, check: Callable[[Settings], str], settings: Settings) -> Finding:
@@ -87,17 +180,29 @@ def _run_check(name: str, check: Callable[[Settings], str], settings: Settings) 
         return Finding(name, str(error), "look after this file or folder")
 
 
-def _print(values: dict[str, object], loaded: Loaded, findings: list[Finding]) -> None:
-    console = Console()
-    table = Table("setting", "value", "from", box=None)
-    for name, value in values.items():
-        table.add_row(name, str(value), loaded.origins[name])
-    console.print(table)
-    table = Table("", "condition", "found", "what to do", box=None)
+def _print(values: dict[str, Any], loaded: Loaded, findings: list[Finding]) -> None:
+    """Print whole lines: nothing is cut, at a terminal or in a pipe."""
     for finding in findings:
-        mark = "[red]mend[/red]" if finding.todo else "[green]ok[/green]"
-        table.add_row(mark, finding.name, finding.what, finding.todo)
-    console.print(table)
+        mark = "mend" if finding.todo else "ok"
+        print(f"{mark:<5} {finding.name:<14} {finding.what}")
+        if finding.todo:
+            print(f"{'':<20} {finding.todo}\n{'':<20} $ {finding.remedy}")
+    print()
+    width = max(map(len, values))
+    for name, value in values.items():
+        origin = loaded.origins[name]
+        print(
+            f"{name:<{width}}  {_shown(value)}" + ("" if origin == "default" else f"  ({origin})")
+        )
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None | [] | ():
+            return "none"
+        case list() | tuple():
+            return " ".join(map(str, value))
+    return str(value)
 
 
 def _print_bench(measured: Bench) -> None:
@@ -119,6 +224,10 @@ def _print_bench(measured: Bench) -> None:
 
 
 # ------------------------------------------------------------------------- the checks
+
+
+def _user(_: Settings) -> str:
+    return f"tried as {name_of(os.geteuid())}"
 
 
 def _versions(_: Settings) -> str:
@@ -262,6 +371,7 @@ def _becomes_readable(channel: socket.socket) -> bool:
 
 
 _CHECKS: dict[str, Callable[[Settings], str]] = {
+    "user": _user,
     "versions": _versions,
     "root": _root,
     "moves": _moves,

@@ -51,16 +51,17 @@ def _workers(settings: Settings) -> int:
 def _engines(settings: Settings) -> int:
     """One engine process on a card; on a CPU one for most of the cores, as each has one thread."""
     workers = _workers(settings)
-    return 1 if _on_card(settings) else min(_MOST_ENGINES, workers - workers // 4)
+    return 1 if is_on_card(settings) else min(_MOST_ENGINES, workers - workers // 4)
 
 
 def _batch_size(settings: Settings) -> int:
     if settings.batch_size != "auto":
         return settings.batch_size
-    return 128 if _on_card(settings) else 32
+    return 128 if is_on_card(settings) else 32
 
 
-def _on_card(settings: Settings) -> bool:
+def is_on_card(settings: Settings) -> bool:
+    """Whether the model will run on a card, as far as can be told without torch."""
     # Only the engine may load torch and ask it for a GPU; here the drivers' device files tell.
     files = itertools.chain.from_iterable(
         map(Path("/dev").glob, ("nvidia[0-9]*", "nvhost-gpu", "nvgpu", "dxg", "kfd"))
