@@ -117,7 +117,8 @@ class Settings(BaseSettings):
     )
     bodies: bool = Field(
         default=False,
-        description="whether a person whose face is not seen is judged by what else is seen",
+        description="whether a person whose face is not seen is judged by what else is seen; for "
+        "models that have `min_confidence_bodies`, which the shipped ones have not",
     )
     settle_ms: Milliseconds = Field(
         1000, description="a file must look the same in two looks this far apart"
