@@ -15,8 +15,8 @@ def one(request: Request) -> Response:
     with site.ledger.reading() as connection:
         found = photographs.one(connection, site.ledger.root_id, file_id)
         events = story.told(
-            queries.all_results(connection, file_id),
-            queries.all_corrections(connection, file_id),
-            queries.all_moves(connection, file_id),
+            map(dict, queries.all_results(connection, file_id)),
+            map(dict, queries.all_corrections(connection, file_id)),
+            map(dict, queries.all_moves(connection, file_id)),
         )
     return page(request, "one.html", photograph=found, events=events)

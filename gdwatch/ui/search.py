@@ -28,11 +28,8 @@ _COLUMNS: Mapping[str, sa.ColumnElement[Any]] = {
     **{name: files.c[name] for name in ("name", "path", "outcome", "reason", "recorded_at")},
     "confidence": results.c.confidence,
 }
-_VIEW = sa.table(
-    "current_results",
-    sa.column("id"),
-    *(sa.column(name, each.type) for name, each in _COLUMNS.items()),
-)
+_TYPED = (sa.column(name, each.type) for name, each in _COLUMNS.items())
+_VIEW = sa.table("current_results", sa.column("id"), sa.column("state"), *_TYPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +124,7 @@ def sql(connection: Connection, search: Search) -> str:
     """Return the statement over `current_results` that answers a search, to be run by hand."""
     names = ("id", "path", "outcome", "reason", "confidence")
     query = sa.select(*(_VIEW.c[name] for name in names)).order_by(_VIEW.c.id.desc())
-    for condition in _conditions(search, _VIEW.c):
+    for condition in _conditions(search, {each.name: each for each in _VIEW.c}):
         query = query.where(condition)
     if search.folder:
         query = query.where(_VIEW.c.state != "missing")
