@@ -6,15 +6,20 @@ Counting two million rows takes seconds: a thread counts, and pages show what it
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from functools import partial
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from gdwatch.intake.backlog import backlog
+from gdwatch.ledger import originals
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.tables import corrections, files, models, results
 from gdwatch.ledger.transaction import now
+from gdwatch.root.folders import Folders
+from gdwatch.settings import Settings
 from gdwatch.ui.photographs import IS_FILED
 from gdwatch.values import Outcome
 
@@ -31,7 +36,8 @@ class Counts:
     totals: filed photographs by outcome. days: by day (UTC), oldest first, filed by outcome.
     bars: filed photographs by confidence, see BARS. threshold: the least confidence of the last
         decision, if it had one.
-    corrected: verdicts that stand; since_model: those newer than the newest model.
+    corrected: photographs with a verdict; since_model: with one newer than the newest model.
+    waiting: files in the inbox; None if it cannot be listed, or nobody has looked.
     """
 
     totals: dict[str, int]
@@ -40,6 +46,7 @@ class Counts:
     threshold: float | None
     corrected: int
     since_model: int
+    waiting: int | None = None
 
     @property
     def busiest(self) -> int:
@@ -114,8 +121,10 @@ def _bars(connection: Connection, root_id: int) -> list[int]:
 class Counter:
     """Counts in a thread of its own, as often as it is asked for, but not all the time."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, folders: Folders, settings: Settings) -> None:
         self._ledger = ledger
+        self._folders = folders
+        self._settings = settings
         self._thread = ThreadPoolExecutor(1, "counter")
         self._lock = threading.Lock()
         self._counting: Future[None] | None = None
@@ -139,7 +148,10 @@ class Counter:
     def _count(self) -> None:
         began = time.monotonic()
         with self._ledger.reading() as connection:
-            self._counts = count(connection, self._ledger.root_id, now())
+            counted = count(connection, self._ledger.root_id, now())
+        known = partial(originals.unchanged, self._ledger)
+        found = backlog(self._folders, self._settings, (), known)
+        self._counts = replace(counted, waiting=found.files if found else None)
         took_s = time.monotonic() - began
         self._fresh_until = time.monotonic() + max(_FRESH_S, _SHARE * took_s)
 

@@ -6,7 +6,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gdwatch.errors import GdwatchError
-from gdwatch.intake.inbox import count_waiting
 from gdwatch.root import lock
 from gdwatch.root.status_file import Status, read
 from gdwatch.ui import photographs
@@ -26,7 +25,6 @@ def overview(request: Request) -> Response:
         request,
         "overview.html",
         status=_status(site),
-        waiting=count_waiting(site.folders, site.settings),
         counts=site.counter.counts(_PATIENCE_S),
         newest=newest,
         outcomes=OUTCOMES,

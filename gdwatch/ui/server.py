@@ -40,7 +40,8 @@ def serving(settings: Settings) -> Iterator[tuple[uvicorn.Server, socket.socket]
         listening = stack.enter_context(contextlib.closing(_listening(settings)))
         thumbnails = Thumbnails(settings, folders)
         wishes = Wishes(ledger, folders, settings)
-        site = Site(settings, folders, ledger, access, thumbnails, wishes, Counter(ledger))
+        counter = Counter(ledger, folders, settings)
+        site = Site(settings, folders, ledger, access, thumbnails, wishes, counter)
         config = uvicorn.Config(
             make_app(site),
             http=ImpatientProtocol,

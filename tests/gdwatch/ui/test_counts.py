@@ -17,7 +17,8 @@ def test_everything_is_counted_once(world: World) -> None:
         transaction.correct([1], "female", "ada")
         old = now() - timedelta(days=40)
         transaction.update(2, recorded_at=old)
-    counter = Counter(world.ledger)
+    world.drop("e.jpg")
+    counter = Counter(world.ledger, world.folders, world.settings)
     counted = counter.counts(patience_s=60)
     counter.close()
     assert counted is not None
@@ -26,6 +27,6 @@ def test_everything_is_counted_once(world: World) -> None:
     assert counted.days[-1] == (now().date(), {"female": 1, "unsure": 1, "rejected": 1})
     assert counted.bars[5] == 1  # 0.6
     assert counted.bars[24] == 2  # 0.98
-    assert (counted.corrected, counted.since_model) == (1, 1)
+    assert (counted.corrected, counted.since_model, counted.waiting) == (1, 1, 1)
     with world.ledger.reading() as connection:
         assert counts.by_reason(connection, world.ledger.root_id, "unsure") == {"low_confidence": 1}
