@@ -28,7 +28,7 @@ install: .venv/installed
 
 .venv/installed: .venv/can-run
 	@echo "gdwatch: installing what tests and training need"
-	$(BIN)/pip install --constraint constraints.txt --editable '.[postgresql,train,teachers,dev]'
+	$(BIN)/pip install --constraint constraints.txt --editable '.[postgresql,ui,train,teachers,dev]'
 	touch $@
 
 format: install

@@ -4,6 +4,7 @@ Each verb imports what it needs when it is called: help, `status` and `show` sta
 torch.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
@@ -223,6 +224,20 @@ def status(
     if check:
         raise typer.Exit(verb.check(settings_of(common), max_wait_s, json_=json))
     verb.status(settings_of(common), watch=watch, json_=json)
+
+
+@command(app)
+def ui(
+    common: Common,
+    port: Annotated[int | None, typer.Option("--port", help="As `--set ui_port=`.")] = None,
+    host: Annotated[str | None, typer.Option("--host", help="As `--set ui_host=`.")] = None,
+) -> None:
+    """Serve a page to look at decisions and to review the unsure."""
+    from gdwatch.commands import ui as verb
+
+    given = {"ui_port": port, "ui_host": host}
+    more = tuple(f"{name}={value}" for name, value in given.items() if value is not None)
+    verb.ui(loaded(replace(common, set=(*common.set, *more)), serve=True).settings)
 
 
 @command(app)

@@ -156,6 +156,26 @@ class Settings(BaseSettings):
     min_free_mb: Annotated[int, Field(ge=0)] = Field(
         100, description="with less free disk space the service waits"
     )
+    ui_host: str = Field(
+        "127.0.0.1",
+        description="address of the page that `gdwatch ui` serves; any but the loopback address "
+        "needs `ui_tokens` or `ui_user_header`",
+    )
+    ui_port: Annotated[int, Field(ge=1, le=65_535)] | None = Field(
+        None, description="port of the page (8477)"
+    )
+    ui_names: Patterns = Field(
+        (), description="host names under which browsers ask for the page, beside `ui_host`"
+    )
+    ui_tokens: Path | None = Field(
+        None, description="file with a line `NAME TOKEN` for each person who may sign in"
+    )
+    ui_user_header: str | None = Field(
+        None, description="header in which a proxy names the user, as `X-Remote-User`"
+    )
+    ui_proxies: Patterns = Field(
+        ("127.0.0.1", "::1"), description="addresses of the proxy that names the user"
+    )
     ignore: Patterns = Field(
         IGNORED,
         description="glob patterns of names that are left alone in the inbox, in capitals or not",

@@ -33,9 +33,10 @@ MAY_IMPORT: dict[str, set[str]] = {
 BELOW = set(MAY_IMPORT)
 MAY_IMPORT["service"] = BELOW
 MAY_IMPORT["jobs"] = BELOW
-MAY_IMPORT["commands"] = BELOW | {"service", "jobs"}
+MAY_IMPORT["ui"] = BELOW | {"jobs"}
+MAY_IMPORT["commands"] = BELOW | {"service", "jobs", "ui"}
 MAY_IMPORT["exit_status"] = {"errors", "files", "log"}
-MAY_IMPORT["cli"] = BELOW | {"service", "jobs", "commands", "exit_status"}
+MAY_IMPORT["cli"] = BELOW | {"service", "jobs", "ui", "commands", "exit_status"}
 MAY_IMPORT["__main__"] = {"cli"}
 
 # Modules without a test file of their own, and where they are tested instead.
@@ -115,6 +116,17 @@ TESTED_IN: dict[str, str] = {
     "gdwatch.service.metrics": "gdwatch/service/test_metrics_server.py",
     "gdwatch.service.observed": "gdwatch/service/test_metrics_server.py",
     "gdwatch.service.progress": "test_service.py",
+    "gdwatch.commands.ui": "gdwatch/ui/test_server.py",
+    "gdwatch.ui.access": "gdwatch/ui/test_guard.py",
+    "gdwatch.ui.app": "gdwatch/ui/test_guard.py",
+    "gdwatch.ui.one": "gdwatch/ui/test_pages.py",
+    "gdwatch.ui.overview": "gdwatch/ui/test_pages.py",
+    "gdwatch.ui.patience": "gdwatch/ui/test_guard.py",
+    "gdwatch.ui.pictures": "gdwatch/ui/test_guard.py",
+    "gdwatch.ui.sign_in": "gdwatch/ui/test_guard.py",
+    "gdwatch.ui.site": "gdwatch/ui/test_guard.py",
+    "gdwatch.ui.wishes": "gdwatch/ui/test_review.py",
+    "gdwatch.jobs.story": "gdwatch/commands/test_show.py",
     "gdwatch.values": "gdwatch/pipeline/test_decide.py",
 }
 

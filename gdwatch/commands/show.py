@@ -13,6 +13,7 @@ from gdwatch.commands.output import print_json
 from gdwatch.errors import GdwatchError
 from gdwatch.files import content, escaping
 from gdwatch.filing import found_files
+from gdwatch.jobs import story
 from gdwatch.ledger import queries
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.opening import open_ledger, open_to_read
@@ -121,36 +122,11 @@ def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
     for name, value in answer.items():
         if not isinstance(value, list) and value is not None:
             yield f"{name:<14} {_shown(value)}"
-    story = [
-        *((each["decided_at"], 0, f"decision    {_decision(each)}") for each in answer["results"]),
-        *((each["at"], 1, f"correction  {_correction(each)}") for each in answer["corrections"]),
-        *((each["moved_at"], 2, f"move        {_move(each)}") for each in answer["moves"]),
-    ]
-    for moment, _, event in sorted(story):
-        yield f"{_shown(moment)}  {event}"
+    for event in story.told(answer["results"], answer["corrections"], answer["moves"]):
+        yield f"{_shown(event.at)}  {event.kind:<11} {event.words}"
 
 
 def _shown(value: object) -> str:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S} UTC"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _decision(result: Mapping[str, Any]) -> str:
-    reason = f" ({result['reason']})" if result["reason"] else ""
-    said = ""
-    if result["label"] is not None:
-        said = f", {result['label']} with {result['confidence']:.4f}"
-    faces = "" if result["faces"] is None else f", faces {result['faces']}"
-    asked = f", asked by {result['command']}" if result["command"] else ""
-    model = f"{result['model']} {result['version']}"
-    return f"{result['outcome']}{reason}{said}{faces}, by {model}, {result['rules']}{asked}"
-
-
-def _correction(each: Mapping[str, Any]) -> str:
-    how = "by hand" if each["how"] == "hand" else "by a command"
-    return f"{each['label'] or 'taken back'}, {how}, {each['by']}"
-
-
-def _move(each: Mapping[str, Any]) -> str:
-    return f"{each['from_path']} → {each['to_path']}, {each['why']}"

@@ -29,20 +29,39 @@ _NAMES = ("correct", "requeue", "reprocess", "restore")
 class Undone:
     """What was taken back.
 
-    command: its name and arguments. back: paths of files before and after.
+    command: its name and arguments. ids: of the rows it has changed.
+    back: paths of files before and after.
     left: files that were left as they are, by path, with the reason. waiting: how many files the
         service has yet to move.
     """
 
     command: str
+    ids: list[int]
     back: dict[str, str] = field(default_factory=dict)
     left: dict[str, str] = field(default_factory=dict)
     waiting: int = 0
 
 
-def undo(ledger: Ledger, folders: Folders, settings: Settings, *, dry_run: bool) -> Undone:
+@dataclass(frozen=True, slots=True)
+class CommandOf:
+    """One command, by its row's id in `commands`, if it was this person's."""
+
+    id: int
+    by: str
+
+
+def undo(
+    ledger: Ledger,
+    folders: Folders,
+    settings: Settings,
+    *,
+    dry_run: bool,
+    of: CommandOf | None = None,
+) -> Undone:
     """Take back the last of these commands that was not taken back yet: `correct`, `requeue`,
     `reprocess --move` and `restore`.
+
+    of: that command, instead of the last one.
 
     Results stay: only which of them counts goes back. A file that a person has moved since, or
     that is gone, is left.
@@ -51,14 +70,14 @@ def undo(ledger: Ledger, folders: Folders, settings: Settings, *, dry_run: bool)
     nothing is taken back; Trouble.
     """
     with ledger.reading() as connection:
-        command = _last(connection, ledger.root_id)
+        command = _last(connection, ledger.root_id, of)
         if command is None:
             raise GdwatchError("undo: no command is left to take back")
         before = _before(connection, command["id"])
     ids = list(before)
     if not dry_run and move_requests.file_or_wait(ledger, folders, settings, ids):
         raise GdwatchError("undo: files are still being moved", "try again when they are filed")
-    undone = Undone(command["arguments"] or command["name"])
+    undone = Undone(command["arguments"] or command["name"], ids)
     with Handles(folders) as handles:
         if dry_run:
             with ledger.reading() as connection:
@@ -68,7 +87,8 @@ def undo(ledger: Ledger, folders: Folders, settings: Settings, *, dry_run: bool)
             return undone
         with ledger.writing() as transaction:
             rows = _rows_to_take_back(transaction, handles, command["id"], ids, undone)
-            _take_back(transaction, handles, rows, before, undone)
+            by = own_name() if of is None else of.by
+            _take_back(transaction, handles, rows, before, undone, by)
             transaction.connection.execute(
                 sa.update(commands)
                 .where(commands.c.id == ledger.command_id)
@@ -78,7 +98,7 @@ def undo(ledger: Ledger, folders: Folders, settings: Settings, *, dry_run: bool)
     return undone
 
 
-def _last(connection: Connection, root_id: int) -> sa.RowMapping | None:
+def _last(connection: Connection, root_id: int, of: CommandOf | None) -> sa.RowMapping | None:
     changed = sa.select(changes.c.id).where(
         changes.c.command_id == commands.c.id, changes.c.how == "command"
     )
@@ -89,6 +109,8 @@ def _last(connection: Connection, root_id: int) -> sa.RowMapping | None:
         .order_by(commands.c.id.desc())
         .limit(1)
     )
+    if of is not None:
+        query = query.where(commands.c.id == of.id, commands.c.by == of.by)
     return connection.execute(query).mappings().first()
 
 
@@ -152,12 +174,13 @@ def _take_back(
     rows: Sequence[Row],
     before: Mapping[int, sa.RowMapping],
     undone: Undone,
+    by: str,
 ) -> None:
     labels = transaction.labels([row.id for row in rows])
     for row in rows:
         was = before[row.id]
         if labels.get(row.id) != was["label"]:
-            transaction.correct([row.id], was["label"], own_name())
+            transaction.correct([row.id], was["label"], by)
         values: dict[str, Any] = {"result_id": was["result_id"], "reason": was["reason"]}
         if was["result_id"] is not None:
             query = sa.select(results.c.model_id).where(results.c.id == was["result_id"])

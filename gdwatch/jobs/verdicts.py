@@ -28,11 +28,15 @@ _BROKEN = (None, "by_hand", "duplicate")  # reasons with which a rejected file i
 
 @dataclass(frozen=True, slots=True)
 class VerdictOptions:
-    """Options of a run. verdict: None takes the last one back. force: broken files, too."""
+    """Options of a run. verdict: None takes the last one back. force: broken files, too.
+
+    by: the person's name; None: the current user's.
+    """
 
     verdict: Verdict | None
     dry_run: bool = False
     force: bool = False
+    by: str | None = None
 
 
 @dataclass(slots=True)
@@ -63,15 +67,32 @@ def correct(
         with ledger.reading() as connection:
             transaction = ledger.transaction(connection)
             page = transaction.rows([row.id for row in page])
-        with Handles(folders) as handles:
-            page = [row for row in page if _may_be_corrected(row, handles, options, done)]
-            if not options.dry_run:
-                with ledger.writing() as transaction:
-                    page = _record(transaction, handles, page, options, settings, done)
-        done.rows += page
+        recorded = record(ledger, folders, settings, page, options)
+        done.rows += recorded.rows
+        done.refused += recorded.refused
     if not options.dry_run:
         ids = [row.id for row in done.rows]
         done.waiting = move_requests.file_or_wait(ledger, folders, settings, ids)
+    return done
+
+
+def record(
+    ledger: Ledger,
+    folders: Folders,
+    settings: Settings,
+    rows: Sequence[Row],
+    options: VerdictOptions,
+) -> Corrected:
+    """Record a verdict on these files in one transaction; whoever holds the lock moves them next.
+
+    rows: as they were looked at; one that has changed since is refused. Raises Trouble.
+    """
+    done = Corrected()
+    with Handles(folders) as handles:
+        done.rows = [row for row in rows if _may_be_corrected(row, handles, options, done)]
+        if not options.dry_run and done.rows:
+            with ledger.writing() as transaction:
+                done.rows = _record(transaction, handles, done.rows, options, settings, done)
     return done
 
 
@@ -133,7 +154,7 @@ def _record(
         else:
             taken.append(row)
     transaction.note_changes(taken)
-    transaction.correct([row.id for row in taken], options.verdict, own_name())
+    transaction.correct([row.id for row in taken], options.verdict, options.by or own_name())
     for row in taken:
         decision = (
             DECISIONS[options.verdict] if options.verdict else model_decision(transaction, row)

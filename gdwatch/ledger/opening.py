@@ -2,6 +2,7 @@
 
 import os
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -65,6 +66,15 @@ def open_ledger(
             raise ActionNeeded(trouble.message, trouble.hint) from trouble
         raise
     return Ledger(engine, root, root_id, identity, command_id)
+
+
+def asked_by(ledger: Ledger, command: Command) -> Ledger:
+    """Return the open ledger for another command, which gets its row in `commands`.
+
+    Raises Trouble and ActionNeeded.
+    """
+    with ledger.writing() as transaction:
+        return replace(ledger, command_id=_command_id(transaction, ledger.root_id, command))
 
 
 def _require_sound(settings: Settings) -> None:

@@ -127,6 +127,7 @@ def _partial(name: str, columns: tuple[str, ...], where: str, *, unique: bool = 
 
 _partial("files_path", ("root_id", "path"), "state <> 'missing'", unique=True)
 _partial("files_recorded", ("root_id", "id"), "state = 'recorded'")
+_partial("files_review", ("root_id", "outcome", "reason", "id"), "state = 'filed'")
 _partial("files_duplicate_of", ("duplicate_of",), "duplicate_of IS NOT NULL")
 Index("files_sha256", files.c.sha256)
 Index("files_name", files.c.name)
@@ -201,6 +202,7 @@ results = Table(
     CheckConstraint("outcome IN ('unsure', 'rejected') OR outcome = label"),
 )
 Index("results_file", results.c.file_id, results.c.id)
+Index("results_review", results.c.outcome, results.c.reason, results.c.confidence, results.c.id)
 
 corrections = Table(
     "corrections",

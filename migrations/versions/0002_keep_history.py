@@ -64,6 +64,7 @@ def upgrade() -> None:
         _results_altered()
         _corrections_altered()
     op.create_index("results_file", "results", ["file_id", "id"])
+    op.create_index("results_review", "results", ["outcome", "reason", "confidence", "id"])
     op.create_index("corrections_file", "corrections", ["file_id", "id"])
     _make_moves()
     _make_changes()
@@ -286,3 +287,11 @@ def _extend_files() -> None:
         "WHERE r.file_id = files.id AND r.model_id = files.model_id)"
     )
     op.create_index("files_result", "files", ["result_id"])
+    is_filed = sa.text("state = 'filed'")
+    op.create_index(
+        "files_review",
+        "files",
+        ["root_id", "outcome", "reason", "id"],
+        sqlite_where=is_filed,
+        postgresql_where=is_filed,
+    )

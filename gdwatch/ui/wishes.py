@@ -1,0 +1,138 @@
+"""What a person wishes on the page, recorded as the commands record it: verdicts, undo, requeue.
+
+Files are moved by the service if it runs, else here, as by a command; no request waits for that.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import structlog
+
+from gdwatch.errors import GdwatchError
+from gdwatch.filing import move_requests
+from gdwatch.jobs import undo, verdicts
+from gdwatch.jobs.rejudge import RejudgeOptions, Rejudging
+from gdwatch.jobs.verdicts import VerdictOptions
+from gdwatch.ledger.ledger import Command, Ledger
+from gdwatch.ledger.opening import asked_by
+from gdwatch.ledger.rows import Row
+from gdwatch.root.folders import Folders
+from gdwatch.settings import Settings
+from gdwatch.ui import photographs
+from gdwatch.values import Verdict
+
+log = structlog.get_logger()
+
+_MOST_TO_JUDGE = 100
+
+
+class Conflict(GdwatchError):  # noqa: N818 - somebody else was faster
+    """The photograph is not any more as the person has seen it."""
+
+
+class Wishes:
+    """Records wishes, and has files moved and judged again in the background. Thread-safe.
+
+    failure: what has kept files from being moved or judged last; empty if nothing has.
+    """
+
+    def __init__(self, ledger: Ledger, folders: Folders, settings: Settings) -> None:
+        self._ledger = ledger
+        self._folders = folders
+        self._settings = settings
+        self._mover = ThreadPoolExecutor(1, "mover")
+        self._judge = ThreadPoolExecutor(1, "judge")
+        self._lock = threading.Lock()
+        self._to_judge: set[int] = set()
+        self._last_said: list[int] = []
+        self.failure = ""
+
+    def say(self, file_id: int, verdict: Verdict, by: str, seen: str) -> int:
+        """Record a person's verdict, as `gdwatch correct`; return the command's id, for `undo`.
+
+        by: the person's name. seen: of the photograph that the person has looked at.
+
+        Raises Conflict if it is another one by now, and GdwatchError as `correct` does.
+        """
+        with self._ledger.reading() as connection:
+            now = photographs.one(connection, self._ledger.root_id, file_id)
+            row = self._ledger.transaction(connection).row(file_id)
+        if now.seen != seen or row.state != "filed":
+            raise Conflict(f"{now.name}: somebody has decided it, or it is being moved", "go on")
+        asked = asked_by(self._ledger, Command("correct", f"ui: {file_id} {verdict}", by))
+        assert asked.command_id is not None
+        done = verdicts.record(
+            asked, self._folders, self._settings, [row], VerdictOptions(verdict, by=by)
+        )
+        if done.refused:
+            raise done.refused[0]
+        self._last_said = [file_id]
+        self._later(self._mover, partial(self._move, [file_id]))
+        return asked.command_id
+
+    def take_back(self, command_id: int, by: str) -> list[int]:
+        """Take a person's own verdict back, as `gdwatch undo`; return the ids of its files.
+
+        Raises GdwatchError.
+        """
+        asked = asked_by(self._ledger, Command("undo", f"ui: {command_id}", by))
+        given = (asked, self._folders, self._settings)
+        undone = undo.undo(*given, dry_run=False, of=undo.CommandOf(command_id, by))
+        for path, why in undone.left.items():
+            raise GdwatchError(f"{path}: {why}", "it is left as it is")
+        return undone.ids
+
+    def requeue(self, file_id: int, by: str) -> None:
+        """Have a file judged again, as `gdwatch requeue`. Raises GdwatchError."""
+        with self._ledger.reading() as connection:
+            photographs.one(connection, self._ledger.root_id, file_id)
+            row = self._ledger.transaction(connection).row(file_id)
+        if row.state != "filed":
+            raise move_requests.being_moved(row)
+        with self._lock:
+            if file_id in self._to_judge or len(self._to_judge) >= _MOST_TO_JUDGE:
+                raise GdwatchError(f"id {file_id}: waits to be judged already, or too many do")
+            self._to_judge.add(file_id)
+        asked = asked_by(self._ledger, Command("requeue", f"ui: {file_id}", by))
+        self._later(self._judge, partial(self._judge_again, asked, row))
+
+    def _judge_again(self, asked: Ledger, row: Row) -> None:
+        with self._lock:
+            self._to_judge.discard(row.id)
+        failed: list[str] = []
+
+        def done(_: bytes, why: str | None) -> None:
+            if why is not None:
+                failed.append(why)
+
+        options = RejudgeOptions(move=True, again=True)
+        rejudging = Rejudging(asked, self._folders, self._settings, options, done)
+        for tally in rejudging.over(iter([row.path])):
+            self._move(tally.to_move)
+        if failed:
+            raise GdwatchError(f"{asked.text(row.path)}: {failed[0]}")
+
+    def _move(self, ids: list[int]) -> None:
+        move_requests.file_or_wait(self._ledger, self._folders, self._settings, ids)
+
+    def _later(self, thread: ThreadPoolExecutor, act: Callable[[], None]) -> None:
+        def acting() -> None:
+            try:
+                act()
+                self.failure = ""
+            except GdwatchError as error:
+                log.warning("ui.failed", what=str(error))
+                self.failure = str(error)
+
+        thread.submit(acting)
+
+    def close(self) -> None:
+        """Finish what was begun, and move what is recorded, if nobody else does."""
+        for thread in (self._mover, self._judge):
+            thread.shutdown(cancel_futures=True)
+        given = (self._ledger, self._folders, self._settings)
+        with contextlib.suppress(GdwatchError):  # it stays recorded: whoever comes next moves it
+            move_requests.file_or_wait(*given, self._last_said, patience_s=0)

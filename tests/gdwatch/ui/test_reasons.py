@@ -1,0 +1,10 @@
+"""Every reason has its sentence for a person who has read no manual."""
+
+from gdwatch.ui import reasons
+from gdwatch.values import REASONS
+
+
+def test_every_reason_has_a_sentence() -> None:
+    assert reasons.SENTENCES.keys() == {*REASONS, "unreadable"}
+    assert all(each.endswith(".") for each in reasons.SENTENCES.values())
+    assert reasons.sentence_of(None) == ""
