@@ -233,7 +233,7 @@ def load(given: Mapping[str, str], config: Path | None) -> Loaded:
             merged[name] = value
             origins[name] = origin
     try:
-        return Loaded(Settings(**merged), origins, ignored)
+        settings = Settings(**merged)
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
         why = [each["msg"].lower() for each in error.errors() if each["loc"][0] == name]
@@ -241,6 +241,19 @@ def load(given: Mapping[str, str], config: Path | None) -> Loaded:
             f"setting {name} = {merged[name]!r} ({origins[name]}): {' or '.join(why)}",
             f"{name}: {Settings.model_fields[name].description}",
         ) from error
+    _require_working_folder(settings)
+    return Loaded(settings, origins, ignored)
+
+
+def _require_working_folder(settings: Settings) -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        if not settings.root.is_absolute():
+            raise ActionNeeded(
+                f"root {settings.root}: the working folder is not there any more",
+                "change to another folder, or give --root DIR from / on",
+            ) from error
 
 
 def _environment() -> tuple[Mapping[str, Any], tuple[str, ...]]:

@@ -113,6 +113,18 @@ def test_a_settings_file_that_cannot_be_looked_at_is_one_line(
         settings.load({}, None)
 
 
+def test_a_working_folder_that_was_removed_is_one_line_where_the_root_lies_in_it(
+    alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = alone / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(ActionNeeded, match="root gdwatch-data: the working folder is not there"):
+        settings.load({}, None)
+    assert settings.load({"root": str(alone)}, None).settings.root == alone
+
+
 def test_an_unknown_name_is_an_error_that_says_where_and_names_the_nearest(
     alone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

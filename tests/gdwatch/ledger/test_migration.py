@@ -87,6 +87,15 @@ def ledger_0001(root: Path, rows: str = ROWS_0001) -> sa.Engine:
     return engine
 
 
+def test_every_earlier_version_has_rows_to_be_upgraded_from() -> None:
+    versions = {file.name.partition("_")[0] for file in migration.MIGRATIONS.glob("versions/0*.py")}
+    earlier = versions - {migration.newest()}
+    assert earlier
+    assert {file.stem for file in Path(__file__).parent.glob("ledger_*.sql")} == {
+        f"ledger_{version}" for version in earlier
+    }
+
+
 def test_the_upgrade_from_0001_keeps_every_row_and_takes_a_snapshot(root: Path) -> None:
     engine = ledger_0001(root)
     tables = ("roots", "models", "batches", "files", "results", "corrections")
