@@ -57,6 +57,7 @@ def test_the_page_can_be_followed_word_by_word(services: Services, tmp_path: Pat
     for number, level in enumerate((BRIGHT, DARK, GREY)):
         build.put(root, f"trip/{number}.png", photograph(number, level))
     service = services.start(root)
+    build.wait_until(lambda: service.events("service.ready"), "ready", deadline_s=180)
     service.wait_for_filed(*(f"inbox/trip/{number}.png" for number in range(3)))
     before = build.contents(root)
     backup, restore, ledger_alone, prune = (block.splitlines() for block in BLOCKS)
