@@ -64,7 +64,7 @@ def _can_link(inbox: Path, folder: Path) -> bool:
     os.close(descriptor)
     linked = folder / probe.name
     try:
-        linked.hardlink_to(probe)
+        os.link(probe, linked)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise ActionNeeded(
