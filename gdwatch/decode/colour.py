@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
 
 from gdwatch.decode.reduce import Picture, Pixels
 
 _ROWS = 256  # scaled at once: as floats, all rows of a picture take eight times the memory
+_GREY_STEPS = {"L;2": 255 // 3, "L;4": 255 // 15}  # of a PNG, by Pillow's word for its packing
 _BACKGROUND = (128, 128, 128)  # behind transparent pixels, whose own colour is often nonsense
 
 
@@ -47,9 +48,13 @@ def to_rgb_by_pillow(image: Image.Image, content: bytes) -> Image.Image:
     if image.format == "PNG":
         # Decoding does not verify the checksums of the chunks that hold pixels.
         Image.open(io.BytesIO(content), formats=["PNG"]).verify()
+        _scale_transparent_grey(image)
     image.load()
     if image.mode.startswith("I") or image.mode == "F":
-        return _from_deep(image, is_negative=_has_white_for_zero(image))
+        photo = _from_deep(image, is_negative=_has_white_for_zero(image))
+        if image.format == "PNG" and image.has_transparency_data:
+            photo.paste(_BACKGROUND, mask=_transparent(image))
+        return photo
     if image.format == "BMP" and image.mode == "RGBA" and _is_transparent(image):
         # Written by programs that leave the fourth byte of a pixel unused: viewers show it opaque.
         return image.convert("RGB")
@@ -60,6 +65,18 @@ def to_rgb_by_pillow(image: Image.Image, content: bytes) -> Image.Image:
         photo.paste(image, mask=image)
         return photo
     return image.convert("RGB")
+
+
+def _scale_transparent_grey(image: Image.Image) -> None:
+    """Let the transparent grey of a PNG fit its pixels: Pillow scales those alone to 8 bits."""
+    grey = image.info.get("transparency")
+    if image.mode == "L" and isinstance(grey, int) and isinstance(image, ImageFile.ImageFile):
+        image.info["transparency"] = grey * _GREY_STEPS.get(str(image.tile[0].args), 1)
+
+
+def _transparent(image: Image.Image) -> Image.Image:
+    """Return a mask of the pixels that have the one transparent grey of 16 bits."""
+    return Image.fromarray(np.asarray(image) == image.info["transparency"])
 
 
 def _is_transparent(image: Image.Image) -> bool:
