@@ -123,6 +123,19 @@ def test_an_input_that_cannot_be_opened_is_named_and_makes_the_status_1(call, tm
     assert done.stdout.splitlines()[2].startswith("male")
 
 
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-", "0<&- 2>&-"])
+def test_classify_answers_where_nothing_can_be_said_on_standard_error(
+    redirection, filed, model, tmp_path
+):
+    (tmp_path / "x.png").write_bytes(photograph(9, BRIGHT))
+    words = ["classify", "x.png", "--format", "jsonl", *build.arguments(filed, {"model": model})]
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, "-m", "gdwatch", *words],
+        stdout=subprocess.PIPE, cwd=tmp_path, check=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["outcome"] == "male"
+
+
 @pytest.mark.parametrize(("words", "end"), [(["-"], b"\n"), (["-", "-0"], b"\0")])
 def test_classify_reads_names_from_standard_input(filed, model, tmp_path, words, end):
     for number in (1, 2):

@@ -78,6 +78,27 @@ def test_a_log_that_cannot_be_written_keeps_no_photograph_from_being_filed(
     assert status["lines_dropped"] >= 4
 
 
+def test_a_terminal_that_hangs_up_ends_nothing(root: Path, model: Path) -> None:
+    terminal, end = pty.openpty()
+    words = build.arguments(root, {"model": model, "settle_ms": 50, "workers": 1, "min_free_mb": 1})
+    process = subprocess.Popen(
+        ["setsid", "--ctty", sys.executable, "-m", "gdwatch", "run", *words],
+        stdin=end, stdout=end, stderr=end, cwd=root.parent, env=build.environment(),
+    )  # fmt: skip
+    os.close(end)
+    try:
+        screen = b""
+        while b"service.ready" not in screen:
+            screen += os.read(terminal, 4096)
+        os.close(terminal)
+        build.put(root, "after.png", photograph(1))
+        wait_until(lambda: [row for row in build.rows(root) if row["filed_at"]], "filed")
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0
+
+
 # ------------------------------------------------------------------------- how files come
 
 

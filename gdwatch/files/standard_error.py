@@ -38,6 +38,7 @@ def keep() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDONLY)
+            os.set_inheritable(descriptor, True)  # noqa: FBT003 (it has no name)
     buffer = io.BufferedWriter(_Dropping(2, "w", closefd=False))
     sys.stderr = io.TextIOWrapper(
         buffer, encoding="utf-8", errors="backslashreplace", line_buffering=True
