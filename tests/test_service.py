@@ -21,7 +21,7 @@ from gdwatch.errors import Trouble
 from gdwatch.root.folder_handles import Handles
 from gdwatch.service import loop as service_module
 from gdwatch.service.filer import TOGETHER
-from gdwatch.values import Drop
+from gdwatch.values import Drop, Mode
 from tests import build
 from tests.build import BRIGHT, DARK, GREY, Service, Services, photograph, sha256, wait_until
 
@@ -238,13 +238,17 @@ def test_while_the_engine_is_busy_batches_are_recorded_together(many: Services, 
 
 
 def test_what_the_model_cannot_tell_goes_to_unsure(service: Service) -> None:
+    def told() -> int:
+        return sum(each.get("low_confidence", 0) for each in service.events("batch.unsure"))
+
+    before = told()
     build.put(service.root, "grey.png", photograph(10, GREY))
     filed_once(service, "grey.png", photograph(10, GREY), "unsure")
     (row,) = build.query(service.root, "SELECT * FROM current_results WHERE name = 'grey.png'")
     assert row["reason"] == "low_confidence"
     assert 0.5 <= row["confidence"] < 0.9
-    (told,) = service.wait_for("batch.unsure")
-    assert (told["level"], told["files"], told["low_confidence"]) == ("info", 1, 1)
+    service.wait_until(lambda: told() == before + 1)
+    assert {each["level"] for each in service.events("batch.unsure")} == {"info"}
     assert not service.events("file.unsure")  # of each file only at debug
 
 
@@ -637,10 +641,10 @@ def test_drops_that_an_outage_kept_from_being_opened_are_found_again(
     outages = [Trouble("inbox_missing", "unmounted just now")]
     open_drop = service_module.open_drop
 
-    def opened(drop: Drop, handles: Handles) -> object:
+    def opened(drop: Drop, handles: Handles, mode: Mode) -> object:
         if outages:
             raise outages.pop()
-        return open_drop(drop, handles)
+        return open_drop(drop, handles, mode)
 
     monkeypatch.setattr(service_module, "open_drop", opened)
     settings = build.make_settings(root, model=str(model), workers=1, min_free_mb=1)

@@ -1,5 +1,6 @@
 """`gdwatch doctor`: check every condition of a healthy installation, and say what to do."""
 
+import errno
 import json
 import os
 import pwd
@@ -26,6 +27,7 @@ from gdwatch.errors import GdwatchError
 from gdwatch.files.mounts import on_network
 from gdwatch.files.users import name_of
 from gdwatch.filing.linking import require_links
+from gdwatch.filing.renaming import rename_or_link
 from gdwatch.inference import model_file
 from gdwatch.intake.watcher import Watch
 from gdwatch.jobs.bench import Bench
@@ -37,6 +39,7 @@ from gdwatch.ledger.opening import open_to_read
 from gdwatch.pipeline.capacity import Capacity
 from gdwatch.pipeline.pipeline import Pipeline
 from gdwatch.root import lock, root_id
+from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
 from gdwatch.settings import MIB, Loaded, Settings
 from gdwatch.values import OUTCOMES
@@ -265,8 +268,13 @@ def _moves(settings: Settings) -> str:
         os.close(descriptor)
         moved = target / Path(probe).name
         try:
-            os.rename(probe, moved)  # noqa: PTH104 - rename(2) is what is checked
-        except OSError:
+            _move(Path(probe), moved, folders)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise GdwatchError(
+                    f"{target}: {(error.strerror or str(error)).lower()}",
+                    "make it writable for the service, or put `root` on another file system",
+                ) from error
             slow.append(outcome)
         finally:
             Path(probe).unlink(missing_ok=True)
@@ -277,6 +285,13 @@ def _moves(settings: Settings) -> str:
             "moves are copies then, which work but are slow: put all folders below one parent",
         )
     return "renames work from the inbox to every answer folder"
+
+
+def _move(source: Path, target: Path, folders: Folders) -> None:
+    """Move a file as photographs are moved within a file system. Raises OSError."""
+    with Handles(folders) as handles:
+        one, other = (handles.parent(os.fsencode(path)) for path in (source, target))
+        rename_or_link(one, other, source.stat())
 
 
 def _space(settings: Settings) -> str:

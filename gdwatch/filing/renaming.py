@@ -11,6 +11,7 @@ from gdwatch.files.durability import make_durable
 
 _RENAME_NOREPLACE = 1
 UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # by the file system or the kernel
+_NEITHER = "neither a rename that never overwrites nor a hard link is possible there"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -52,9 +53,13 @@ def _rename(source: Place, target: Place) -> None:
 
 def _link(source: Place, target: Place, found: os.stat_result) -> Moved:
     """Move by link(2) and unlink(2): the file has its new name before it loses the old one."""
-    with contextlib.suppress(FileExistsError):
+    try:
         os.link(source[1], target[1], src_dir_fd=source[0], dst_dir_fd=target[0],
                 follow_symlinks=False)  # fmt: skip
+    except FileExistsError:
+        pass  # by a move before a crash, or another file
+    except PermissionError as error:
+        raise PermissionError(error.errno, _NEITHER) from error
     return _remove_old_name(source, target, found)
 
 

@@ -181,6 +181,7 @@ def test_a_check_waits_for_no_writer_and_stops_none(case: Case) -> None:
         faults=[Fault("gdwatch.ledger.queries:rows_in", do=(locked,))],
     )  # fmt: skip
     answer = json.loads(checked.answer())
+    assert answer.pop("root") == str(case.root)
     assert answer.keys() == {"damage", "missing", "back", "moved", "without_row", "away"}
     assert not any(answer.values())
     case.judge()

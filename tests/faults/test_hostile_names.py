@@ -110,7 +110,7 @@ def says_what_it_is(shown: str) -> None:
         "id", "sha256", "size_bytes", "modified_ns", "name", "original", "path", "source", "state",
         "outcome", "reason", "model_id", "root_id", "duplicate_of", "received_at", "recorded_at",
         "filed_at", "moved_at", "taken_at", "camera", "result", "result_id", "correction", "label",
-        "confidence", "min_confidence", "faces",
+        "confidence", "min_confidence", "faces", "mode",
     }  # fmt: skip
     told = [word for word in words if word not in dates]
     assert len(told) == len(set(told))

@@ -51,7 +51,7 @@ class Scene:
         )  # fmt: skip
         number = len(self.dropped)
         self.ledger(
-            "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, NULL, 'filed', ?, ?, 1)",
+            "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, NULL, 'filed', ?, ?, 1, 1)",
             number, sha256(content), status.st_size, status.st_mtime_ns, f"inbox/{name}",
             f"{answer.outcome}/{name}", answer.outcome, answer.reason,
         )  # fmt: skip
@@ -76,14 +76,16 @@ class Scene:
 
 
 _LEDGER = """
+CREATE TABLE roots (id INTEGER PRIMARY KEY, path TEXT);
 CREATE TABLE models (id INTEGER PRIMARY KEY, sha256 TEXT);
 CREATE TABLE files (id INTEGER PRIMARY KEY, sha256 TEXT, size_bytes INTEGER, modified_ns INTEGER,
   original_path TEXT, path TEXT, source_path TEXT, state TEXT, outcome TEXT, reason TEXT,
-  model_id INTEGER REFERENCES models (id));
+  model_id INTEGER REFERENCES models (id), root_id INTEGER REFERENCES roots (id));
 CREATE TABLE results (id INTEGER PRIMARY KEY, file_id INTEGER, model_id INTEGER,
   outcome TEXT, label TEXT, p_male REAL);
 CREATE TABLE corrections (id INTEGER PRIMARY KEY, file_id INTEGER, label TEXT);
 INSERT INTO models VALUES (1, 'm0del');
+INSERT INTO roots VALUES (1, 'root');
 """
 
 
@@ -127,7 +129,8 @@ def replaced_by_its_like(scene: Scene) -> None:
 
 def recorded_twice(scene: Scene) -> None:
     scene.ledger("INSERT INTO files SELECT 9, sha256, size_bytes, modified_ns, original_path, path,"
-                 " NULL, 'missing', outcome, reason, model_id FROM files WHERE id = 1")  # fmt: skip
+                 " NULL, 'missing', outcome, reason, model_id, root_id FROM files"
+                 " WHERE id = 1")  # fmt: skip
 
 
 def never_recorded(scene: Scene) -> None:

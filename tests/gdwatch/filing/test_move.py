@@ -333,6 +333,22 @@ def test_a_file_system_without_that_rename_gets_a_link(
     assert os.path.exists(other.source)
 
 
+def test_a_file_system_with_neither_keeps_the_file_and_says_so(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))  # as exFAT by FUSE
+
+    entry = dropped(folders)
+    monkeypatch.setattr(renaming, "_libc", Old())
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "link", refusing)
+        with pytest.raises(PermissionError, match=r"neither a rename .* nor a hard link"):
+            move(folders, entry)
+    assert os.path.exists(entry.source)
+    assert not os.path.lexists(entry.target)
+
+
 def test_both_names_of_one_file_become_the_new_one(folders: Folders) -> None:
     entry = dropped(folders)
     os.link(entry.source, entry.target)

@@ -17,19 +17,22 @@ CPU = torch.device("cpu")
 def faces(prepared: Prepared) -> Prepared:
     """The prepared pictures as if faces had been cut out of them, with seven more crops."""
     rows = [replace(row, source="aaf", age=None) for row in prepared.rows]
-    cut = [CropRow(row.path, row.label, "aaf", row.split, FACE, 0, 0, 50, 60, 0.9) for row in rows]
+    cut = [
+        CropRow(row.path, row.label, "aaf", row.split, FACE, 0, 0, 50, 60, score=0.9)
+        for row in rows
+    ]
     learnt = [number for number, row in enumerate(rows) if row.split == "train"]
     small, doubtful, unseen = learnt[:3]
     cut[small] = replace(cut[small], width=20, height=20)
     cut[doubtful] = replace(cut[doubtful], score=0.4)
     cut[unseen] = replace(cut[unseen], kind=WHOLE, width=0, height=0)
     more = [
-        CropRow("crowd", "unknown", "oi", "train", OTHER, 1, 1, 30, 30, 1.0, p_male=0.8),
-        CropRow("crowd", "unknown", "oi", "val", OTHER, 1, 1, 30, 30, 1.0, p_male=0.8),
+        CropRow("crowd", "unknown", "oi", "train", OTHER, 1, 1, 30, 30, score=1.0, p_male=0.8),
+        CropRow("crowd", "unknown", "oi", "val", OTHER, 1, 1, 30, 30, score=1.0, p_male=0.8),
         CropRow("cat", "none", "nopeople", "train", FALSE, 1, 1, 30, 30),
-        CropRow("crowd", "unknown", "oi", "train", FALSE, 1, 1, 30, 30, 0.3),
+        CropRow("crowd", "unknown", "oi", "train", FALSE, 1, 1, 30, 30, score=0.3),
         CropRow("cat", "none", "nopeople", "val", FALSE, 1, 1, 30, 30),
-        CropRow("crowd", "unknown", "gulf", "train", FALSE, 1, 1, 30, 30, 0.3),
+        CropRow("crowd", "unknown", "gulf", "train", FALSE, 1, 1, 30, 30, score=0.3),
         CropRow("cat", "none", "nopeople", "train", EMPTY),
     ]
     return replace(
