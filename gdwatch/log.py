@@ -51,6 +51,15 @@ def set_up(level: str, format_: Literal["auto", "human", "json"]) -> None:
     )
 
 
+def keep_quiet() -> None:
+    """Log warnings alone, to standard error, for a program that has not configured structlog."""
+    if not structlog.is_configured():
+        structlog.configure(
+            wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        )
+
+
 def _is_coloured() -> bool:
     return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
 

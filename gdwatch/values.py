@@ -214,12 +214,14 @@ class Judged:
     """A drop with its decision, ready for the ledger; its descriptor is still open.
 
     model: the one that has answered; for a refusal, the first of those in use.
+    scores: what it said, with boxes in pixels of the slot; None for a refusal.
     """
 
     opened: Opened
     decoded: Photo | Refusal
     decision: Decision
     model: Serving
+    scores: Scores | None = None
 
 
 @dataclass(frozen=True, slots=True)

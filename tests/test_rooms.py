@@ -35,6 +35,7 @@ MAY_IMPORT["service"] = BELOW
 MAY_IMPORT["jobs"] = BELOW
 MAY_IMPORT["ui"] = BELOW | {"jobs"}
 MAY_IMPORT["commands"] = BELOW | {"service", "jobs", "ui"}
+MAY_IMPORT["classifier"] = BELOW | {"jobs"}
 MAY_IMPORT["exit_status"] = {"errors", "files", "log"}
 MAY_IMPORT["cli"] = BELOW | {"service", "jobs", "ui", "commands", "exit_status"}
 MAY_IMPORT["__main__"] = {"cli"}

@@ -3,7 +3,7 @@
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +24,7 @@ COLUMNS = (
 Answer = dict[str, Any]
 Complain = Callable[[bytes, str], None]
 Draw = Callable[[int, Judged], object]
+UNOPENED = Decision("rejected", "unreadable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,14 @@ class Given:
 
     paths: tuple[str, ...]
     null: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """The result of one input. found: why it could not be opened, if it could not."""
+
+    path: bytes
+    found: Judged | str
 
 
 def inputs(given: Given, ignored: tuple[str, ...]) -> Iterator[bytes]:
@@ -84,45 +93,64 @@ def answers(
 
     Raises ActionNeeded if the model cannot be used.
     """
-    done: dict[int, Answer] = {}  # answers that wait for earlier ones; bounded by the pipeline
+    with closing(Pipeline(settings)) as pipeline:
+        first = pipeline.model
+        for each in in_order(pipeline, inputs, draw):
+            if isinstance(each.found, str):
+                complain(each.path, each.found)
+                yield _answer(each.path, UNOPENED, None, first)
+            else:
+                yield _answer(each.path, each.found.decision, each.found, each.found.model)
+
+
+def in_order(
+    pipeline: Pipeline, inputs: Iterable[bytes], draw: Draw | None = None
+) -> Iterator[Classified]:
+    """Yield the result of each input, in the order of the inputs.
+
+    The memory is bounded: no more results wait for earlier ones than files are in the pipeline,
+    which is empty again at the end, also where the caller stops early. draw: as in `answers`.
+    Raises as `Pipeline.turn`.
+    """
+    done: dict[int, Classified] = {}  # that wait for earlier ones
     next_number = 0
-    for number, answer in _numbered(settings, inputs, complain, draw):
-        done[number] = answer
-        while next_number in done:
-            yield done.pop(next_number)
-            next_number += 1
+    try:
+        for number, classified in _numbered(pipeline, inputs, draw):
+            done[number] = classified
+            while next_number in done:
+                yield done.pop(next_number)
+                next_number += 1
+    except GeneratorExit:
+        for _ in drain(pipeline, iter(())):
+            pass
+        raise
 
 
 def _numbered(
-    settings: Settings, inputs: Iterator[bytes], complain: Complain, draw: Draw | None
-) -> Iterator[tuple[int, Answer]]:
-    """Yield one numbered answer for each input, in the order in which they are judged."""
+    pipeline: Pipeline, inputs: Iterable[bytes], draw: Draw | None
+) -> Iterator[tuple[int, Classified]]:
+    """Yield one numbered result for each input, in the order in which they are judged."""
     numbers: dict[int, int] = {}  # input numbers by descriptor
-    unopened: list[tuple[int, Answer]] = []
-    with closing(Pipeline(settings)) as pipeline:
-        first = pipeline.model
+    unopened: list[tuple[int, Classified]] = []
 
-        def opened() -> Iterator[Opened]:
-            for number, path in enumerate(inputs):
-                match _open(path):
-                    case Opened() as file:
-                        numbers[file.descriptor] = number
-                        yield file
-                    case why:
-                        complain(path, why)
-                        refused = Decision("rejected", "unreadable")
-                        unopened.append((number, _answer(path, refused, None, first)))
+    def opened() -> Iterator[Opened]:
+        for number, path in enumerate(inputs):
+            match _open(path):
+                case Opened() as file:
+                    numbers[file.descriptor] = number
+                    yield file
+                case why:
+                    unopened.append((number, Classified(path, why)))
 
-        for batch in drain(pipeline, opened()):
-            for judged in batch.judged:
-                number = numbers.pop(judged.opened.descriptor)
-                if draw is not None:
-                    draw(number, judged)
-                path = judged.opened.drop.path
-                yield number, _answer(path, judged.decision, judged, judged.model)
-            yield from unopened
-            unopened.clear()
+    for batch in drain(pipeline, opened()):
+        for judged in batch.judged:
+            number = numbers.pop(judged.opened.descriptor)
+            if draw is not None:
+                draw(number, judged)
+            yield number, Classified(judged.opened.drop.path, judged)
         yield from unopened
+        unopened.clear()
+    yield from unopened
 
 
 def _answer(path: bytes, decision: Decision, judged: Judged | None, model: Serving) -> Answer:

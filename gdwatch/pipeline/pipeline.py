@@ -273,7 +273,7 @@ class Pipeline:
                     each = next(scores)
                     decision = decide.decide(each, photo.header, photo.size, rules[each.model])
                     model = self.models[each.model]
-                    judged.append(Judged(task.opened, photo, decision, model))
+                    judged.append(Judged(task.opened, photo, decision, model, each))
                 case Refusal() as refusal:
                     decision = decide.refuse(refusal)
                     judged.append(Judged(task.opened, refusal, decision, self.models[0]))
