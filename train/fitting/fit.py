@@ -1,5 +1,6 @@
 """Train a classifier by a recipe; a stopped run goes on after its last whole epoch."""
 
+import os
 import time
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def prepared_of(run: Run, folder: Path) -> Prepared:
     """Open the prepared folder that the run in `folder` is trained on. Raises GdwatchError."""
     try:
         prepared = prepared_set.load_manifest(
-            Path((folder / PREPARED).read_text(encoding="utf-8")), run.basis.recipe.crop
+            Path(os.fsdecode((folder / PREPARED).read_bytes())), run.basis.recipe.crop
         )
     except OSError as error:
         raise GdwatchError(
@@ -183,7 +184,7 @@ def _rounded(colour: list[float]) -> Colour:
 
 def _write_origin(prepared: Prepared, recipe: Recipe, out: Path) -> None:
     with publish(out / PREPARED) as aside:
-        aside.write_text(str(prepared.manifest.resolve()), encoding="utf-8")
+        aside.write_bytes(os.fsencode(prepared.manifest.resolve()))
     run_log.write_recipe(recipe, out)
 
 

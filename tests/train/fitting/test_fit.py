@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from train.detection import crop_faces, train_locator
 from train.export.export import export
 from train.fitting import checkpoint
 from train.fitting.checkpoint import Run
-from train.fitting.fit import fit
+from train.fitting.fit import fit, prepared_of
 from train.fitting.predict import logits
 from train.fitting.recipe import Pooled, Recipe
 from train.fitting.teacher import ModelTeacher
@@ -56,6 +57,14 @@ def test_a_finished_run_is_not_trained_further(
 ) -> None:
     fitted(prepared, recipe, tmp_path / "run")
     fitted(prepared, recipe, tmp_path / "run", kill_at=(1, 1))
+
+
+def test_a_run_finds_its_prepared_folder_whatever_its_name(
+    prepared: Prepared, recipe: Recipe, tmp_path: Path
+) -> None:
+    folder = prepared.folder.rename(tmp_path / os.fsdecode(b"caf\xe9"))
+    run = fitted(prepared_set.load(folder), recipe, tmp_path / "run")
+    assert prepared_of(run, tmp_path / "run").folder == folder
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(
