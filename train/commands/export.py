@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gdwatch.errors import UsageError
 from train.commands.options import (
     Accuracy,
     Closer,
@@ -100,13 +101,16 @@ def calibrate(
     """Set ranges, temperature and min_confidence by whole photographs, and measure a model."""
     from rich.console import Console
 
-    from train.commands import inputs
     from train.evaluation.photographs import table
     from train.export.calibrate import calibrate
+    from train.fitting.named_model import open_model
 
-    done = calibrate(inputs.open_model(model), data, prepared, accuracy, file or model, wild or ())
+    loaded, out = open_model(model), file or model
+    if not out.suffix:
+        raise UsageError(f"{out}: no name for a model file", "name the one to write with -o")
+    done = calibrate(loaded, data, prepared, accuracy, out, wild or ())
     details = done.details
-    print(f"{file or model}")
+    print(f"{out}")
     print(f"temperature {details.temperature}")
     print(f"min_confidence {details.min_confidence}")
     if done.bodies is not None:
