@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 
 from gdwatch.errors import GdwatchError, UsageError
+from gdwatch.files.escaping import escape
 from gdwatch.inference.model import Model
 from gdwatch.networks.two_inputs import TwoInputClassifier
 from train.atomic_files import make_folder, publish
@@ -172,6 +173,7 @@ def _basis(
         teacher=teacher.sha256 if teacher else "",
         tutor=tutor.sha256 if tutor else "",
         start=initial.sha256_of(start) if start else "",
+        start_name=escape(os.fsencode(start.name)) if start else "",
         mean=recipe.mean or _rounded(mean),
         # The standard deviation of black pictures is 0.
         std=recipe.std or _rounded([max(0.01, value) for value in std]),

@@ -142,7 +142,9 @@ def test_a_run_begins_with_published_weights_and_goes_on_with_the_same_alone(
     dlib.load_weights(begun, start)
     assert torch.allclose(run.network.stem.weight, begun.stem.weight, atol=1e-4)
     file = export(tmp_path / "run", tmp_path / "m.safetensors", "m", "1", 0.99).file
-    assert model_file.read(file).details.classifier.arch == "pooled"
+    details = model_file.read(file).details
+    assert details.classifier.arch == "pooled"
+    assert [each["name"] for each in details.trained_on["weights"]] == ["start.dat"]
     start.write_bytes(start.read_bytes() + b" ")
     with pytest.raises(GdwatchError, match="made with another start"):
         fit(prepared, pooled, tmp_path / "run", Untold(), start=start)
