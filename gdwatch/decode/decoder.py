@@ -34,6 +34,7 @@ _JPEG = b"\xff\xd8"
 _WITH_EXIF = (_JPEG, b"II", b"MM")
 _BEFORE_THE_END = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 _FEW_BYTES = 64
+_ENDS_EARLY = "the file ends before its picture does"
 _SHORTEST_HEADER = 64  # bytes; no format fits its header into fewer
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -113,7 +114,7 @@ def _decode(
             require_few_pixels(header, limits)
             # Decoders stop at the first picture, or fill in what is missing.
             if ends_early(content):
-                raise Refused("truncated", "the file ends before its picture does", header)
+                raise Refused("truncated", _ENDS_EARLY, header)
             photo = to_rgb(image, shown)
             orientation = orientation_of(type(image).getexif, image)
             width, height = image.size if orientation < 5 else image.size[::-1]
@@ -126,6 +127,8 @@ def _decode(
         raise _out_of_memory(header) from error
     except Exception as error:
         # On hostile bytes, decoders raise exceptions of any type: each is a refusal.
+        if ends_early(content):
+            raise Refused("truncated", _ENDS_EARLY, header) from error
         reason: RejectedReason = "truncated" if _is_truncated(content, error) else "damaged"
         raise Refused(reason, _one_line(error), header) from error
 
@@ -174,7 +177,6 @@ def _is_truncated(content: bytes, error: Exception) -> bool:
     words = str(error).lower()
     return (
         len(content) < _SHORTEST_HEADER
-        or ends_early(content)
         or isinstance(error, EOFError)
         or "truncated" in words
         or "not enough" in words

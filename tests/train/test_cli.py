@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from gdwatch import __version__
+from gdwatch.inference import model_file
 from tests.train.build import Told, photograph, write_recipe
 from tests.train.old_program import old_weights
 from train.fitting.recipe import Recipe
@@ -32,6 +33,10 @@ def test_the_commands_work_one_after_the_other(
     assert told.err.startswith("epoch=1 size=16 train_loss=")
     told = gdtrain("export", run, "-o", file)
     assert told.out.startswith(f"{file} ")
+    assert model_file.read(file).details.name == "m"
+    told = gdtrain("export", run, "-o", tmp_path / "fast.safetensors")
+    assert told.status == 2
+    assert not (tmp_path / "fast.safetensors").exists()
     told = gdtrain("evaluate", file, prepared, "--json")
     assert json.loads(told.out)["overall"]["balanced_accuracy"] > 0.8
     assert "balanced" in gdtrain("evaluate", file, prepared).out

@@ -33,7 +33,6 @@ TESTED_ELSEWHERE = {
     "detection/places": "train/detection/test_crop_faces.py",
     "detection/scene_dataset": "train/detection/test_train_locator.py",
     "evaluation/photographs": "test_accuracy.py",
-    "evaluation/plots": "train/evaluation/test_report.py",
     "fitting/judge": "train/evaluation/test_evaluate.py",
     "fitting/predict": "train/fitting/test_fit.py",
     "fitting/surroundings_classifier": "train/export/test_fuse.py",

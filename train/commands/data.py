@@ -27,7 +27,7 @@ def prepare(
 
     summary = prepare(data, out, source)
     for picture in summary.unreadable:
-        print(f"gdtrain: {picture.path}: {picture.why}", file=sys.stderr)
+        print(f"gdtrain: {picture.path}: {picture.reason} ({picture.detail})", file=sys.stderr)
     print(f"pictures {len(summary.rows)}")
     for split in SPLITS:
         print(f"{split} {sum(row.split == split for row in summary.rows)}")

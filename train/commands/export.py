@@ -1,11 +1,13 @@
 """The commands that write model files."""
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gdwatch.errors import UsageError
 from train.commands.options import (
     Accuracy,
     Closer,
@@ -19,13 +21,16 @@ from train.commands.options import (
 if TYPE_CHECKING:
     from train.export.export import Exported
 
+Name = Annotated[str | None, typer.Option(help="Of the model; else that of FILE.")]
+Version = Annotated[str | None, typer.Option(help="Of the model; else the day.")]
+
 
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="What `fit` wrote.")],
     *,
     file: ModelOutput,
-    name: Annotated[str, typer.Option(help="Of the model.")] = "fast",
-    version: Annotated[str, typer.Option(help="Of the model.")] = "0.1.0",
+    name: Name = None,
+    version: Version = None,
     accuracy: Accuracy = 0.99,
     locator: LocatorOption = None,
     closer: Closer = None,
@@ -33,8 +38,10 @@ def export(
 ) -> None:
     """Calibrate the best epoch and write it as a model file, with MODEL_CARD.md beside it."""
     from train.export.export import export
+    from train.export.naming import identity_of
 
-    _show(export(run, file, name, version, accuracy, locator, closer), accuracy)
+    named = identity_of(file, name, version, datetime.now(UTC))
+    _show(export(run, file, *named, accuracy, locator, closer), accuracy)
 
 
 def fuse(
@@ -44,8 +51,8 @@ def fuse(
     ],
     *,
     file: ModelOutput,
-    name: Annotated[str, typer.Option(help="Of the model.")] = "accurate",
-    version: Annotated[str, typer.Option(help="Of the model.")] = "0.1.0",
+    name: Name = None,
+    version: Version = None,
     accuracy: Accuracy = 0.99,
     locator: LocatorOption = None,
     closer: Closer = None,
@@ -53,8 +60,10 @@ def fuse(
 ) -> None:
     """Put the best epochs of two runs into one model, which sees a face and its surroundings."""
     from train.export.fuse import fuse
+    from train.export.naming import identity_of
 
-    _show(fuse(face, around, file, (name, version), accuracy, (locator, closer)), accuracy)
+    named = identity_of(file, name, version, datetime.now(UTC))
+    _show(fuse(face, around, file, named, accuracy, (locator, closer)), accuracy)
 
 
 def _show(done: "Exported", accuracy: float) -> None:
@@ -92,13 +101,16 @@ def calibrate(
     """Set ranges, temperature and min_confidence by whole photographs, and measure a model."""
     from rich.console import Console
 
-    from train.commands import inputs
     from train.evaluation.photographs import table
     from train.export.calibrate import calibrate
+    from train.fitting.named_model import open_model
 
-    done = calibrate(inputs.open_model(model), data, prepared, accuracy, file or model, wild or ())
+    loaded, out = open_model(model), file or model
+    if not out.suffix:
+        raise UsageError(f"{out}: no name for a model file", "name the one to write with -o")
+    done = calibrate(loaded, data, prepared, accuracy, out, wild or ())
     details = done.details
-    print(f"{file or model}")
+    print(f"{out}")
     print(f"temperature {details.temperature}")
     print(f"min_confidence {details.min_confidence}")
     if done.bodies is not None:

@@ -41,13 +41,14 @@ def fit(
     from train.fitting import recipe as recipes
     from train.fitting import teacher as teachers
     from train.fitting.fit import fit
+    from train.fitting.named_model import open_model
 
     wanted = recipes.read(recipe)
     if pictures is not None:
         wanted = wanted.model_copy(update={"pictures": pictures})
     prepared = inputs.open_prepared(folder, clean=clean, crop=wanted.crop)
     taught_by = teachers.read(teacher) if teacher else None
-    tutored_by = inputs.open_model(tutor) if tutor else None
+    tutored_by = open_model(tutor) if tutor else None
     with (
         resumable("the same command goes on after the last whole epoch"),
         distributed.join_process_group() as processes,

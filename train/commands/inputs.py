@@ -1,12 +1,10 @@
-"""The prepared folder and the model file that a command was given.
+"""The prepared folder that a command was given.
 
 Imported inside the commands: it loads torch, which takes seconds, and `--help` needs none of it.
 """
 
 from pathlib import Path
 
-from gdwatch.inference import model, model_file
-from gdwatch.inference.model import Model
 from train.data import prepared_set
 from train.data.prepared_set import Prepared, View
 
@@ -14,8 +12,3 @@ from train.data.prepared_set import Prepared, View
 def open_prepared(folder: Path, *, clean: bool, crop: View = "whole") -> Prepared:
     """Open a prepared folder, or what `audit --apply` left of it. Raises GdwatchError."""
     return prepared_set.load_clean(folder, crop) if clean else prepared_set.load(folder, crop)
-
-
-def open_model(path: Path) -> Model:
-    """Open a model file. Raises GdwatchError."""
-    return model.load(model_file.read(path))

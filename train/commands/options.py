@@ -14,7 +14,9 @@ PreparedOption = Annotated[Path, typer.Option(metavar="DIR", help="What `prepare
 PreparedSplits = Annotated[
     Path, typer.Option(metavar="DIR", help="What `prepare` made of them: it holds the splits.")
 ]
-ModelArgument = Annotated[Path, typer.Argument(help="A model file.")]
+ModelArgument = Annotated[
+    Path, typer.Argument(help="A model file, or a shipped model: fast, accurate or whole.")
+]
 ModelOutput = Annotated[Path, typer.Option("-o", metavar="FILE", help="Model file to write.")]
 RunOutput = Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run.")]
 Split = Annotated[str, typer.Option(help="train, val or test.")]
@@ -22,6 +24,13 @@ MinAge = Annotated[int, typer.Option(help="Leave out who is known to be younger.
 Weights = Annotated[
     list[Path] | None,
     typer.Option(metavar="DIR", help="Where published weights lie, too; may be repeated."),
+]
+JudgedClean = Annotated[
+    bool | None,
+    typer.Option(
+        "--clean/--no-clean",
+        help="Use what `audit --apply` has left, or all; else what the model learnt from.",
+    ),
 ]
 Clean = Annotated[bool, typer.Option("--clean", help="Use what `audit --apply` has left.")]
 Json = Annotated[bool, typer.Option("--json", help="Everything, as JSON.")]

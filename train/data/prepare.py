@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -30,10 +30,18 @@ _PRIORITY = ["", "train", "val", "test"]
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A picture that was left out, and why."""
+    """A picture that was left out.
+
+    reason: the ledger's for such a file, or `unreadable` where its bytes cannot be had.
+    detail: what else is known, one line.
+    """
 
     path: str
-    why: str
+    reason: str
+    detail: str
+
+
+_UNREADABLE_COLUMNS = [field.name for field in fields(Unreadable)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +85,7 @@ def prepare(data: Sequence[Path], out: Path, sources: Collection[str] | None = N
     _require_both_classes([row.label for row in rows], f"{where}: readable pictures")
     pairs = near_pairs(load_hashes(out))
     photographs = int(connected_groups(len(rows), pairs).max()) + 1
-    publish_rows(out / UNREADABLE, ["path", "why"], unreadable)
+    publish_rows(out / UNREADABLE, _UNREADABLE_COLUMNS, unreadable)
     publish_rows(out / MANIFEST, COLUMNS, rows := split_all(rows, pairs))
     return Summary(rows, unreadable, len(rows) - photographs, len(listed) - len(with_class))
 
@@ -115,8 +123,11 @@ def _decode_all(listed: Sequence[Entry], out: Path) -> tuple[list[Row], list[Unr
             try:
                 content = _read(entry)
                 header, square = decode(content, LIMITS, partial(reduce.whole, side=SIDE))
-            except (Refused, _NotRead) as error:
-                unreadable.append(Unreadable(entry.path, str(error)))
+            except Refused as refused:
+                unreadable.append(Unreadable(entry.path, refused.reason, refused.detail))
+                continue
+            except _NotRead as error:
+                unreadable.append(Unreadable(entry.path, "unreadable", str(error)))
                 continue
             rows.append(_row(entry, hashlib.sha256(content).hexdigest(), header))
             hashed.append(near_duplicates.hashes(square))

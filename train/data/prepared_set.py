@@ -5,6 +5,7 @@
 
 import csv
 import hashlib
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -31,11 +32,12 @@ FILES: Mapping[View, str] = {
     "upright": "upright.npy",
     "surroundings": "surroundings.npy",
 }
+_CROP = "crop PHOTOGRAPHS --prepared DIR --locator fast"
 _COMMANDS: Mapping[View, str] = {  # that make the files; `crop` makes all of them or none
-    "whole": "prepare",
-    "face": "crop",
-    "upright": "crop --upright --surroundings",
-    "surroundings": "crop --upright --surroundings",
+    "whole": "prepare PHOTOGRAPHS --out DIR",
+    "face": _CROP,
+    "upright": f"{_CROP} --upright --surroundings",
+    "surroundings": f"{_CROP} --upright --surroundings",
 }
 RIM = 16  # pixels above and below a crop, so that augmentation can shift and turn it
 FRAMED = (SIDE + 2 * RIM) / SIDE  # side of a crop with its rim, in sides of that without
@@ -175,7 +177,7 @@ def stored_shape(view: View) -> tuple[int, int]:
 def load_manifest(manifest: Path, view: View = "whole") -> Prepared:
     """Open a prepared folder by one of its manifests. Raises GdwatchError."""
     folder = manifest.parent
-    file, command = FILES[view], _COMMANDS[view]
+    file, command = FILES[view], _COMMANDS[view].replace("DIR", shlex.quote(str(folder)))
     if (folder / MANIFEST).exists() and not (folder / file).exists():
         raise GdwatchError(f"{folder}: no {file} in it", f"make it with `gdtrain {command}`")
     cut: list[CropRow] = []

@@ -2,12 +2,14 @@
 
 import csv
 import io
+import os
 import tarfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gdwatch.errors import GdwatchError, UsageError
+from gdwatch.files.escaping import escape
 
 CLASSES = ("female", "male")
 NOBODY = "none"  # nobody is on the picture
@@ -41,7 +43,8 @@ class Place:
 class Entry:
     """A labelled picture that was not read yet.
 
-    path: as the manifest or the folder names it; age: in years; group, identity: may be empty.
+    path: as the manifest names it or, escaped as in the ledger, the folder or the tar; age: in
+        years; group, identity: may be empty.
     split: one of SPLITS, or empty where none is given.
     place: None where the manifest names a picture that is not there.
     """
@@ -109,16 +112,21 @@ def _entries(path: Path, prefix: str) -> list[Entry]:
             f"{path}: neither {MANIFEST} nor folders female/ and male/ nor tars in it",
             "give the folder that holds them",
         )
-    return [entry for tar in tars for entry in _from_tar(tar, f"{prefix}{tar.stem}/")]
+    return [entry for tar in tars for entry in _from_tar(tar, f"{prefix}{_name(tar)}/")]
 
 
 def _name(path: Path) -> str:
-    return path.stem if path.suffix == ".tar" else path.resolve().name
+    return _text(path.stem if path.suffix == ".tar" else path.resolve().name)
+
+
+def _text(path: str) -> str:
+    """A path as one line of UTF-8: it stands in tables, and names may be any bytes."""
+    return escape(os.fsencode(path))
 
 
 def _from_class_folders(folder: Path, prefix: str) -> list[Entry]:
     return [
-        _unknown(prefix + file.relative_to(folder).as_posix(), label, _name(folder), place)
+        _unknown(prefix + _text(file.relative_to(folder).as_posix()), label, _name(folder), place)
         for label in CLASSES
         for file in sorted((folder / label).rglob("*"))
         if file.is_file() and not file.name.startswith(".")
@@ -131,7 +139,7 @@ def _from_tar(path: Path, prefix: str) -> list[Entry]:
     for name, place in sorted(_index_tar(path).items()):
         labels = [part for part in name.split("/")[:-1] if part in CLASSES]
         if labels and not name.split("/")[-1].startswith("."):
-            found.append(_unknown(prefix + name, labels[-1], path.stem, place))
+            found.append(_unknown(prefix + _text(name), labels[-1], _name(path), place))
     if not found:
         raise GdwatchError(f"{path}: no folders female/ and male/ in it", "make it of both")
     return found

@@ -2,19 +2,36 @@
 
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from sklearn.calibration import calibration_curve
+from scipy.stats import binomtest
 from sklearn.metrics import roc_curve
 
 from train.metrics import Accepted, Bools, Floats, confidence
 
 _BINS = 10
+_FEWEST = 30  # pictures of a point: of fewer, a share says little
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Pictures of about one confidence. said: their mean confidence; share: of the right ones.
+
+    low, high: its 95 % interval. All are 0 to 1.
+    """
+
+    pictures: int
+    said: float
+    share: float
+    low: float
+    high: float
 
 
 def roc(p_male: Floats, male: Bools) -> str:
@@ -30,17 +47,39 @@ def roc(p_male: Floats, male: Bools) -> str:
 
 
 def reliability(p_male: Floats, male: Bools) -> str:
-    """The reliability diagram: accuracy by confidence."""
-    right = (p_male > 0.5) == male
-    sure = confidence(p_male)
-    share, said = calibration_curve(right, sure, n_bins=_BINS, strategy="quantile")
+    """The reliability diagram: accuracy by confidence, with its 95 % interval (Wilson)."""
+    points = reliable_points(p_male, male)
+    said, share, low, high = (
+        100 * np.array([getattr(point, name) for point in points])
+        for name in ("said", "share", "low", "high")
+    )
+    counts = sorted({point.pictures for point in points})
 
     def draw(axes: Axes) -> None:
         axes.plot([50, 100], [50, 100], ":", color="0.6")
-        axes.plot(100 * said, 100 * share, "o-")
-        axes.set(xlabel="confidence, %", ylabel="right, %")
+        axes.errorbar(said, share, yerr=(share - low, high - share), fmt="o-", capsize=3)
+        of = " or ".join(map(str, counts))
+        axes.set(xlabel=f"confidence, %; {of} pictures a point", ylabel="right, %")
 
     return _drawn("Reliability", draw)
+
+
+def reliable_points(p_male: Floats, male: Bools) -> list[Point]:
+    """Pictures of about one confidence together, the least sure ones first.
+
+    There are `_BINS` points, or fewer where one would have less than `_FEWEST` pictures.
+    """
+    sure = confidence(p_male)
+    right = (p_male > 0.5) == male
+    number = max(1, min(_BINS, len(sure) // _FEWEST))
+    found = []
+    for some in np.array_split(np.argsort(sure, kind="stable"), number):
+        hits = int(right[some].sum())
+        interval = binomtest(hits, len(some)).proportion_ci(method="wilson")
+        share = hits / len(some)
+        said = float(sure[some].mean())
+        found.append(Point(len(some), said, share, interval.low, interval.high))
+    return found
 
 
 def coverage(curve: Sequence[Accepted], min_confidence: float, chosen: Accepted) -> str:
@@ -53,14 +92,14 @@ def coverage(curve: Sequence[Accepted], min_confidence: float, chosen: Accepted)
             [100 * (point.accuracy or 0) for point in known],
         )
         if chosen.accuracy is not None:
-            axes.plot(100 * chosen.coverage, 100 * chosen.accuracy, "o")
-            axes.annotate(
-                f"min_confidence {min_confidence:.3f}",
-                (100 * chosen.coverage, 100 * chosen.accuracy),
-                textcoords="offset points",
-                xytext=(-6, -14),
-                ha="right",
+            # In the legend, not beside the point, where it would lie over an axis or the curve.
+            axes.plot(
+                100 * chosen.coverage,
+                100 * chosen.accuracy,
+                "o",
+                label=f"min_confidence {min_confidence:.3f}",
             )
+            axes.legend(frameon=False, loc="best")
         axes.set(xlabel="accepted, %", ylabel="of these right, %")
 
     return _drawn("Coverage", draw)

@@ -12,6 +12,7 @@ from train import html_page
 from train.data.prepared_set import Prepared
 from train.evaluation import plots
 from train.evaluation.evaluate import COLUMNS, Predictions, cells, evaluate_predictions, predict
+from train.evaluation.judged_set import described
 from train.fitting.judge import view_of
 from train.metrics import Measures, accepted
 
@@ -31,6 +32,7 @@ def report(model: Model, prepared: Prepared, split: str, min_age: int, file: Pat
         version=details.version,
         sha256=model.sha256,
         split=split,
+        judged=described(prepared, details),
         min_age=min_age,
         min_confidence=details.min_confidence,
         overall=evaluation.overall,

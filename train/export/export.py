@@ -22,6 +22,7 @@ from train.detection import locator_run
 from train.detection.crop_faces import MARGIN
 from train.evaluation.evaluate import Evaluation, evaluate
 from train.export.model_card import card, measures
+from train.export.provenance import took_part
 from train.fitting import checkpoint
 from train.fitting.checkpoint import Run
 from train.fitting.fit import prepared_of
@@ -171,6 +172,7 @@ def details_of(
             "teacher_sha256": run.basis.teacher,
             "tutor_sha256": run.basis.tutor,
             "start_sha256": run.basis.start,
+            "weights": took_part(run.basis),
             "history": [asdict(epoch) for epoch in run.history],
         },
         measures={},

@@ -33,6 +33,7 @@ from train.export.export import (
     with_locators,
     write,
 )
+from train.export.provenance import took_part
 from train.fitting import checkpoint
 from train.fitting.checkpoint import Run
 from train.fitting.fit import prepared_of
@@ -101,7 +102,9 @@ def fuse(
     details = details_of(face.run, prepared, named, described)
     details = with_calibration(details, temperature, threshold)
     both = {**details.recipe, "surroundings": around.run.basis.recipe.model_dump(mode="json")}
-    bare = Model(None, classifier, details.model_copy(update={"recipe": both}), "")
+    weights = details.trained_on["weights"] + took_part(around.run.basis)
+    told = {"recipe": both, "trained_on": {**details.trained_on, "weights": weights}}
+    bare = Model(None, classifier, details.model_copy(update=told), "")
     found = with_locators(bare, open_locators(face.run, *locators))
     # Only now, when all is chosen, is the test split looked at.
     evaluation = evaluate(found, prepared, "test", recipe.min_age)

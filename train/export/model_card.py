@@ -7,13 +7,14 @@ from typing import Any
 
 from gdwatch.inference.model_file import Details
 from train.evaluation.evaluate import COLUMNS, Evaluation, cells
+from train.export.provenance import table
 from train.metrics import Measures
 
 _FEW = 30  # a share of fewer pictures says little
 _TEXT = """\
 # Model {name} {version}
 
-{network}; input {input} by {input} pixels, the whole picture squeezed into the square.
+{network}; input {input} by {input} pixels, {seen}.
 Made {created} by `gdtrain export`. Answers `female` or `male` with a probability
 (temperature {temperature:.3f}); one below a confidence of {min_confidence:.4f} is `unsure`.
 
@@ -23,20 +24,22 @@ It guesses the apparent gender of the one face in a photograph. It knows nothing
 or of how a person sees themselves, and must decide nothing about anybody.
 
 - Not for children under {min_age}: not even a person can tell, and none was learnt from.
-- Not for groups, whole bodies or small faces: the whole picture is squeezed into the square,
-  so only face crops are judged well.
-- A picture without a face gets an answer too, and not always an unsure one.
+{limits}
 - The labels are what someone wrote down about a picture, and some of them are wrong.
 
 ## What it learnt from
 
 Pictures by source and split; all pictures of a person known by name, and all copies of a
-photograph, are in one split.{taught}
+photograph, are in one split.
 
 {trained_on}
 
 No picture is in the model file. Under which terms the pictures may be used, `gdtrain` cannot know:
 whoever passes this model on must write it here.
+
+## Whose weights took part
+
+{weights}
 
 ## How good it is
 
@@ -56,6 +59,14 @@ name in the data may stand in this split and in what was learnt: expect a little
 {worse}
 """
 
+_WHOLE = """\
+- Not for groups, whole bodies or small faces: the whole picture is squeezed into the square,
+  so only face crops are judged well.
+- A picture without a face gets an answer too, and not always an unsure one."""
+_FACES = """\
+- Not for people whose face is not seen: where the locator finds none, the answer is `unsure`.
+- What the locator misses, this model never sees: its errors are not in the measures below."""
+
 
 def card(details: Details, evaluation: Evaluation) -> str:
     """The model card as Markdown."""
@@ -71,7 +82,9 @@ def card(details: Details, evaluation: Evaluation) -> str:
         min_confidence=details.min_confidence,
         min_age=evaluation.min_age,
         trained_on=_counts(details.trained_on["pictures"]),
-        taught=_taught(details.trained_on["teacher_sha256"]),
+        seen=_seen(details),
+        limits=_WHOLE if details.locator is None else _FACES,
+        weights=table(details.trained_on["weights"]),
         split=evaluation.split,
         by_source=_measures("source", {**evaluation.by_source, "**all**": evaluation.overall}),
         by_group=_measures("group", evaluation.by_group),
@@ -93,8 +106,11 @@ def measures(evaluation: Evaluation) -> dict[str, Any]:
     return rounded
 
 
-def _taught(sha256: str) -> str:
-    return f" A model taught it as well, SHA-256 {sha256}." if sha256 else ""
+def _seen(details: Details) -> str:
+    if details.locator is None:
+        return "the whole picture squeezed into the square"
+    margin = details.preprocessing.margin
+    return f"a square around each face, {margin} times as long as its longer side"
 
 
 def _counts(pictures: Mapping[str, Mapping[str, int]]) -> str:

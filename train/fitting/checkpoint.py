@@ -35,6 +35,7 @@ class Basis:
     tutor: SHA-256 of the tutor's model file, empty without one.
     start: SHA-256 of the file of initial weights, empty without one.
     mean, std: by which the network normalises, in 0 to 1, RGB.
+    start_name: of that file; a run may go on under another one.
     """
 
     recipe: Recipe
@@ -44,6 +45,7 @@ class Basis:
     start: str
     mean: Colour
     std: Colour
+    start_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,7 @@ def save(run: Run, folder: Path) -> None:
         "teacher": basis.teacher,
         "tutor": basis.tutor,
         "start": basis.start,
+        "start_name": basis.start_name,
         "mean": list(basis.mean),
         "std": list(basis.std),
         "network": run.network.state_dict(),
@@ -179,6 +182,7 @@ def load(folder: Path) -> Run:
             start=content.get("start", ""),  # likewise
             mean=tuple(content["mean"]),
             std=tuple(content["std"]),
+            start_name=content.get("start_name", ""),  # likewise
         )
         run = start(basis)
         run.network.load_state_dict(content["network"])

@@ -1,5 +1,6 @@
 """Train a classifier by a recipe; a stopped run goes on after its last whole epoch."""
 
+import os
 import time
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 
 from gdwatch.errors import GdwatchError, UsageError
+from gdwatch.files.escaping import escape
 from gdwatch.inference.model import Model
 from gdwatch.networks.two_inputs import TwoInputClassifier
 from train.atomic_files import make_folder, publish
@@ -96,7 +98,7 @@ def prepared_of(run: Run, folder: Path) -> Prepared:
     """Open the prepared folder that the run in `folder` is trained on. Raises GdwatchError."""
     try:
         prepared = prepared_set.load_manifest(
-            Path((folder / PREPARED).read_text(encoding="utf-8")), run.basis.recipe.crop
+            Path(os.fsdecode((folder / PREPARED).read_bytes())), run.basis.recipe.crop
         )
     except OSError as error:
         raise GdwatchError(
@@ -171,6 +173,7 @@ def _basis(
         teacher=teacher.sha256 if teacher else "",
         tutor=tutor.sha256 if tutor else "",
         start=initial.sha256_of(start) if start else "",
+        start_name=escape(os.fsencode(start.name)) if start else "",
         mean=recipe.mean or _rounded(mean),
         # The standard deviation of black pictures is 0.
         std=recipe.std or _rounded([max(0.01, value) for value in std]),
@@ -183,7 +186,7 @@ def _rounded(colour: list[float]) -> Colour:
 
 def _write_origin(prepared: Prepared, recipe: Recipe, out: Path) -> None:
     with publish(out / PREPARED) as aside:
-        aside.write_text(str(prepared.manifest.resolve()), encoding="utf-8")
+        aside.write_bytes(os.fsencode(prepared.manifest.resolve()))
     run_log.write_recipe(recipe, out)
 
 

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from gdwatch.errors import GdwatchError
-from gdwatch.inference import model, model_file
 from gdwatch.inference.model import Model
 from train.atomic_files import publish
 from train.data.prepared_set import Indices, Prepared
 from train.fitting.judge import judge
+from train.fitting.named_model import open_model
 from train.metrics import Floats
 
 ANSWERS = ["path", "p_male"]
@@ -73,9 +73,12 @@ class WrittenTeacher:
 
 
 def read(file: Path) -> Teacher:
-    """Open a teacher: a .csv of answers, else a model file. Raises GdwatchError."""
+    """Open a teacher: a .csv of answers, a model file, or a shipped model by its name.
+
+    Raises GdwatchError.
+    """
     if file.suffix != ".csv":
-        return ModelTeacher(model.load(model_file.read(file)))
+        return ModelTeacher(open_model(file))
     try:
         content = file.read_bytes()
         rows = csv.DictReader(io.StringIO(content.decode(), newline=""))

@@ -24,3 +24,11 @@ def test_an_accuracy_out_of_reach_is_said(
     told = gdtrain("export", run, "-o", tmp_path / "m.safetensors")
     assert told.status == 0
     assert told.err.startswith("gdtrain: no min_confidence accepts with accuracy 0.99 on val; ")
+
+
+def test_a_shipped_model_is_not_calibrated_into_a_file_of_no_name(
+    prepared: Prepared, tmp_path: Path, gdtrain: Callable[..., Told]
+) -> None:
+    told = gdtrain("calibrate", "fast", tmp_path, "--prepared", prepared.folder)
+    line = "gdtrain: fast: no name for a model file; name the one to write with -o\n"
+    assert told == Told(2, "", line)

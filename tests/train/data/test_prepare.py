@@ -1,4 +1,6 @@
 import csv
+import os
+import tarfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,6 +17,7 @@ from tests.train.build import photograph, picture
 from train.data import prepared_set
 from train.data.prepare import LIMITS, prepare, split_all
 from train.data.prepared_set import Row
+from train.data.sources import entries
 
 COLUMNS = ["path", "label", "source", "age", "group", "identity", "split"]
 
@@ -51,6 +54,35 @@ def test_class_folders_become_pixels_as_the_service_sees_them(
         (data / "male/000.bmp").read_bytes(), LIMITS, partial(reduce.whole, side=prepared_set.SIDE)
     )
     assert np.array_equal(prepared.stored[3], square)
+
+
+def test_a_name_that_is_no_utf8_is_escaped_in_every_table(
+    class_folders: Callable[[int], Path], tmp_path: Path
+) -> None:
+    data = class_folders(3)
+    for name, content in ((b"caf\xe9.bmp", picture("male", 77)), (b"bad\xff.bmp", b"")):
+        (data / "male" / os.fsdecode(name)).write_bytes(content)
+    summary = prepare([data], tmp_path / "out")
+    assert [each.path for each in summary.unreadable] == [r"male/bad\xff.bmp"]
+    assert r"male/bad\xff.bmp,empty,0 bytes" in (tmp_path / "out/unreadable.csv").read_text()
+    paths = [row.path for row in prepared_set.load(tmp_path / "out").rows]
+    assert paths[-1] == r"male/caf\xe9.bmp"
+    entry = next(each for each in entries([data]) if each.path == paths[-1])
+    assert entry.place is not None
+    assert entry.place.read() == picture("male", 77)
+
+
+def test_a_tar_and_folders_of_any_names_can_be_prepared(
+    class_folders: Callable[[int], Path], tmp_path: Path
+) -> None:
+    data = class_folders(2)
+    (data / "male" / os.fsdecode(b"caf\xe9.bmp")).write_bytes(picture("male", 77))
+    archive = tmp_path / os.fsdecode(b"faces\xe9.tar")
+    with tarfile.open(archive, "w") as tar:
+        tar.add(data, "faces")
+    summary = prepare([data.rename(tmp_path / os.fsdecode(b"d\xe9")), archive], tmp_path / "out")
+    assert {row.source for row in summary.rows} == {r"d\xe9", r"faces\xe9"}
+    assert len(prepared_set.load(tmp_path / "out").rows) == 10
 
 
 def test_pictures_without_a_class_are_counted_and_not_learnt(tmp_path: Path) -> None:

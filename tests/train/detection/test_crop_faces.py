@@ -136,7 +136,7 @@ def test_fewer_views_leave_none_of_other_rows_behind(street: tuple[list[Entry], 
     listed, folder = street
     crop_faces.cut(listed, folder, [blind_look()], views=("face", "upright"))
     crop_faces.cut(listed, folder, [blind_look()])
-    with pytest.raises(GdwatchError, match=r"upright\.npy.*make it with `gdtrain crop --upright"):
+    with pytest.raises(GdwatchError, match=r"upright\.npy.*`gdtrain crop .* --upright"):
         prepared_set.load(folder, "upright")
 
 

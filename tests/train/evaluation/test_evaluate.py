@@ -73,5 +73,6 @@ def test_a_view_that_was_not_cut_out_is_named_with_the_command_that_makes_it(
     with pytest.raises(GdwatchError) as refused:
         evaluate(two_input_model(), prepared_set.load(three_views), "test", 10)
     assert str(refused.value) == (
-        f"{three_views}: no {view}.npy in it; make it with `gdtrain crop --upright --surroundings`"
+        f"{three_views}: no {view}.npy in it; make it with `gdtrain crop PHOTOGRAPHS --prepared "
+        f"{three_views} --locator fast --upright --surroundings`"
     )

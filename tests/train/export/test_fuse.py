@@ -58,7 +58,10 @@ def test_two_runs_become_one_model_that_knows_how_far_to_believe_each(
     stem = face.best["stem.weight"]
     assert torch.allclose(classifier.face.stem.weight, stem, atol=1e-3)  # float16 in the file
     assert loaded.details.recipe["surroundings"]["crop"] == "surroundings"
-    assert (tmp_path / "MODEL_CARD.md").read_text().startswith("# Model m 2\n")
+    card = (tmp_path / "MODEL_CARD.md").read_text()
+    assert card.startswith("# Model m 2\n")
+    assert "a square around each face, 1.4 times" in card
+    assert "whole picture" not in card
 
 
 def test_two_runs_that_are_no_pair_are_refused(

@@ -30,4 +30,4 @@ def test_the_card_counts_only_what_was_learnt_and_names_the_teacher(
     export(tmp_path / "run", tmp_path / "out/m.safetensors", "m", "1", 0.99)
     card = (tmp_path / "out/MODEL_CARD.md").read_text()
     assert "| faces | 40 |" in card
-    assert f"SHA-256 {teacher.sha256}" in card
+    assert f"| SHA-256 `{teacher.sha256}` | its answers were learnt; not in the file | " in card

@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from train.detection import crop_faces, train_locator
 from train.export.export import export
 from train.fitting import checkpoint
 from train.fitting.checkpoint import Run
-from train.fitting.fit import fit
+from train.fitting.fit import fit, prepared_of
 from train.fitting.predict import logits
 from train.fitting.recipe import Pooled, Recipe
 from train.fitting.teacher import ModelTeacher
@@ -56,6 +57,14 @@ def test_a_finished_run_is_not_trained_further(
 ) -> None:
     fitted(prepared, recipe, tmp_path / "run")
     fitted(prepared, recipe, tmp_path / "run", kill_at=(1, 1))
+
+
+def test_a_run_finds_its_prepared_folder_whatever_its_name(
+    prepared: Prepared, recipe: Recipe, tmp_path: Path
+) -> None:
+    folder = prepared.folder.rename(tmp_path / os.fsdecode(b"caf\xe9"))
+    run = fitted(prepared_set.load(folder), recipe, tmp_path / "run")
+    assert prepared_of(run, tmp_path / "run").folder == folder
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(
@@ -133,7 +142,9 @@ def test_a_run_begins_with_published_weights_and_goes_on_with_the_same_alone(
     dlib.load_weights(begun, start)
     assert torch.allclose(run.network.stem.weight, begun.stem.weight, atol=1e-4)
     file = export(tmp_path / "run", tmp_path / "m.safetensors", "m", "1", 0.99).file
-    assert model_file.read(file).details.classifier.arch == "pooled"
+    details = model_file.read(file).details
+    assert details.classifier.arch == "pooled"
+    assert [each["name"] for each in details.trained_on["weights"]] == ["start.dat"]
     start.write_bytes(start.read_bytes() + b" ")
     with pytest.raises(GdwatchError, match="made with another start"):
         fit(prepared, pooled, tmp_path / "run", Untold(), start=start)
