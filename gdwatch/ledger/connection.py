@@ -16,6 +16,15 @@ from gdwatch.errors import ActionNeeded, GdwatchError, Trouble
 from gdwatch.settings import Settings
 
 _BUSY_TIMEOUT_S = 5.0
+# Else a server that is switched off would be waited for as long as TCP likes, which is a quarter of
+# an hour: the first is for a new connection, the others for one that is open. By libpq's names.
+_PATIENCE = {
+    "connect_timeout": "10",
+    "keepalives_idle": "20",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
 _OURS = 0x67647731  # "gdw1": the first key of our advisory locks
 # Execution option of a connection whose transactions only read: they take no write lock (SQLite).
 READS_ALONE = "gdwatch_reads_alone"
@@ -73,7 +82,11 @@ def _sqlite(url: sa.URL, *, writable: bool) -> Engine:
 
 
 def _postgresql(url: sa.URL) -> Engine:
-    engine = sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    engine = sa.create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,
+        connect_args={name: of for name, of in _PATIENCE.items() if name not in url.query},
+    )
 
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _: object) -> None:
@@ -157,14 +170,17 @@ _TROUBLES = {  # by the beginning of SQLite's name of an error, or PostgreSQL's 
 def _operator_error(name: str, error: DBAPIError) -> GdwatchError:
     code = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None)
     code = str(code or "")
+    said = str(error.orig).partition("\n")[
+        0
+    ]  # psycopg goes on with guesses, and every host's error
     if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return ActionNeeded(
-            f"database {name}: is corrupt or no database ({error.orig})",
+            f"database {name}: is corrupt or no database ({said})",
             "put a snapshot in its place; the photographs are untouched",
         )
     for prefix, (reason, what, hint) in _TROUBLES.items():
         if code.startswith(prefix):
-            return Trouble(reason, f"database {name}: {what} ({error.orig})", hint)
+            return Trouble(reason, f"database {name}: {what} ({said})", hint)
     if error.connection_invalidated or isinstance(error, sa.exc.OperationalError):
-        return Trouble("database_gone", f"database {name}: {error.orig}", "look after its server")
+        return Trouble("database_gone", f"database {name}: {said}", "look after its server")
     raise error
