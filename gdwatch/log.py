@@ -7,7 +7,7 @@ file.judged_again|collision|not_restored,
 batch.filed|restored|unsure|retried|split, metrics.listening,
 worker.started|died|timeout, engine.oom|restarted,
 model.loaded|refused, db.busy|full|upgraded, disk.low, hook.started|failed,
-recovery.done, ui.failed.
+recovery.done, ui.listening|failed.
 """
 
 import logging

@@ -162,7 +162,8 @@ class Settings(BaseSettings):
         "needs `ui_tokens` or `ui_user_header`",
     )
     ui_port: Annotated[int, Field(ge=1, le=65_535)] | None = Field(
-        None, description="port of the page (8477)"
+        None,
+        description="port of the page (8477); where it is set, `gdwatch run` serves the page, too",
     )
     ui_names: Patterns = Field(
         (), description="host names under which browsers ask for the page, beside `ui_host`"

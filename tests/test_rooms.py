@@ -124,6 +124,7 @@ TESTED_IN: dict[str, str] = {
     "gdwatch.ui.patience": "gdwatch/ui/test_guard.py",
     "gdwatch.ui.pictures": "gdwatch/ui/test_guard.py",
     "gdwatch.ui.sign_in": "gdwatch/ui/test_guard.py",
+    "gdwatch.ui.served": "gdwatch/service/test_page.py",
     "gdwatch.ui.site": "gdwatch/ui/test_guard.py",
     "gdwatch.ui.wishes": "gdwatch/ui/test_review.py",
     "gdwatch.jobs.story": "gdwatch/commands/test_show.py",

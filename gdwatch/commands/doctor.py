@@ -167,6 +167,9 @@ def _with_remedy(finding: Finding, settings: Settings, call: Callable[[str], str
         "ledger": call("db upgrade") if "upgrade" in finding.todo else call("db check"),
         "model": f"{call('doctor')} --set model=auto",
         "engine": call("model verify"),
+        "page": "pip install 'gdwatch[ui]'"
+        if "pip" in finding.todo
+        else f"sudo ss --listening --tcp --processes 'sport = {settings.ui_port}'",
         "notifications": "sudo sysctl fs.inotify.max_user_watches=1048576",
     }
     belongs = re.search(r"sudo -u (\S+) ", finding.todo)
@@ -308,6 +311,19 @@ def _service(settings: Settings) -> str:
     return "runs" if lock.is_held(Folders.of(settings).state) else "does not run"
 
 
+def _page(settings: Settings) -> str:
+    """Check what `gdwatch run` needs to serve the page. Raises GdwatchError."""
+    if settings.ui_port is None:
+        return "not served by the service: ui_port is not set"
+    try:
+        from gdwatch.ui import server
+    except ModuleNotFoundError as error:
+        raise GdwatchError(f"{error.name} is not installed", "pip install 'gdwatch[ui]'") from error
+    if lock.is_held(Folders.of(settings).state) and server.is_served(settings):
+        return f"is served on port {settings.ui_port}"
+    return f"can be served at {server.require_servable(settings)}"
+
+
 def _ledger(settings: Settings) -> str:
     url = settings.database or f"{settings.root}/results.db"
     if settings.database is None and not Path(url).is_file():
@@ -393,6 +409,7 @@ _CHECKS: dict[str, Callable[[Settings], str]] = {
     "drop rights": try_drop_rights,
     "space": _space,
     "service": _service,
+    "page": _page,
     "ledger": _ledger,
     "model": _model,
     "engine": _engine,

@@ -41,6 +41,7 @@ from gdwatch.service.filer import Filer
 from gdwatch.service.hand_moves import HandMoves
 from gdwatch.service.hooks import Hooks
 from gdwatch.service.observed import Observed, Parts
+from gdwatch.service.page import Page
 from gdwatch.service.pause import PauseState
 from gdwatch.service.progress import Progress
 from gdwatch.service.signals import handling_signals
@@ -136,6 +137,7 @@ class _Service:
         self._filer = Filer(settings, folders, ledger, self._inbox, pause_state, self._progress)
         self._conditions = Conditions(folders, settings)
         self._hooks = Hooks(settings, folders)
+        self._page = Page(settings)
         observed.parts = Parts(self._inbox, pipeline, self._filer, self._conditions)
         self._listed_at = time.monotonic()
         self._sha256 = ""  # of the last model that was logged
@@ -161,6 +163,7 @@ class _Service:
             # A single run has no later turn for the hooks.
             is_single = self._once and not self._signals.stop
             self._hooks.close(patience_s=self._settings.hook_timeout_s if is_single else 0.0)
+            self._page.close()
             self._answers.close()
             self._filer.close()
             self._pause_state.tell(Status("stopped", skipped=self._pause_state.told.skipped))
@@ -169,6 +172,8 @@ class _Service:
 
     def _loop(self) -> None:
         while not self._signals.stop:
+            if not self._once:
+                self._page.look(time.monotonic())
             try:
                 self._turn()
             except Trouble as trouble:

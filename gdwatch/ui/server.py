@@ -1,6 +1,7 @@
 """Serving the page: opens the ledger, takes the address, and answers until it is ended."""
 
 import contextlib
+import http.client
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from gdwatch.ui.wishes import Wishes
 PORT = 8477  # where none is set
 _MOST_CONNECTIONS = 200
 _END_S = 5
+_ASK_S = 2
 
 
 @contextlib.contextmanager
@@ -70,6 +72,30 @@ def serve(settings: Settings, ready: Callable[[str], None]) -> None:
         server.run(sockets=[listening])
 
 
+def require_servable(settings: Settings) -> str:
+    """Return the address at which the page could be served now.
+
+    Raises GdwatchError if the address is taken, or as `Access`.
+    """
+    Access(settings)
+    with contextlib.closing(_listening(settings)) as listening:
+        return address_of(listening)
+
+
+def is_served(settings: Settings) -> bool:
+    """Whether a page of ours answers at its address."""
+    host, port = settings.ui_host, PORT if settings.ui_port is None else settings.ui_port
+    asking = http.client.HTTPConnection(host, port, timeout=_ASK_S)
+    try:
+        asking.request("GET", "/static/icon.svg", headers={"Host": f"{host}:{port}"})
+        answer = asking.getresponse()
+        return answer.status == 200 and answer.headers["x-frame-options"] == "DENY"
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        asking.close()
+
+
 def address_of(listening: socket.socket) -> str:
     """Return the page's address as a person types it."""
     host, port = listening.getsockname()[:2]
@@ -84,8 +110,10 @@ def _listening(settings: Settings) -> socket.socket:
         )[0]
         listening = socket.create_server(address[:2], family=family, backlog=_MOST_CONNECTIONS)
     except OSError as error:
+        # `create_server` adds the address to the system's words.
+        why = (error.strerror or str(error)).partition(" (while")[0]
         raise GdwatchError(
-            f"ui: {host}:{port}: {(error.strerror or str(error)).lower()}",
+            f"ui: {host}:{port}: {why.lower()}",
             "set ui_port or ui_host to what is free",
         ) from error
     listening.settimeout(0)

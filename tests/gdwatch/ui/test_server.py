@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gdwatch.commands import doctor
 from gdwatch.errors import GdwatchError
 from gdwatch.ui import server
 from tests import build
@@ -48,6 +49,8 @@ def test_beside_a_service_verdicts_are_filed_also_when_it_is_killed(
         build.put(root, f"{name}.png", photograph(number, build.GREY))
     service.wait_for_filed("inbox/a.png", "inbox/b.png")
     with running(root, free_port()) as (process, browser):
+        settings = ui_settings(root, ui_port=browser.port)
+        assert doctor._page(settings) == f"is served on port {browser.port}"
         browser.load()
         waiting = browser.next("order=newest")["photographs"]
         assert browser.say(waiting[0], "male").status == 200
@@ -77,6 +80,11 @@ def test_an_address_that_is_taken_is_named(root: Path) -> None:
         settings = ui_settings(root, ui_port=taken.getsockname()[1])
         with pytest.raises(GdwatchError, match=r"ui: 127\.0\.0\.1:"):
             stack.enter_context(server.serving(settings))
+        with pytest.raises(GdwatchError, match="address already in use"):
+            server.require_servable(settings)
+        assert not server.is_served(settings)
+        taken.close()
+        assert server.require_servable(settings) == f"http://127.0.0.1:{settings.ui_port}/"
 
 
 def test_a_connection_can_be_used_again(page: Page) -> None:
