@@ -82,6 +82,7 @@ TESTED_IN: dict[str, str] = {
     "gdwatch.jobs.contained": "gdwatch/jobs/test_explain.py",
     "gdwatch.commands.undo": "faults/test_everyday_acts.py",
     "gdwatch.jobs.drop_probe": "faults/test_drop_rights.py",
+    "gdwatch.jobs.installation": "test_commands.py",
     "gdwatch.jobs.init": "faults/test_drop_rights.py",
     "gdwatch.jobs.named_files": "gdwatch/jobs/test_verdicts.py",
     "gdwatch.jobs.undo": "gdwatch/jobs/test_verdicts.py",
