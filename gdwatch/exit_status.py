@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
+from gdwatch import utf8_mode
 from gdwatch.errors import GdwatchError
 from gdwatch.files import standard_error
 
@@ -19,6 +20,7 @@ _DISK_ERRORS = (errno.EIO, errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 
 def run_and_exit(run: Callable[[], object]) -> NoReturn:
     """Run a command, and exit with its status; with `--debug` errors also print a traceback."""
+    utf8_mode.require()
     standard_error.keep()
     debug = "--debug" in sys.argv
     try:

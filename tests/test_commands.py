@@ -8,6 +8,7 @@ import re
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -542,8 +543,24 @@ def test_doctor_of_root_tries_everything_as_the_user_of_the_service(pattern, mod
         done = gdwatch("doctor", "--json", *words, cwd=root)
         findings = {each["name"]: each for each in json.loads(done.stdout)["findings"]}
     assert findings["user"]["what"] == "tried as nobody"
-    assert findings["moves"]["todo"]
+    assert findings["moves"]["what"] == f"{root}/male: permission denied, tried as nobody"
+    assert findings["moves"]["remedy"] == f"sudo chown nobody {root}/male"
     assert done.returncode == 78
+
+
+def test_doctor_tries_the_port_of_the_metrics_and_the_hooks(call):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = call("doctor", "--json", metrics_port=port, ui_port=port, daily="/nowhere/mail")
+    findings = {each["name"]: each for each in json.loads(done.stdout)["findings"]}
+    assert done.returncode == 78
+    what = f"metrics_host 127.0.0.1, metrics_port {port}: address already in use"
+    assert findings["metrics"]["what"] == what
+    assert findings["metrics"]["remedy"] == f"sudo ss -ltnp sport = {port}"
+    assert "/nowhere/mail: no such program" in findings["hooks"]["what"]
+    free = json.loads(call("doctor", "--json", metrics_port=port, daily="true").stdout)
+    findings = {each["name"]: each["what"] for each in free["findings"]}
+    assert (findings["metrics"], findings["hooks"]) == (f"can be told at 127.0.0.1:{port}", "daily")
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ CHANGE_THEIR_OWN = {
     "files/atomic_write.py": {"replace", "unlink"},
     "ledger/migration.py": {"unlink"},
     "root/status_file.py": {"truncate"},
-    "commands/doctor.py": {"unlink"},
+    "jobs/installation.py": {"unlink"},
 }
 
 

@@ -17,6 +17,7 @@ TESTS = Path(__file__).parent / "gdwatch"
 COMMON = {"values", "errors", "log", "backoff"}
 MAY_IMPORT: dict[str, set[str]] = {
     **{module: set() for module in COMMON},
+    "utf8_mode": set(),
     "settings": {"errors"},
     "networks": set(),
     "files": {"values", "errors"},
@@ -36,7 +37,7 @@ MAY_IMPORT["jobs"] = BELOW
 MAY_IMPORT["ui"] = BELOW | {"jobs"}
 MAY_IMPORT["commands"] = BELOW | {"service", "jobs", "ui"}
 MAY_IMPORT["classifier"] = BELOW | {"jobs"}
-MAY_IMPORT["exit_status"] = {"errors", "files", "log"}
+MAY_IMPORT["exit_status"] = {"errors", "files", "log", "utf8_mode"}
 MAY_IMPORT["cli"] = BELOW | {"service", "jobs", "ui", "commands", "exit_status"}
 MAY_IMPORT["__main__"] = {"cli"}
 
@@ -129,6 +130,7 @@ TESTED_IN: dict[str, str] = {
     "gdwatch.ui.wishes": "gdwatch/ui/test_review.py",
     "gdwatch.jobs.story": "gdwatch/commands/test_show.py",
     "gdwatch.values": "gdwatch/pipeline/test_decide.py",
+    "gdwatch.utf8_mode": "test_wheel.py",
 }
 
 MODULES = sorted(file for file in PACKAGE.rglob("*.py") if file.name != "__init__.py")

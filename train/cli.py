@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from gdwatch import __version__
+from gdwatch import __version__, utf8_mode
 from gdwatch.errors import GdwatchError
 from train.commands import data, detection, evaluation, everything, export, fitting, teaching
 
@@ -54,6 +54,7 @@ app.command(name="all")(everything.train_all)
 
 def main() -> None:
     """Run the command; what a person can mend becomes one line and an exit status."""
+    utf8_mode.require()
     try:
         app(prog_name="gdtrain")
     except GdwatchError as error:

@@ -30,6 +30,11 @@ def try_drop_rights(settings: Settings) -> str:
     group = group_of(folders)
     if group is None:
         return f"{name_of(owner)} alone; `gdwatch init --group NAME` lets a group drop"
+    if not group.name:
+        raise ActionNeeded(
+            f"{inbox}: its group {group.gid} is not there any more",
+            f"make it again: sudo groupadd --gid {group.gid} photos",
+        )
     for path in (inbox, *answers):
         if path.stat().st_mode & stat.S_IRWXG != stat.S_IRWXG:
             raise ActionNeeded(

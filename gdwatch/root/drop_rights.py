@@ -43,14 +43,17 @@ def group_named(name: str) -> Group:
 
 
 def group_of(folders: Folders) -> Group | None:
-    """Return the group that may drop into the inbox; None if `grant` was never called."""
+    """Return the group that may drop into the inbox; None if `grant` was never called.
+
+    Its name is empty if it is not there any more.
+    """
     found = os.stat(folders.inbox)
     if not found.st_mode & stat.S_ISGID:
         return None
     try:
         entry = grp.getgrgid(found.st_gid)
     except KeyError:
-        return Group(found.st_gid, str(found.st_gid))
+        return Group(found.st_gid, "")
     return Group(entry.gr_gid, entry.gr_name, tuple(entry.gr_mem))
 
 

@@ -186,6 +186,13 @@ def test_doctor_tries_the_rights_as_a_member(case: Case):
     assert "unsure: members of users may not write there" in found["what"]
     assert "gdwatch init --group users" in found["todo"]
     (case.root / "unsure").chmod(0o2770)
+    os.chown(case.inbox, -1, 54321)
+    case.inbox.chmod(0o2770)
+    found = doctor_on_drops(case)
+    assert "its group 54321 is not there any more" in found["what"]
+    assert found["remedy"] == "sudo groupadd --gid 54321 photos"
+    os.chown(case.inbox, -1, grp.getgrnam("users").gr_gid)
+    case.inbox.chmod(0o2770)
     os.chown(case.folder, 0, 0)
     case.folder.chmod(0o700)  # so that nobody but root gets as far as the root
     found = doctor_on_drops(case)

@@ -1,5 +1,6 @@
 """No permission, read-only (T8), another user (T26), other people's folders in the inbox (T31)."""
 
+import json
 import os
 import signal
 from itertools import product
@@ -135,7 +136,8 @@ def test_a_lock_left_behind_by_another_user_is_said_in_one_line(case: Case) -> N
     told = f"{lock}: belongs to root, and cannot be written; remove it"
     refused(case, case.start("run", before=[nobody], allowed=(78,)), told)
     doctor = case.run("doctor", "--json", before=[nobody], allowed=(78,))
-    assert f"remove it: sudo rm {lock}" in doctor.answer()
+    (found,) = (each for each in json.loads(doctor.answer())["findings"] if each["name"] == "root")
+    assert found["remedy"] == f"sudo rm {lock}"
 
 
 # ------------------------------------------------------------------------- in the inbox
