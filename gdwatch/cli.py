@@ -255,6 +255,29 @@ def doctor(
     raise typer.Exit(verb.doctor(found, json_=json, bench=bench, call=calling(common)))
 
 
+@command(app)
+def export(
+    common: Common,
+    format_: Annotated[
+        Literal["csv", "jsonl", "parquet"],
+        typer.Option("--format", help="`parquet`: with the extra of that name."),
+    ] = "csv",
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Recorded then or later: `2026-11-23`.")
+    ] = None,
+    outcome: WithOutcome = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", metavar="FILE", help="Write there, not to stdout.")
+    ] = None,
+) -> None:
+    """Write the rows of `current_results` for other programs, oldest first."""
+    from gdwatch.commands import export as verb
+    from gdwatch.ledger.view import Chosen
+
+    _require_names(outcome, None)
+    verb.export(settings_of(common), Chosen(verb.since(since), outcome), format_, output)
+
+
 @command(db, "upgrade")
 def db_upgrade(common: Common) -> None:
     """Bring the ledger to this program's version, after a snapshot."""

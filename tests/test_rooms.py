@@ -94,6 +94,7 @@ TESTED_IN: dict[str, str] = {
     "gdwatch.ledger.prepared_statements": "gdwatch/ledger/test_ledger.py",
     "gdwatch.ledger.tables": "gdwatch/ledger/test_ledger.py",
     "gdwatch.ledger.transaction": "gdwatch/ledger/test_ledger.py",
+    "gdwatch.ledger.view": "gdwatch/commands/test_export.py",
     "gdwatch.networks.classifier": "gdwatch/inference/test_device.py",
     "gdwatch.networks.pooled": "gdwatch/networks/test_quantised.py",
     "gdwatch.networks.surroundings": "gdwatch/networks/test_two_inputs.py",

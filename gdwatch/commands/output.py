@@ -50,11 +50,13 @@ def _csv(stream: TextIO, answers: Iterable[Answer]) -> Iterator[Answer]:
     # would end its column, and a formula could follow.
     writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     for answer in answers:
-        writer.writerow(["" if value is None else _safe(value) for value in answer.values()])
+        writer.writerow(
+            ["" if value is None else spreadsheet_safe(value) for value in answer.values()]
+        )
         yield answer
 
 
-def _safe(value: Any) -> Any:
+def spreadsheet_safe(value: Any) -> Any:
     """A spreadsheet must not take a file's name for a formula."""
     return (
         f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
