@@ -12,7 +12,16 @@ import typer
 
 from gdwatch import __version__, utf8_mode
 from gdwatch.errors import GdwatchError
-from train.commands import data, detection, evaluation, everything, export, fitting, teaching
+from train.commands import (
+    data,
+    detection,
+    evaluation,
+    everything,
+    export,
+    fitting,
+    teaching,
+    tuning,
+)
 
 _TEACHERS = ("onnx", "onnxruntime")  # packages of the extra `teachers`
 
@@ -35,6 +44,7 @@ def _top(
 
 
 # In the order of `--help`.
+app.command()(tuning.tune)
 app.command()(data.prepare)
 app.command()(data.audit)
 app.command()(fitting.fit)

@@ -75,6 +75,14 @@ def prepare(data: Sequence[Path], out: Path, sources: Collection[str] | None = N
     if sources:
         require_sources(sources, listed, data)
         listed = [entry for entry in listed if entry.source in sources]
+    return prepare_listed(listed, out, where)
+
+
+def prepare_listed(listed: Sequence[Entry], out: Path, where: str) -> Summary:
+    """As `prepare`, of pictures that are listed already. where: what they are, for errors.
+
+    Raises GdwatchError.
+    """
     with_class = [entry for entry in listed if entry.label in CLASSES]
     _require_both_classes([entry.label for entry in with_class], where)
     make_folder(out)
