@@ -227,6 +227,23 @@ def status(
 
 
 @command(app)
+def drift(
+    common: Common,
+    days: Annotated[
+        int, typer.Option("--days", metavar="DAYS", min=1, help="How long the last span is.")
+    ] = 7,
+    before: Annotated[
+        int, typer.Option("--before", metavar="DAYS", min=1, help="How long the one before is.")
+    ] = 28,
+    json: Json = False,
+) -> None:
+    """Say whether the last days' photographs are like those of the weeks before."""
+    from gdwatch.commands import drift as verb
+
+    verb.drift(settings_of(common), days, before, json_=json)
+
+
+@command(app)
 def ui(
     common: Common,
     port: Annotated[int | None, typer.Option("--port", help="As `--set ui_port=`.")] = None,

@@ -13,6 +13,7 @@ from typing import Any
 from rich.live import Live
 from rich.text import Text
 
+from gdwatch.commands.drift import differing
 from gdwatch.commands.output import print_json
 from gdwatch.errors import GdwatchError
 from gdwatch.files import escaping
@@ -36,7 +37,7 @@ _EMPTY = "of the inbox's folders; those inside others are removed after an hour,
 def status(settings: Settings, *, watch: bool, json_: bool) -> None:
     """Print the status once, or every second: as JSON one line each time. Raises GdwatchError."""
     if not watch:
-        answer = look(settings)
+        answer = look(settings) | {"drift": differing(settings)}
         if json_:
             print_json(answer)
         else:
@@ -197,6 +198,7 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
             yield _line("restored", f"{answer['restored']}, which were put back")
         yield _line("rate", f"{answer['filed_per_minute']} in the last minute")
         yield _line("last", answer["last_filed"] or "none so far")
+    yield from _drift_lines(answer.get("drift") or [])
     yield _line("skipped", str(len(answer["skipped"])))
     yield from (_line("", f"{path}: {why}") for path, why in answer["skipped"].items())
     if answer["lines_dropped"]:
@@ -204,6 +206,12 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
     for name in ("model", "root"):
         if answer[name] is not None:
             yield _line(name, answer[name])
+
+
+def _drift_lines(differing: list[str]) -> Iterator[str]:
+    if differing:
+        names = ", ".join(differing)
+        yield _line("drift", f"{names}: not as in the weeks before, see `gdwatch drift`")
 
 
 def _waiting_lines(answer: dict[str, Any]) -> Iterator[str]:
