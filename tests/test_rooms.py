@@ -121,6 +121,7 @@ TESTED_IN: dict[str, str] = {
     "gdwatch.commands.ui": "gdwatch/ui/test_server.py",
     "gdwatch.ui.access": "gdwatch/ui/test_guard.py",
     "gdwatch.ui.app": "gdwatch/ui/test_guard.py",
+    "gdwatch.ui.explaining": "gdwatch/ui/test_explanation.py",
     "gdwatch.ui.one": "gdwatch/ui/test_pages.py",
     "gdwatch.ui.overview": "gdwatch/ui/test_pages.py",
     "gdwatch.ui.patience": "gdwatch/ui/test_guard.py",

@@ -7,8 +7,8 @@ from gdwatch.errors import GdwatchError
 from gdwatch.files import content, escaping
 from gdwatch.files.users import own_name
 from gdwatch.filing import move_requests, placement
-from gdwatch.ledger import queries
-from gdwatch.ledger.ledger import Ledger
+from gdwatch.ledger import opening, queries
+from gdwatch.ledger.ledger import Command, Ledger
 from gdwatch.ledger.rows import Row
 from gdwatch.ledger.transaction import Transaction
 from gdwatch.root.folder_handles import Handles
@@ -31,24 +31,28 @@ class VerdictOptions:
     """Options of a run. verdict: None takes the last one back. force: broken files, too.
 
     by: the person's name; None: the current user's.
+    command: gets its row in the transaction that records; None: the ledger was opened by it.
     """
 
     verdict: Verdict | None
     dry_run: bool = False
     force: bool = False
     by: str | None = None
+    command: Command | None = None
 
 
 @dataclass(slots=True)
 class Corrected:
     """rows: as they were before, of files that were corrected. refused: why others were not.
 
-    waiting: how many of the files the service has yet to move.
+    waiting: how many of the files the service has yet to move. command_id: of the command that
+    was given; None if it has changed nothing.
     """
 
     rows: list[Row] = field(default_factory=list)
     refused: list[GdwatchError] = field(default_factory=list)
     waiting: int = 0
+    command_id: int | None = None
 
 
 def correct(
@@ -92,6 +96,9 @@ def record(
         done.rows = [row for row in rows if _may_be_corrected(row, handles, options, done)]
         if not options.dry_run and done.rows:
             with ledger.writing() as transaction:
+                if options.command is not None:
+                    transaction = opening.written_by(transaction, options.command)
+                    done.command_id = transaction.command_id
                 done.rows = _record(transaction, handles, done.rows, options, settings, done)
     return done
 

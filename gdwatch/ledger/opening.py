@@ -68,6 +68,11 @@ def open_ledger(
     return Ledger(engine, root, root_id, identity, command_id)
 
 
+def written_by(transaction: Transaction, command: Command) -> Transaction:
+    """Return the open transaction for another command, which gets its row in `commands`."""
+    return replace(transaction, command_id=_command_id(transaction, transaction.root_id, command))
+
+
 def asked_by(ledger: Ledger, command: Command) -> Ledger:
     """Return the open ledger for another command, which gets its row in `commands`.
 

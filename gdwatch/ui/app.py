@@ -26,10 +26,13 @@ _ROUTES = [
     Route("/search", search.search),
     Route("/photographs/{id:int}", one.one),
     Route("/review", review.review),
+    Route("/review/many", review.many),
     Route("/review/next", review.following),
+    Route("/verdicts", review.verdicts, methods=["POST"]),
     Route("/photographs/{id:int}/verdict", review.verdict, methods=["POST"]),
     Route("/photographs/{id:int}/requeue", review.requeue, methods=["POST"]),
     Route("/photographs/{id:int}/file", pictures.download),
+    Route("/photographs/{id:int}/explanation", pictures.explanation),
     Route("/undo/{id:int}", review.undo, methods=["POST"]),
     Route("/pictures/{id:int}/{size}", pictures.picture),
     Route("/sign-in", sign_in.form, methods=["GET"]),
@@ -48,6 +51,7 @@ def make_app(site: Site) -> ASGIApp:
         site.wishes.close()
         site.thumbnails.close()
         site.counter.close()
+        site.explanations.close()
 
     app = Starlette(
         routes=_ROUTES,

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -25,8 +26,23 @@ from gdwatch.values import Outcome
 
 DAYS = 30
 BARS = 25  # of the histogram: confidences from 0.5 to 1, in steps of 0.02
+STEPS = 100  # of a threshold that is tried: confidences from 0.5 to 1, in steps of 0.005
 _FRESH_S = 5.0
 _SHARE = 20  # counting takes no more than this part of the time
+
+
+@dataclass(slots=True)
+class Step:
+    """The photographs with confidences of one step of a threshold.
+
+    unsure: those that wait for a person because of it. filed: those that lie in female and male.
+    right, wrong: of those that a person has called female or male, how often the model was right.
+    """
+
+    unsure: int = 0
+    filed: int = 0
+    right: int = 0
+    wrong: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +52,7 @@ class Counts:
     totals: filed photographs by outcome. days: by day (UTC), oldest first, filed by outcome.
     bars: filed photographs by confidence, see BARS. threshold: the least confidence of the last
         decision, if it had one.
+    steps: by confidence, see STEPS.
     corrected: photographs with a verdict; since_model: with one newer than the newest model.
     waiting: files in the inbox; None if it cannot be listed, or nobody has looked.
     """
@@ -44,6 +61,7 @@ class Counts:
     days: list[tuple[date, dict[str, int]]]
     bars: list[int]
     threshold: float | None
+    steps: list[Step]
     corrected: int
     since_model: int
     waiting: int | None = None
@@ -52,6 +70,16 @@ class Counts:
     def busiest(self) -> int:
         """The most photographs that were judged on one of the days, at least 1."""
         return max(1, *(sum(found.values()) for _, found in self.days))
+
+    @property
+    def right(self) -> int:
+        """How often a person's verdict was the model's, where the threshold alone had decided."""
+        return sum(each.right for each in self.steps)
+
+    @property
+    def wrong(self) -> int:
+        """How often it was the other one."""
+        return sum(each.wrong for each in self.steps)
 
 
 def by_reason(connection: Connection, root_id: int, outcome: Outcome) -> dict[str | None, int]:
@@ -62,6 +90,11 @@ def by_reason(connection: Connection, root_id: int, outcome: Outcome) -> dict[st
         .group_by(files.c.reason)
     )
     return {reason: count for reason, count in connection.execute(query)}
+
+
+def model_count(connection: Connection) -> int:
+    """Return how many models have decided."""
+    return int(connection.execute(sa.select(sa.func.count(models.c.id))).scalar_one())
 
 
 def count(connection: Connection, root_id: int, moment: datetime) -> Counts:
@@ -80,6 +113,7 @@ def count(connection: Connection, root_id: int, moment: datetime) -> Counts:
         days=_days(connection, root_id, moment.date()),
         bars=_bars(connection, root_id),
         threshold=connection.execute(threshold).scalar(),
+        steps=_steps(connection, root_id),
         corrected=connection.execute(all_labels).scalar_one(),
         since_model=connection.execute(all_labels.where(corrections.c.at > newest)).scalar_one(),
     )
@@ -103,8 +137,7 @@ def _days(connection: Connection, root_id: int, today: date) -> list[tuple[date,
 
 
 def _bars(connection: Connection, root_id: int) -> list[int]:
-    # Rounded down, in a way that both databases have; 0.6 is a little less in binary.
-    bar = sa.func.round((results.c.confidence - 0.5) * 2 * BARS - 0.5 + 1e-6).label("bar")
+    bar = _number_of(BARS)
     query = (
         sa.select(bar, sa.func.count())
         .select_from(files)
@@ -114,8 +147,56 @@ def _bars(connection: Connection, root_id: int) -> list[int]:
     )
     bars = [0] * BARS
     for number, found in connection.execute(query):
-        bars[min(max(int(number), 0), BARS - 1)] += found
+        bars[_within(number, BARS)] += found
     return bars
+
+
+def _steps(connection: Connection, root_id: int) -> list[Step]:
+    """Count what another threshold would change: only where it alone has decided."""
+    steps = [Step() for _ in range(STEPS)]
+    step = _number_of(STEPS)
+    decided = (
+        sa.select(step, files.c.outcome, sa.func.count())
+        .select_from(files)
+        .join(results, results.c.id == files.c.result_id)
+        .where(files.c.root_id == root_id, IS_FILED, results.c.confidence.is_not(None))
+        .where(sa.func.coalesce(files.c.reason, "low_confidence") == "low_confidence")
+        .group_by(step, files.c.outcome)
+    )
+    for number, outcome, found in connection.execute(decided):
+        each = steps[_within(number, STEPS)]
+        if outcome == "unsure":
+            each.unsure += found
+        else:
+            each.filed += found
+    newest = sa.select(sa.func.max(corrections.c.id)).group_by(corrections.c.file_id)
+    right = (results.c.label == corrections.c.label).label("right")
+    checked = (
+        sa.select(step, right, sa.func.count())
+        .select_from(corrections)
+        .join(files, files.c.id == corrections.c.file_id)
+        .join(results, results.c.id == files.c.result_id)
+        .where(files.c.root_id == root_id, corrections.c.id.in_(newest))
+        .where(corrections.c.label.in_(("female", "male")), results.c.label.is_not(None))
+        .where(sa.func.coalesce(results.c.reason, "low_confidence") == "low_confidence")
+        .group_by(step, right)
+    )
+    for number, is_right, found in connection.execute(checked):
+        each = steps[_within(number, STEPS)]
+        if is_right:
+            each.right += found
+        else:
+            each.wrong += found
+    return steps
+
+
+def _number_of(parts: int) -> sa.Label[Any]:
+    # Rounded down, in a way that both databases have; 0.6 is a little less in binary.
+    return sa.func.round((results.c.confidence - 0.5) * 2 * parts - 0.5 + 1e-6).label("number")
+
+
+def _within(number: float, parts: int) -> int:
+    return min(max(int(number), 0), parts - 1)
 
 
 class Counter:

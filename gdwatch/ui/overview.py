@@ -1,5 +1,8 @@
 """The overview: what the service does, what was filed when, and how sure the model was."""
 
+import os
+import shlex
+from dataclasses import astuple
 from typing import Any
 
 from starlette.requests import Request
@@ -21,11 +24,15 @@ def overview(request: Request) -> Response:
     site = site_of(request)
     with site.ledger.reading() as connection:
         newest = photographs.newest(connection, site.ledger.root_id, _NEWEST)
+    counts = site.counter.counts(_PATIENCE_S)
+    root = shlex.quote(os.fsdecode(site.folders.root))
     return page(
         request,
         "overview.html",
         status=_status(site),
-        counts=site.counter.counts(_PATIENCE_S),
+        counts=counts,
+        steps=[astuple(each) for each in counts.steps] if counts else [],
+        train=f"gdtrain tune {root} --out better-model",
         newest=newest,
         outcomes=OUTCOMES,
     )

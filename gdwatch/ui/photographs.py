@@ -20,7 +20,7 @@ from gdwatch.errors import GdwatchError
 from gdwatch.ledger.tables import corrections, files, models, results
 from gdwatch.values import OUTCOMES, REASONS, Outcome, RejectedReason, UnsureReason
 
-Order = Literal["confidence", "reason", "folder", "newest"]
+Order = Literal["confidence", "reason", "folder", "newest", "disagreement"]
 ORDERS: tuple[Order, ...] = get_args(Order)
 IS_FILED = sa.text("files.state = 'filed'")
 IS_THERE = sa.text("files.state <> 'missing'")
@@ -43,7 +43,7 @@ _LAST_WORD = (
     .limit(1)
     .scalar_subquery()
 )
-_LABEL = (
+LABEL = (
     sa.select(corrections.c.label)
     .where(corrections.c.file_id == files.c.id)
     .order_by(corrections.c.id.desc())
@@ -51,7 +51,7 @@ _LABEL = (
     .scalar_subquery()
 )
 SELECTED: Selected = (
-    sa.select(*_COLUMNS, _LABEL.label("corrected"), _LAST_WORD.label("last_word"))
+    sa.select(*_COLUMNS, LABEL.label("corrected"), _LAST_WORD.label("last_word"))
     .select_from(files)
     .outerjoin(results, results.c.id == files.c.result_id)
     .join(models, models.c.id == files.c.model_id)
@@ -146,16 +146,27 @@ KINDS: Mapping[Order, Sequence[type]] = {
     "reason": (int, int),
     "folder": (str,),
     "newest": (int,),
+    "disagreement": (int,),
 }
 
 
 def one(connection: Connection, root_id: int, file_id: int) -> Photograph:
-    """Return the photograph with this id. Raises GdwatchError if this root has none."""
-    query = SELECTED.where(files.c.id == file_id, files.c.root_id == root_id)
-    found = connection.execute(query).first()
-    if found is None:
-        raise NoSuchPhotograph(f"id {file_id}: no such photograph")
-    return photograph_of(found)
+    """Return the photograph with this id. Raises NoSuchPhotograph if this root has none."""
+    (found,) = those(connection, root_id, [file_id])
+    return found
+
+
+def those(connection: Connection, root_id: int, ids: Sequence[int]) -> list[Photograph]:
+    """Return the photographs with these ids, by id. Raises NoSuchPhotograph if this root lacks one.
+
+    ids: few enough for one statement.
+    """
+    query = SELECTED.where(files.c.id.in_(ids), files.c.root_id == root_id).order_by(files.c.id)
+    found = list(map(photograph_of, connection.execute(query)))
+    if len(found) != len(set(ids)):
+        missing = set(ids) - {each.id for each in found}
+        raise NoSuchPhotograph(f"id {min(missing)}: no such photograph")
+    return found
 
 
 def page(
@@ -185,6 +196,8 @@ def statements(root_id: int, queue: Queue, after: Key | None) -> Iterator[Select
     match queue.order:
         case "folder":
             yield _by_folder(root_id, queue, after)
+        case "disagreement":
+            raise ValueError("`disagreement` reads these")
         case "newest":
             yield from (_by_id(root_id, queue, reason, after) for reason in queue.reasons)
         case "reason":
@@ -198,7 +211,7 @@ def _key(queue: Queue, row: sa.Row[Any]) -> Key:
     match queue.order:
         case "folder":
             return (row.path,)
-        case "newest":
+        case "newest" | "disagreement":
             return (-row.id,)
         case "reason":
             return (queue.reasons.index(row.reason), row.id)
@@ -211,7 +224,7 @@ def _waiting(root_id: int, queue: Queue) -> Selected:
         files.c.root_id == root_id,
         files.c.outcome == queue.outcome,
         IS_FILED,
-        _LABEL.is_(None),
+        LABEL.is_(None),
     )
 
 
@@ -222,7 +235,7 @@ def _by_folder(root_id: int, queue: Queue, after: Key | None) -> Selected:
         files.c.outcome.concat("") == queue.outcome,
         IS_FILED,
         IS_THERE,
-        _LABEL.is_(None),
+        LABEL.is_(None),
         files.c.path > (queue.below if after is None else after[0]),
         files.c.path < queue.below + LAST,
     )
@@ -259,7 +272,7 @@ def _by_confidence(
         files.c.root_id + 0 == root_id,
         files.c.outcome.concat("") == queue.outcome,
         IS_FILED,
-        _LABEL.is_(None),
+        LABEL.is_(None),
         results.c.outcome == queue.outcome,
         results.c.reason == reason,
     )

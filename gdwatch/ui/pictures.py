@@ -1,4 +1,4 @@
-"""Pictures of photographs, and rejected files to be taken away."""
+"""Pictures of photographs, explanations of them, and rejected files to be taken away."""
 
 import os
 from collections.abc import Iterator
@@ -27,6 +27,13 @@ async def picture(request: Request) -> Response:
     row = await run_in_threadpool(_row, request)
     made = await site_of(request).thumbnails.picture(row, size)
     return Response(made, 200, {"cache-control": _WHILE_IT_IS_THE_SAME}, "image/webp")
+
+
+async def explanation(request: Request) -> Response:
+    """Answer with the panel of a photograph. Raises GdwatchError, Refused."""
+    row = await run_in_threadpool(_row, request)
+    panel = await site_of(request).explanations.panel(row)
+    return Response(panel, 200, {"cache-control": _WHILE_IT_IS_THE_SAME}, "image/png")
 
 
 def download(request: Request) -> Response:

@@ -16,6 +16,7 @@ from gdwatch.settings import Settings
 from gdwatch.ui.access import Access
 from gdwatch.ui.app import make_app
 from gdwatch.ui.counts import Counter
+from gdwatch.ui.explanation import Explanations
 from gdwatch.ui.patience import ImpatientProtocol
 from gdwatch.ui.site import Site
 from gdwatch.ui.thumbnails import Thumbnails
@@ -43,7 +44,8 @@ def serving(settings: Settings) -> Iterator[tuple[uvicorn.Server, socket.socket]
         thumbnails = Thumbnails(settings, folders)
         wishes = Wishes(ledger, folders, settings)
         counter = Counter(ledger, folders, settings)
-        site = Site(settings, folders, ledger, access, thumbnails, wishes, counter)
+        explanations = Explanations(settings, folders)
+        site = Site(settings, folders, ledger, access, thumbnails, wishes, counter, explanations)
         config = uvicorn.Config(
             make_app(site),
             http=ImpatientProtocol,

@@ -18,11 +18,12 @@ from gdwatch.settings import Settings
 from gdwatch.ui import reasons
 from gdwatch.ui.access import Access, Refused, Session
 from gdwatch.ui.counts import Counter
+from gdwatch.ui.explanation import Explanations
 from gdwatch.ui.thumbnails import Thumbnails
 from gdwatch.ui.wishes import Wishes
 
 _HERE = Path(__file__).parent
-_LARGEST_ID = 2**63 - 1  # the largest integer that a database holds
+LARGEST_ID = 2**63 - 1  # the largest integer that a database holds
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
@@ -37,6 +38,7 @@ class Site:
     thumbnails: Thumbnails
     wishes: Wishes
     counter: Counter
+    explanations: Explanations
 
 
 def site_of(request: Request) -> Site:
@@ -62,7 +64,7 @@ def name_of(request: Request) -> str:
 def id_of(request: Request) -> int:
     """Return the id in a request's path. Raises Refused if it can be none."""
     number: int = request.path_params["id"]
-    if number > _LARGEST_ID:
+    if number > LARGEST_ID:
         raise Refused(404, "There is no such photograph.")
     return number
 

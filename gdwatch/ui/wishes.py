@@ -5,8 +5,9 @@ Files are moved by the service if it runs, else here, as by a command; no reques
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -27,10 +28,23 @@ from gdwatch.values import Verdict
 log = structlog.get_logger()
 
 _MOST_TO_JUDGE = 100
+_MOST_NAMED = 10  # photographs, in the command's row
 
 
 class Conflict(GdwatchError):  # noqa: N818 - somebody else was faster
     """The photograph is not any more as the person has seen it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What came of a verdict. command_id: for `undo`; None if nothing was recorded.
+
+    ids: of the photographs with the verdict. refused: why others have none.
+    """
+
+    command_id: int | None
+    ids: list[int]
+    refused: list[GdwatchError]
 
 
 class Wishes:
@@ -50,28 +64,33 @@ class Wishes:
         self._last_said: list[int] = []
         self.failure = ""
 
-    def say(self, file_id: int, verdict: Verdict, by: str, seen: str) -> int:
-        """Record a person's verdict, as `gdwatch correct`; return the command's id, for `undo`.
+    def say(self, seen: Mapping[int, str], verdict: Verdict, by: str) -> Said:
+        """Record a person's verdict on photographs, as `gdwatch correct`, in one transaction.
 
-        by: the person's name. seen: of the photograph that the person has looked at.
+        seen: by id, `seen` of the photographs that the person has looked at. by: their name.
 
-        Raises Conflict if it is another one by now, and GdwatchError as `correct` does.
+        Raises NoSuchPhotograph, and Trouble.
         """
+        refused: list[GdwatchError] = []
         with self._ledger.reading() as connection:
-            now = photographs.one(connection, self._ledger.root_id, file_id)
-            row = self._ledger.transaction(connection).row(file_id)
-        if now.seen != seen or row.state != "filed":
-            raise Conflict(f"{now.name}: somebody has decided it, or it is being moved", "go on")
-        asked = asked_by(self._ledger, Command("correct", f"ui: {file_id} {verdict}", by))
-        assert asked.command_id is not None
-        done = verdicts.record(
-            asked, self._folders, self._settings, [row], VerdictOptions(verdict, by=by)
-        )
-        if done.refused:
-            raise done.refused[0]
-        self._last_said = [file_id]
-        self._later(self._mover, partial(self._move, [file_id]))
-        return asked.command_id
+            found = photographs.those(connection, self._ledger.root_id, list(seen))
+            rows = self._ledger.transaction(connection).rows([each.id for each in found])
+        wanted = []
+        for now, row in zip(found, rows, strict=True):
+            if now.seen == seen[now.id] and row.state == "filed":
+                wanted.append(row)
+            else:
+                what = f"{now.name}: somebody has decided it, or it is being moved"
+                refused.append(Conflict(what, "go on"))
+        asked = ", ".join(map(str, list(seen)[:_MOST_NAMED])) + " …" * (len(seen) > _MOST_NAMED)
+        command = Command("correct", f"ui: {asked} {verdict}", by)
+        options = VerdictOptions(verdict, by=by, command=command)
+        done = verdicts.record(self._ledger, self._folders, self._settings, wanted, options)
+        ids = [row.id for row in done.rows]
+        if ids:
+            self._last_said = ids
+            self._later(self._mover, partial(self._move, ids))
+        return Said(done.command_id if ids else None, ids, refused + done.refused)
 
     def take_back(self, command_id: int, by: str) -> list[int]:
         """Take a person's own verdict back, as `gdwatch undo`; return the ids of its files.
@@ -83,7 +102,7 @@ class Wishes:
         undone = undo.undo(*given, dry_run=False, of=undo.CommandOf(command_id, by))
         for path, why in undone.left.items():
             raise GdwatchError(f"{path}: {why}", "it is left as it is")
-        return undone.ids
+        return sorted(undone.ids)
 
     def requeue(self, file_id: int, by: str) -> None:
         """Have a file judged again, as `gdwatch requeue`. Raises GdwatchError."""

@@ -56,6 +56,7 @@ function show() {
   const photograph = line[at];
   desk.hidden = photograph === undefined;
   find("done").hidden = photograph !== undefined || after !== null;
+  find("looking").hidden = photograph !== undefined || after === null;
   find("tally").textContent = said.length ? `You have decided ${said.length}.` : "";
   prefetch();
   tell();

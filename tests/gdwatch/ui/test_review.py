@@ -1,5 +1,7 @@
 """Verdicts on the page: recorded as by `gdwatch correct`, with the person's name, and filed."""
 
+from typing import Any
+
 import pytest
 
 from gdwatch.files.users import own_name
@@ -121,3 +123,44 @@ def test_a_verdict_that_is_none_is_refused(page: Page, given: object) -> None:
     page.browser.load()
     assert page.browser.post("/photographs/1/verdict", given).status == 400
     assert page.words() == []
+
+
+def seen_of(waiting: list[dict[str, Any]]) -> dict[int, str]:
+    return {each["id"]: each["seen"] for each in waiting}
+
+
+def test_one_verdict_on_many_is_one_command_that_one_undo_takes_back(page: Page) -> None:
+    page.browser.load("/review/many")
+    waiting = page.browser.next("many=1")["photographs"]
+    seen = seen_of(waiting)
+    page.browser.say(waiting[1], "neither")
+    said = page.browser.post("/verdicts", {"verdict": "male", "seen": seen}).json
+    assert said["ids"] == [1, 3]
+    assert said["refused"] == ["b.png: somebody has decided it, or it is being moved"]
+    for name in "ac":
+        page.filed(f"{name}.png", f"male/trip/{name}.png")
+    assert page.words()[1:] == [(1, "male", own_name()), (3, "male", own_name())]
+    back = page.browser.post(f"/undo/{said['command']}").json["photographs"]
+    assert [each["id"] for each in back] == [1, 3]
+    for name in "ac":
+        page.filed(f"{name}.png", f"unsure/trip/{name}.png")
+
+
+@pytest.mark.parametrize(
+    ("seen", "status"),
+    [({}, 400), ([1], 400), ({"1": 7}, 400), ({str(n): "1-0" for n in range(1, 90)}, 400),
+     ({"99": "1-0"}, 404), ({"-1": "1-0"}, 404), ({"9" * 5000: "1-0"}, 404)],
+    ids=range(7),
+)  # fmt: skip
+def test_many_that_are_none_are_refused(page: Page, seen: object, status: int) -> None:
+    page.browser.load()
+    answer = page.browser.post("/verdicts", {"verdict": "male", "seen": seen})
+    assert answer.status == status
+    assert page.words() == []
+
+
+def test_a_verdict_and_its_command_are_one_transaction(page: Page) -> None:
+    page.browser.load()
+    first = page.browser.next()["photographs"][0]
+    assert page.browser.say({**first, "seen": "another"}, "male").status == 409
+    assert build.query(page.world.root, "SELECT * FROM commands WHERE name = 'correct'") == []
