@@ -1,6 +1,7 @@
 """A Debian under its own systemd, in namespaces of this machine; what it writes is gone with it."""
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -114,7 +115,10 @@ def lend_packages(machine: Machine) -> str:
 
     An install then takes seconds and nothing is downloaded; gdwatch itself is built and installed.
     """
-    packages = next(path for path in sys.path if path.endswith("site-packages"))
+    torch = importlib.util.find_spec("torch")
+    assert torch is not None
+    assert torch.origin is not None
+    packages = Path(torch.origin).parents[1]
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     made = machine.run(
         f"/usr/bin/python{version} -m venv /opt/gdwatch\n"

@@ -125,6 +125,19 @@ def test_the_container_file_has_no_known_mistakes():
     assert (done.returncode, done.stdout) == (0, "")
 
 
+@pytest.mark.parametrize("file", sorted(DEPLOY.glob("compose*.yaml")), ids=lambda file: file.name)
+def test_the_compose_files_are_of_the_compose_specification(file):
+    compose = pytest.importorskip("compose_pydantic", reason="compose-pydantic is not installed")
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+    text = re.sub(r"\$\{\w+:-(.*?)\}", r"\1", file.read_text())  # as without variables
+    read = compose.ComposeSpecification.model_validate(yaml.safe_load(text))
+    assert read.services["gdwatch"].mem_limit
+    with pytest.raises(ValueError, match="mem_limits"):
+        compose.ComposeSpecification.model_validate(
+            yaml.safe_load(text.replace("mem_limit", "mem_limits"))
+        )
+
+
 def test_the_container_is_built_from_all_that_the_package_is_built_from():
     copied = set()
     for line in (DEPLOY / "Containerfile").read_text().splitlines():

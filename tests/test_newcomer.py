@@ -1,6 +1,7 @@
 """From a clone to a sandboxed service on a Debian under systemd, upgraded, and gone again."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,8 +35,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 def test_a_newcomer_comes_from_a_clone_to_a_service_and_back(machine: Machine):
     offline = lend_packages(machine)
     machine.run(PEOPLE)
-    files = "git ls-files -co --exclude-standard"
-    machine.run(f"mkdir /srv/clone; cd {HERE}; {files} | tar -c -T - | tar -x -C /srv/clone")
+    clone(machine)
 
     # A group that is not there changes nothing.
     refused = machine.run("/srv/clone/deploy/install.sh --group nobodys", check=False)
@@ -56,7 +56,12 @@ def test_a_newcomer_comes_from_a_clone_to_a_service_and_back(machine: Machine):
     found = machine.run("cd /var/lib/gdwatch; find . -name a.png").stdout.strip()
     assert found.endswith("/trip/day/a.png")
     assert not found.startswith("./inbox")
-    assert '"batch.filed"' in machine.run("journalctl -u gdwatch").stdout
+    assert events(machine, "debug")["batch.filed"] == "6"  # info
+    machine.run("ln -s a.png /var/lib/gdwatch/inbox/link.png", user="anna")
+    build.wait_until(lambda: events(machine, "warning") == {"inbox.skipped": "4"}, "its warning")
+    assert status(machine)["skipped"] == {"/var/lib/gdwatch/inbox/link.png": "symlink"}
+    machine.run("rm /var/lib/gdwatch/inbox/link.png", user="anna")
+    look_with_prometheus(machine)
     machine.run(f"mv /var/lib/gdwatch/{found} /home/ben/", user="ben")
     assert machine.run("touch /var/lib/gdwatch/inbox/a.png", user="eve", check=False).returncode
     doctor = machine.run("gdwatch doctor --json", check=False).stdout
@@ -73,7 +78,7 @@ def test_a_newcomer_comes_from_a_clone_to_a_service_and_back(machine: Machine):
     machine.run("ls /var/lib/gdwatch/results.db.*.snapshot")
 
     # A second root beside it, by the template.
-    machine.run("sed 's,/var/lib/gdwatch,&-studio,' /etc/gdwatch/gdwatch.toml > "
+    machine.run("sed 's,/var/lib/gdwatch,&-studio,; s/9464/9465/' /etc/gdwatch/gdwatch.toml > "
                 "/etc/gdwatch/studio.toml; systemctl start gdwatch@studio")  # fmt: skip
     studio = machine.run("gdwatch status --json --config /etc/gdwatch/studio.toml").stdout
     assert json.loads(studio)["state"] == "running"
@@ -91,9 +96,9 @@ def test_a_newcomer_comes_from_a_clone_to_a_service_and_back(machine: Machine):
 def test_the_debian_package_is_installed_and_removed_without_the_data(machine: Machine):
     offline = lend_packages(machine)
     packages = machine.run("cat /opt/gdwatch/lib/python3*/site-packages/lent.pth").stdout.strip()
+    machine.run("systemctl stop 'gdwatch*'")
     machine.run("rm -rf /srv/clone /var/lib/gdwatch* /etc/gdwatch /etc/systemd/system/gdwatch*")
-    files = "git ls-files -co --exclude-standard"
-    machine.run(f"mkdir /srv/clone; cd {HERE}; {files} | tar -c -T - | tar -x -C /srv/clone")
+    clone(machine)
     machine.run(f"{offline} PYTHONPATH={packages} /srv/clone/deploy/build-deb.sh /srv/dist")
     machine.run("dpkg -i --force-depends /srv/dist/gdwatch_*.deb")
     assert is_active(machine)
@@ -105,6 +110,39 @@ def test_the_debian_package_is_installed_and_removed_without_the_data(machine: M
     machine.run("dpkg --purge gdwatch")
     assert machine.run("systemctl cat gdwatch", check=False).returncode != 0
     machine.run("test ! -e /opt/gdwatch; ls /var/lib/gdwatch/results.db /var/lib/gdwatch/inbox")
+
+
+def events(machine: Machine, priority: str) -> dict[str, str]:
+    """The events that the journal has of this priority and above, each with its own."""
+    said = machine.run(f"journalctl -u gdwatch -p {priority} -o json").stdout
+    lines = [json.loads(line) for line in said.splitlines()]
+    lines = [line for line in lines if line["MESSAGE"].startswith("{")]  # not those of systemd
+    return {json.loads(line["MESSAGE"])["event"]: line["PRIORITY"] for line in lines}
+
+
+def look_with_prometheus(machine: Machine) -> None:
+    """Let a Prometheus ask the service, as docs/metrics.md says."""
+    if shutil.which("prometheus") is None:
+        return
+    page = (HERE / "docs" / "metrics.md").read_text()
+    toml, yaml = (
+        re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL)[0] for kind in ("toml", "yaml")
+    )
+    machine.run(f"mkdir -p /etc/prometheus; echo '{toml}' >> /etc/gdwatch/gdwatch.toml\n"
+                f"echo '{yaml}' > /etc/prometheus/prometheus.yml\n"
+                "cp /srv/clone/deploy/prometheus-rules.yml /etc/prometheus/gdwatch-rules.yml\n"
+                "systemctl restart gdwatch\n"
+                "systemd-run --quiet prometheus --config.file /etc/prometheus/prometheus.yml "
+                "--storage.tsdb.path /srv/prometheus")  # fmt: skip
+    ask = "curl -s 'localhost:9090/api/v1/query?query=gdwatch_healthy%3D%3D1'"
+    build.wait_until(lambda: '"instance":"localhost:9464"' in machine.run(ask, check=False).stdout,
+                     "Prometheus knows that it is well", 150)  # fmt: skip
+
+
+def clone(machine: Machine) -> None:
+    """Put what git would clone to /srv/clone."""
+    files = "git ls-files -co --exclude-standard"
+    machine.run(f"mkdir /srv/clone; cd {HERE}; {files} | tar -c -T - | tar -x -C /srv/clone")
 
 
 def status(machine: Machine) -> dict[str, object]:

@@ -10,17 +10,19 @@ import structlog
 
 from gdwatch.commands.asked import asked
 from gdwatch.commands.output import print_json
+from gdwatch.errors import HeldError
 from gdwatch.files import escaping
 from gdwatch.jobs import check as comparing
 from gdwatch.jobs import prune as pruning
 from gdwatch.ledger import migration, opening, roots
 from gdwatch.ledger.connection import connect, translated, url_of
 from gdwatch.ledger.opening import open_ledger, open_to_read
+from gdwatch.ledger.shrink import shrink, size_of
 from gdwatch.ledger.snapshot import write_snapshot
 from gdwatch.ledger.transaction import now
 from gdwatch.root import lock, root_id
 from gdwatch.root.folders import Folders
-from gdwatch.settings import Settings
+from gdwatch.settings import MIB, Settings
 
 log = structlog.get_logger()
 
@@ -86,8 +88,28 @@ def prune(settings: Settings, older_than: str, *, yes: bool) -> None:
             old = replace(old, rows=pruning.prune(ledger, before))
     print(f"{'removed' if yes else 'would remove'} {old.rows} rows of files last filed before "
           f"{before:%Y-%m-%d}; {old.corrected} that a person has corrected stay")  # fmt: skip
-    if not yes:
+    if yes:
+        _shrink(settings)
+    else:
         print("the photographs stay where they are; add --yes to remove the rows")
+
+
+def _shrink(settings: Settings) -> None:
+    """Give the room of removed rows back, if it is worth it and no service runs."""
+    url = url_of(settings)
+    before = size_of(url)
+    if not before.is_worth_shrinking:
+        return
+    try:
+        with lock.hold(Folders.of(settings).state, briefly=True):
+            after = shrink(url)
+    except HeldError:
+        print(
+            f"{before.free // MIB} of the ledger's {before.bytes // MIB} MiB are free for new "
+            "rows; to give them back to the disk, stop the service and call this again"
+        )
+    else:
+        print(f"the ledger's file had {before.bytes // MIB} MiB, and has {after.bytes // MIB} now")
 
 
 def check(settings: Settings, *, mark: bool, force: bool, json_: bool) -> int:
