@@ -20,6 +20,7 @@ from gdwatch.cluster.parts import Part
 from gdwatch.cluster.shared_pipeline import JudgedBytes, SharedPipeline
 from gdwatch.errors import ActionNeeded, GdwatchError
 from gdwatch.inference import model_file
+from gdwatch.jobs.classify import Answer, answer
 from gdwatch.pipeline import decide
 from gdwatch.settings import Settings
 from gdwatch.values import Refusal, Serving
@@ -105,7 +106,7 @@ class Judge:
         nothing is written of this part.
         """
         part = parts.read(output, number)
-        answers: list[dict[str, Any]] = []
+        answers: list[Answer] = []
         for pictures, contents in self._contents(part):
             found = iter(self._judged([each for each in contents if isinstance(each, bytes)]))
             for picture, content in zip(pictures, contents, strict=True):
@@ -139,12 +140,13 @@ class Judge:
 
     def _answer(
         self, picture: storage.Picture, judged: JudgedBytes | None, content: bytes | Refusal
-    ) -> dict[str, Any]:
+    ) -> Answer:
         models = self._pipeline.models
-        if judged is None:
-            assert isinstance(content, Refusal)
-            return parts.answer(picture.path, decide.refuse(content), content, models[0])
-        return parts.answer(picture.path, judged.decision, judged.decoded, models[judged.model])
+        if judged is not None:
+            header = judged.decoded.header
+            return answer(picture.path, judged.decision, header, models[judged.model])
+        assert isinstance(content, Refusal)
+        return answer(picture.path, decide.refuse(content), None, models[0])
 
 
 def _got(pictures: storage.Slice, reference: Any) -> tuple[storage.Slice, list[bytes | Refusal]]:

@@ -25,8 +25,8 @@ from gdwatch import __version__
 from gdwatch.cluster.storage import Picture, Place, failed, tried_again
 from gdwatch.errors import GdwatchError, HeldError
 from gdwatch.files.atomic_write import replacing_durably
-from gdwatch.jobs.classify import COLUMNS
-from gdwatch.values import Decision, Photo, Refusal, Serving
+from gdwatch.jobs.classify import COLUMNS, Answer
+from gdwatch.values import Serving
 
 _REAL, _WHOLE = pa.float64(), pa.int32()
 _TYPES = {
@@ -128,7 +128,7 @@ def read(place: Place, number: int) -> Part:
     return Part(number, tuple(Picture(**row) for row in table.to_pylist()))
 
 
-def write(place: Place, number: int, answers: Sequence[dict[str, Any]]) -> Written:
+def write(place: Place, number: int, answers: Sequence[Answer]) -> Written:
     """Write the answers of a part, whole or not at all. Raises StorageFailed."""
     table = pa.Table.from_pylist(list(answers), SCHEMA)
     _put(place.below(f"part-{number:08}.parquet"), _parquet(table))
@@ -137,21 +137,6 @@ def write(place: Place, number: int, answers: Sequence[dict[str, Any]]) -> Writt
         Counter(each["outcome"] for each in answers),
         sum(each["reason"] == "unreadable" for each in answers),
     )
-
-
-def answer(
-    path: str, decision: Decision, decoded: Photo | Refusal, model: Serving
-) -> dict[str, Any]:
-    """Return the row for one picture, as `classify` answers."""
-    box, header = decision.box, decoded.header
-    values = (
-        path, decision.outcome, decision.reason, decision.label,
-        decision.confidence, decision.p_male, decision.faces,
-        *((box.x, box.y, box.width, box.height) if box else (None,) * 4),
-        *((header.width, header.height, header.format) if header else (None,) * 3),
-        f"{model.name} {model.version}",
-    )  # fmt: skip
-    return dict(zip(COLUMNS, values, strict=True))
 
 
 def _input(place: Place, number: int) -> Place:

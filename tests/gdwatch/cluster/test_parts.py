@@ -12,7 +12,8 @@ from gdwatch.cluster import parts, storage
 from gdwatch.cluster.parts import Output
 from gdwatch.cluster.storage import Picture, Place, StorageFailed
 from gdwatch.errors import GdwatchError, HeldError
-from gdwatch.values import Box, Decision, Header, Photo, Refusal
+from gdwatch.jobs.classify import answer
+from gdwatch.values import Box, Decision, Header
 from tests import build
 
 MODELS = (build.serving(),)
@@ -25,12 +26,10 @@ def place(tmp_path: Path) -> Place:
 
 
 def answers() -> list[dict]:
-    photo = Photo("0" * 64, Header(640, 480, "JPEG"), (32, 32), 2.0)
     decision = Decision("male", None, "male", 0.9, 0.9, 2, Box(1, 2, 3, 4))
-    refusal = Refusal("unreadable", "gone")
     return [
-        parts.answer("/a.jpg", decision, photo, MODELS[0]),
-        parts.answer("s3://b/ü.jpg", Decision("rejected", "unreadable"), refusal, MODELS[0]),
+        answer("/a.jpg", decision, Header(640, 480, "JPEG"), MODELS[0]),
+        answer("s3://b/ü.jpg", Decision("rejected", "unreadable"), None, MODELS[0]),
     ]
 
 
