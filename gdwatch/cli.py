@@ -126,21 +126,30 @@ def _require_engine(engine: str, address: str | None) -> None:
 
 
 @command(app)
-def reprocess(
+def reprocess(  # noqa: PLR0913 - a parameter for each option
     common: Common,
     folders: Annotated[
         list[Path], typer.Argument(metavar="FOLDER…", help="ROOT, an answer folder, or below one.")
     ],
     move: Annotated[bool, typer.Option("--move", help="File what changed.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Record nothing.")] = False,
+    engine: EngineName = "local",
+    address: Address = None,
     json: Json = False,
 ) -> None:
     """Judge filed photographs again with today's model and settings."""
     from gdwatch.commands import reprocess as verb
+    from gdwatch.jobs.rejudge import RejudgeOptions
 
     if move and dry_run:
         raise UsageError("--move and --dry-run exclude each other", "give one of them")
-    verb.reprocess(settings_of(common), folders, move=move, dry_run=dry_run, json_=json)
+    _require_engine(engine, address)
+    settings, over = settings_of(common), None
+    if engine == "ray":
+        from gdwatch.commands import cluster
+
+        over = cluster.over(settings, address)
+    verb.reprocess(settings, folders, RejudgeOptions(move, dry_run), over, json_=json)
 
 
 @command(app)

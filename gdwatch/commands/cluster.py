@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gdwatch.commands.output import progress
+from gdwatch.commands.reprocess import Over
 from gdwatch.errors import ActionNeeded, UsageError
 from gdwatch.settings import Settings
 
@@ -33,6 +34,13 @@ def classify(
             file=sys.stderr,
         )
     return 1 if totals.unread or totals.failed else 0
+
+
+def over(settings: Settings, address: str | None) -> Over:
+    """Return what has filed photographs judged again by a Ray cluster, for `reprocess`."""
+    with needs_ray():
+        from gdwatch.cluster import rejudge
+    return lambda rejudging, paths: rejudge.over(rejudging, paths, settings, address)
 
 
 @contextmanager

@@ -8,15 +8,14 @@ import pytest
 
 @pytest.fixture
 def cluster() -> Iterator[Any]:
-    """A head that judges nothing, and two nodes of one core each."""
+    """Two nodes of one core each; `nodes` are those that can be killed, the head is not."""
     ray = pytest.importorskip("ray", reason="needs the extra `ray`")
     from ray.cluster_utils import Cluster
 
-    # The least that Ray takes: several such nodes share this machine's memory.
-    bounds = {"object_store_memory": 100 << 20, "include_dashboard": False}
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **bounds})
+    bounds = {"num_cpus": 1, "object_store_memory": 100 << 20}  # they share a machine
+    made = Cluster(initialize_head=True, head_node_args={**bounds, "include_dashboard": False})
     try:
-        made.nodes = [made.add_node(num_cpus=1, object_store_memory=100 << 20) for _ in range(2)]
+        made.nodes = [made.add_node(**bounds)]
         yield made
     finally:
         ray.shutdown()
