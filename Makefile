@@ -31,7 +31,7 @@ install: .venv/installed
 
 .venv/installed: .venv/can-run
 	@echo "gdwatch: installing what tests and training need"
-	$(BIN)/pip install --constraint constraints.txt --editable '.[postgresql,ui,train,teachers,dev]'
+	$(BIN)/pip install --constraint constraints.txt --editable '.[postgresql,ray,ui,train,teachers,dev]'
 	touch $@
 
 format: install

@@ -26,6 +26,14 @@ app.add_typer(model, name="model")
 One = Annotated[str, typer.Argument(metavar="ID|PATH", help="A row's id, or a path.")]
 WithOutcome = Annotated[str | None, typer.Option("--outcome", help="All with this outcome.")]
 WithReason = Annotated[str | None, typer.Option("--reason", help="All with this reason.")]
+EngineName = Annotated[
+    Literal["local", "ray"],
+    typer.Option("--engine", help="`ray`: on a cluster, see docs/scale.md."),
+]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", metavar="HOST:PORT", help="Of the Ray cluster; without: here."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
@@ -71,7 +79,7 @@ def init(
 
 
 @command(app)
-def classify(
+def classify(  # noqa: PLR0913 - a parameter for each option
     common: Common,
     paths: Annotated[
         list[str], typer.Argument(metavar="PATH…", help="Files and folders; `-`: names from stdin.")
@@ -81,37 +89,67 @@ def classify(
         typer.Option("--format", help="`json`: one object, path → answer."),
     ] = "table",
     output: Annotated[
-        Path | None, typer.Option("-o", metavar="FILE", help="Write there, not to stdout.")
+        str | None,
+        typer.Option(
+            "-o", metavar="FILE", help="Write there, not to stdout; with Ray a folder or URL."
+        ),
     ] = None,
     null: Annotated[bool, typer.Option("-0", help="Names on stdin end with NUL.")] = False,
     explain: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Draw there what was seen of each picture.")
     ] = None,
+    engine: EngineName = "local",
+    address: Address = None,
+    part: Annotated[
+        int, typer.Option(min=1, metavar="N", help="With Ray: pictures of one file of answers.")
+    ] = 1000,
 ) -> None:
     """Answer for photographs; record and move nothing."""
+    _require_engine(engine, address)
+    if engine == "ray":
+        from gdwatch.commands import cluster
+
+        if explain is not None or format_ != "table":
+            raise UsageError("--engine ray writes Parquet alone", "leave --format, --explain out")
+        settings = settings_of(common)
+        raise typer.Exit(cluster.classify(settings, tuple(paths), output, address, part))
     from gdwatch.commands import classify as verb
     from gdwatch.jobs import classify
 
-    given = classify.Given(tuple(paths), null=null)
-    raise typer.Exit(verb.classify(settings_of(common), given, format_, output, explain))
+    given, file = classify.Given(tuple(paths), null=null), Path(output) if output else None
+    raise typer.Exit(verb.classify(settings_of(common), given, format_, file, explain))
+
+
+def _require_engine(engine: str, address: str | None) -> None:
+    if address is not None and engine != "ray":
+        raise UsageError("--address is of a Ray cluster", "give --engine ray, too")
 
 
 @command(app)
-def reprocess(
+def reprocess(  # noqa: PLR0913 - a parameter for each option
     common: Common,
     folders: Annotated[
         list[Path], typer.Argument(metavar="FOLDER…", help="ROOT, an answer folder, or below one.")
     ],
     move: Annotated[bool, typer.Option("--move", help="File what changed.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Record nothing.")] = False,
+    engine: EngineName = "local",
+    address: Address = None,
     json: Json = False,
 ) -> None:
     """Judge filed photographs again with today's model and settings."""
     from gdwatch.commands import reprocess as verb
+    from gdwatch.jobs.rejudge import RejudgeOptions
 
     if move and dry_run:
         raise UsageError("--move and --dry-run exclude each other", "give one of them")
-    verb.reprocess(settings_of(common), folders, move=move, dry_run=dry_run, json_=json)
+    _require_engine(engine, address)
+    settings, over = settings_of(common), None
+    if engine == "ray":
+        from gdwatch.commands import cluster
+
+        over = cluster.over(settings, address)
+    verb.reprocess(settings, folders, RejudgeOptions(move, dry_run), over, json_=json)
 
 
 @command(app)

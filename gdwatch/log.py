@@ -5,7 +5,7 @@ watch.started|overflow|lost|polling, inbox.skipped,
 file.vanished|deferred|unsure|rejected|missing|back|moved|changed_late,
 file.judged_again|collision|not_restored,
 batch.filed|restored|unsure|retried|split, metrics.listening,
-worker.started|died|timeout, engine.oom|restarted,
+worker.started|died|timeout, cluster.judge_lost, engine.oom|restarted,
 model.loaded|refused, db.busy|full|upgraded, disk.low, hook.started|failed,
 recovery.done, ui.listening|failed.
 """

@@ -35,8 +35,9 @@ BELOW = set(MAY_IMPORT)
 MAY_IMPORT["service"] = BELOW
 MAY_IMPORT["jobs"] = BELOW
 MAY_IMPORT["ui"] = BELOW | {"jobs"}
-MAY_IMPORT["commands"] = BELOW | {"service", "jobs", "ui"}
 MAY_IMPORT["classifier"] = BELOW | {"jobs"}
+MAY_IMPORT["cluster"] = BELOW | {"jobs"}
+MAY_IMPORT["commands"] = BELOW | {"service", "jobs", "ui", "cluster"}
 MAY_IMPORT["exit_status"] = {"errors", "files", "log", "utf8_mode"}
 MAY_IMPORT["cli"] = BELOW | {"service", "jobs", "ui", "commands", "exit_status"}
 MAY_IMPORT["__main__"] = {"cli"}
@@ -45,6 +46,9 @@ MAY_IMPORT["__main__"] = {"cli"}
 TESTED_IN: dict[str, str] = {
     "gdwatch.__main__": "test_imports.py",
     "gdwatch.cli": "test_commands.py",
+    "gdwatch.cluster.connection": "gdwatch/cluster/test_classify.py",
+    "gdwatch.cluster.judge": "gdwatch/cluster/test_classify.py",
+    "gdwatch.commands.cluster": "gdwatch/cluster/test_classify.py",
     "gdwatch.commands.asked": "test_commands.py",
     "gdwatch.commands.classify": "test_commands.py",
     "gdwatch.commands.correct": "test_commands.py",

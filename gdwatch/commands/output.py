@@ -121,9 +121,9 @@ class Bar:
         both_shown = console.is_terminal and sys.stdout.isatty()
         self.stream: TextIO = _Above(console) if both_shown else sys.stdout
 
-    def seen(self) -> None:
-        """Count one more photograph."""
-        self._bar.advance(self._task)
+    def seen(self, count: int = 1) -> None:
+        """Count more photographs."""
+        self._bar.advance(self._task, count)
         task = self._bar.tasks[0]
         # Of the whole run: a batch comes at one stroke, which says nothing of the speed.
         if task.elapsed:

@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,17 +23,25 @@ from gdwatch.root import lock, root_id
 from gdwatch.root.folders import Folders
 from gdwatch.settings import Settings
 
+Over = Callable[[Rejudging, Iterator[bytes]], Iterator[Tally]]  # as `Rejudging.over`
+
 
 def reprocess(
-    settings: Settings, given: list[Path], *, move: bool, dry_run: bool, json_: bool
+    settings: Settings,
+    given: list[Path],
+    options: RejudgeOptions,
+    over: Over | None = None,
+    *,
+    json_: bool,
 ) -> None:
     """Judge the files below these folders again, and print what changed.
 
-    given: ROOT, answer folders, or folders below one. Raises GdwatchError.
+    given: ROOT, answer folders, or folders below one. over: what has them judged,
+    None: a pipeline here. Raises GdwatchError.
     """
     folders = Folders.of(settings)
     root_id.require_own(folders)
-    command = None if dry_run else asked("reprocess")
+    command = None if options.dry_run else asked("reprocess")
     ledger = open_ledger(settings, root_id.read_id(folders), command)
     chosen = _outermost(folder for path in given for folder in answer_folders(path, folders))
     with contextlib.ExitStack() as held, contextlib.closing(ledger):
@@ -41,22 +49,25 @@ def reprocess(
             held.enter_context(lock.hold_folder(Path(os.fsdecode(folder))))
         total = sum(isinstance(each, bytes) for each in _below(chosen, settings.ignore))
         with progress(total) as bar:
-            options = RejudgeOptions(move, dry_run)
             rejudging = Rejudging(ledger, folders, settings, options, counted(bar.seen))
             paths = _files(_below(chosen, settings.ignore))
-            waiting = follow(rejudging, paths, ledger, folders, settings)
+            tallies = (over or Rejudging.over)(rejudging, paths)
+            waiting = follow(rejudging, tallies, ledger, folders, settings)
     report(rejudging.tally, waiting, json_=json_)
 
 
 def follow(
     rejudging: Rejudging,
-    paths: Iterator[bytes],
+    tallies: Iterator[Tally],
     ledger: Ledger,
     folders: Folders,
     settings: Settings,
 ) -> int:
-    """Judge the files at `paths`, and move them batch by batch; return how many moves are left."""
-    for tally in rejudging.over(paths):
+    """Move files as they are judged, batch by batch; return how many moves are left.
+
+    tallies: as `rejudging` yields them.
+    """
+    for tally in tallies:
         move_requests.file_or_wait(ledger, folders, settings, tally.to_move, patience_s=0)
     return move_requests.file_or_wait(ledger, folders, settings, rejudging.tally.to_move)
 

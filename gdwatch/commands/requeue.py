@@ -49,5 +49,6 @@ def requeue(
         with progress(len(paths)) as bar:
             options = RejudgeOptions(move=True, again=True)
             rejudging = Rejudging(ledger, folders, settings, options, counted(bar.seen))
-            waiting = follow(rejudging, iter(paths), ledger, folders, settings)
+            tallies = rejudging.over(iter(paths))
+            waiting = follow(rejudging, tallies, ledger, folders, settings)
     report(rejudging.tally, waiting, json_=json_)

@@ -11,13 +11,15 @@ PART = ".part"  # the suffix of temporary files; a kill may leave one behind
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, beside: str = "") -> Iterator[Path]:
     """Yield a temporary path to write to; on exit it is renamed to `path`.
+
+    beside: a name of this writer's own, where several may write the same file at once.
 
     After an error the temporary file is removed and the old file stays. Without fsync(2), a power
     cut may lose the new file. Raises OSError.
     """
-    temporary = path.with_name(path.name + PART)
+    temporary = path.with_name(path.name + beside + PART)
     temporary.unlink(missing_ok=True)
     try:
         yield temporary
@@ -28,9 +30,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def replacing_durably(path: Path) -> Iterator[Path]:
+def replacing_durably(path: Path, beside: str = "") -> Iterator[Path]:
     """Like `replacing`, with fsync(2) of file and folder. Raises OSError, and as `make_durable`."""
-    with replacing(path) as temporary:
+    with replacing(path, beside) as temporary:
         yield temporary
         _sync(temporary)
     _sync(path.parent)

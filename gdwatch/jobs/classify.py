@@ -15,7 +15,7 @@ from gdwatch.files.walk import Unlisted, files_below
 from gdwatch.pipeline.drain import drain
 from gdwatch.pipeline.pipeline import Pipeline
 from gdwatch.settings import Settings
-from gdwatch.values import Decision, Drop, Judged, Opened, Serving
+from gdwatch.values import Decision, Drop, Header, Judged, Opened, Serving
 
 COLUMNS = (
     "path", "outcome", "reason", "label", "confidence", "p_male", "faces",
@@ -155,9 +155,14 @@ def _numbered(
 
 def _answer(path: bytes, decision: Decision, judged: Judged | None, model: Serving) -> Answer:
     header = judged.decoded.header if judged else None
+    return answer(escaping.escape(path), decision, header, model)
+
+
+def answer(path: str, decision: Decision, header: Header | None, model: Serving) -> Answer:
+    """Return the answer for one input, by the names of COLUMNS. path: escaped."""
     box = decision.box
     values = (
-        escaping.escape(path),
+        path,
         decision.outcome,
         decision.reason,
         decision.label,

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -40,6 +41,8 @@ from gdwatch.values import (
     Refusal,
     Serving,
 )
+
+Judge = Callable[[Iterator[Opened]], Iterator[Batch]]  # as `drain` with a pipeline
 
 _WHY = {  # by the reason of a skipped drop, worded as the system does
     "permission": "permission denied",
@@ -129,14 +132,17 @@ class Rejudging:
 
         Raises Trouble and GdwatchError, as the pipeline and the ledger do.
         """
-        pipeline = Pipeline(self._settings)
-        try:
-            for batch in drain(pipeline, self._opened(paths, pipeline.models)):
-                self._finish(batch)
-                yield self.tally
+        with contextlib.closing(Pipeline(self._settings)) as pipeline:
+            yield from self.judged_by(partial(drain, pipeline), pipeline.models, paths)
+
+    def judged_by(
+        self, judge: Judge, models: Sequence[Serving], paths: Iterator[bytes]
+    ) -> Iterator[Tally]:
+        """Do as `over` does, with others to judge. models: those that judge."""
+        for batch in judge(self._opened(paths, models)):
+            self._finish(batch)
             yield self.tally
-        finally:
-            pipeline.close()
+        yield self.tally
 
     # ------------------------------------------------------------------ opening files
 

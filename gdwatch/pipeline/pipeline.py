@@ -50,7 +50,7 @@ class Pipeline:
     """
 
     def __init__(self, settings: Settings) -> None:
-        _allow_many_open_files()
+        allow_many_open_files()
         self._settings = settings
         self._queued: deque[Task] = deque()
         self._decoded: deque[Task] = deque()
@@ -308,7 +308,7 @@ class Pipeline:
             log.info("service.reloaded", model=self.model.name, version=self.model.version)
 
 
-def _allow_many_open_files() -> None:
+def allow_many_open_files() -> None:
     """Raise the soft limit of open files to the hard one: each file in the pipeline is open."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

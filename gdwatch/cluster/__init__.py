@@ -1,0 +1,1 @@
+"""Judging on many machines, with Ray: actors, storage, and what they answer."""
