@@ -2,11 +2,9 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -67,17 +65,17 @@ def _of_root(root: Path) -> Labelled:
     identity = root_id.read_id(Folders.of(settings))
     listed, uncorrected, neither = [], [], 0
     with closing(open_to_read(settings, identity)) as ledger:
-        for row in _files(ledger):
-            if row.label in CLASSES:
-                listed.append(_entry(row.path, row.label, ledger.root))
-            elif row.label == "neither":
+        for path, outcome, label in _files(ledger):
+            if label in CLASSES:
+                listed.append(_entry(path, label, ledger.root))
+            elif label == "neither":
                 neither += 1
-            elif row.label is None and row.outcome in (*CLASSES, "unsure"):
-                uncorrected.append(_entry(row.path, UNCORRECTED, ledger.root))
+            elif label is None and outcome in (*CLASSES, "unsure"):
+                uncorrected.append(_entry(path, UNCORRECTED, ledger.root))
     return Labelled(str(root), listed, uncorrected, neither, is_root=True)
 
 
-def _files(ledger: Ledger) -> Sequence[sa.Row[Any]]:
+def _files(ledger: Ledger) -> list[tuple[str, str, str | None]]:
     """Path, outcome and last correction of the files that lie in their answer folders."""
     last = (
         sa.select(corrections.c.file_id, sa.func.max(corrections.c.id).label("id"))
@@ -92,7 +90,7 @@ def _files(ledger: Ledger) -> Sequence[sa.Row[Any]]:
         .order_by(files.c.id)
     )
     with ledger.reading() as connection:
-        return connection.execute(query).all()
+        return [(path, outcome, label) for path, outcome, label in connection.execute(query)]
 
 
 def _entry(text: str, label: str, root: bytes) -> Entry:
