@@ -11,7 +11,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from gdwatch.errors import GdwatchError, Trouble
+from gdwatch.errors import GdwatchError
 from gdwatch.ledger.rows import Row
 from gdwatch.processes.child import Child
 from gdwatch.processes.messages import Died
@@ -35,7 +35,7 @@ class Explanations:
     async def panel(self, row: Row) -> bytes:
         """Return the panel of a file as PNG. Raises GdwatchError if there is none to be had."""
         if self._waiting >= _MOST_WAITING:
-            raise Trouble("busy", "others wait for an explanation, too", "try again in a minute")
+            raise GdwatchError("others wait for an explanation, too", "try again in a minute")
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, self._make, row)
