@@ -51,9 +51,10 @@ class Counts:
 
     totals: filed photographs by outcome. days: by day (UTC), oldest first, filed by outcome.
     bars: filed photographs by confidence, see BARS. threshold: the least confidence of the last
-        decision, if it had one.
+        decision that had one.
     steps: by confidence, see STEPS.
     corrected: photographs with a verdict; since_model: with one newer than the newest model.
+    last_hour: photographs that were judged in the hour before.
     waiting: files in the inbox; None if it cannot be listed, or nobody has looked.
     """
 
@@ -64,6 +65,7 @@ class Counts:
     steps: list[Step]
     corrected: int
     since_model: int
+    last_hour: int
     waiting: int | None = None
 
     @property
@@ -104,10 +106,18 @@ def count(connection: Connection, root_id: int, moment: datetime) -> Counts:
         .where(files.c.root_id == root_id, IS_FILED)
         .group_by(files.c.outcome)
     )
-    threshold = sa.select(results.c.min_confidence).order_by(results.c.id.desc()).limit(1)
+    threshold = (
+        sa.select(results.c.min_confidence)
+        .where(results.c.min_confidence.is_not(None))
+        .order_by(results.c.id.desc())
+        .limit(1)
+    )
     labelled = corrections.c.label.is_not(None)
     all_labels = sa.select(sa.func.count(corrections.c.file_id.distinct())).where(labelled)
     newest = sa.select(sa.func.max(models.c.first_used_at)).scalar_subquery()
+    last_hour = sa.select(sa.func.count()).where(
+        files.c.root_id == root_id, files.c.recorded_at > moment - timedelta(hours=1)
+    )
     return Counts(
         totals={outcome: number for outcome, number in connection.execute(totals)},
         days=_days(connection, root_id, moment.date()),
@@ -116,6 +126,7 @@ def count(connection: Connection, root_id: int, moment: datetime) -> Counts:
         steps=_steps(connection, root_id),
         corrected=connection.execute(all_labels).scalar_one(),
         since_model=connection.execute(all_labels.where(corrections.c.at > newest)).scalar_one(),
+        last_hour=connection.execute(last_hour).scalar_one(),
     )
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from gdwatch.ledger.tables import results
 from gdwatch.root import root_id
 from gdwatch.settings import Settings
 from gdwatch.ui import server
@@ -132,6 +134,12 @@ def make_world(root: Path, stack: ExitStack) -> World:
     (root / ".gdwatch" / "root-id").write_text("a-root\n")
     assert root_id.read_id(world.folders) == "a-root"
     return world
+
+
+def set_threshold(world: World, least: float) -> None:
+    """Make the decisions say under which threshold they came about, as those of the service do."""
+    with world.ledger.writing() as transaction:
+        transaction.connection.execute(sa.update(results).values(min_confidence=least))
 
 
 @pytest.fixture

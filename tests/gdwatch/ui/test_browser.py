@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from PIL import Image
 
 from gdwatch.files.users import own_name
 from tests import build
-from tests.gdwatch.ui.conftest import Page, make_world, page_of, ui_settings
+from tests.gdwatch.ui.conftest import Page, make_world, page_of, set_threshold, ui_settings
 
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -26,7 +27,16 @@ pytestmark = [
 
 COUNT = 35
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
-PAGES = ("/review", "/", "/rejected", "/search", "/photographs/1", "/photographs/99", "/sign-in")
+PAGES = (
+    "/review",
+    "/review/many",
+    "/",
+    "/rejected",
+    "/search",
+    "/photographs/1",
+    "/photographs/99",
+    "/sign-in",
+)
 
 
 @pytest.fixture(scope="module")
@@ -150,8 +160,75 @@ def test_everybody_can_use_every_page(chromium: Any, page: Page, scheme: str) ->
 
 def test_every_page_keeps_to_its_policy_and_shows_names_as_text(chromium: Any, page: Page) -> None:
     tab = opened(chromium, page)
-    for path in PAGES[:5]:
+    for path in PAGES[:6]:
         tab.goto(f"http://{page.browser.host}:{page.browser.port}{path}")
         assert tab.locator("main i, main b").count() == 0
     assert [error for error in tab.errors if "Content Security Policy" in error] == []
+    tab.context.close()
+
+
+@pytest.fixture
+def fresh(root: Path) -> Iterator[Page]:
+    """A page of its own: unsure photographs, and with `male` one that was filed."""
+    with ExitStack() as stack:
+        world = make_world(root, stack)
+        for number in range(12):
+            world.record_file(f"{number:02}.png", build.photograph(number), "unsure")
+        world.record_file("m.png", build.photograph(99), "male")
+        world.file()
+        set_threshold(world, 0.9)
+        yield Page(world, stack.enter_context(page_of(ui_settings(world.root))))
+
+
+def test_many_are_chosen_and_get_one_verdict(chromium: Any, fresh: Page) -> None:
+    tab = opened(chromium, fresh, "/review/many")
+    boxes = tab.locator("#grid input")
+    sync_api.expect(boxes).to_have_count(12)
+    assert tab.locator("[data-verdict=male]").is_disabled()
+    boxes.nth(0).click()
+    boxes.nth(3).click(modifiers=["Shift"])
+    tab.keyboard.press("m")
+    sync_api.expect(boxes).to_have_count(8)
+    boxes.nth(0).focus()
+    tab.keyboard.press("Space")
+    tab.keyboard.press("f")
+    sync_api.expect(boxes).to_have_count(7)
+    by = own_name()
+    men = [(number, "male", by) for number in (1, 2, 3, 4)]
+    assert wait_for_decided(fresh, 5) == [*men, (5, "female", by)]
+    tab.keyboard.press("u")
+    sync_api.expect(boxes).to_have_count(8)
+    tab.keyboard.press("u")
+    sync_api.expect(boxes).to_have_count(12)
+    wait_for_decided(fresh, 0)
+    tab.keyboard.press("a")
+    tab.locator("[data-verdict=neither]").click()
+    sync_api.expect(tab.locator("#done")).to_be_visible()
+    assert len(wait_for_decided(fresh, 12)) == 12
+    assert tab.errors == []
+    tab.context.close()
+
+
+def test_another_threshold_is_tried_by_key_and_by_dragging(chromium: Any, fresh: Page) -> None:
+    tab = opened(chromium, fresh)
+    seen(tab)
+    tab.keyboard.press("m")
+    wait_for_decided(fresh, 1)
+    tab.goto(f"http://{fresh.browser.host}:{fresh.browser.port}/")
+    tab.locator("#threshold").focus()
+    tab.keyboard.press("ArrowLeft")
+    would = tab.locator("#would")
+    sync_api.expect(would).to_contain_text("At 89.5 %: 0 that are unsure would be filed.")
+    chart = tab.locator("svg:has(#tried)")
+    chart.hover(position={"x": 1, "y": 20})
+    tab.mouse.down()
+    tab.mouse.up()
+    sync_api.expect(would).to_contain_text("11 that are unsure would be filed.")
+    sync_api.expect(would).to_contain_text("the model was right in 1, 100 %")
+    chart.hover(position={"x": chart.bounding_box()["width"] - 1, "y": 20})
+    tab.mouse.down()
+    tab.mouse.up()
+    sync_api.expect(would).to_contain_text("1 that is filed would be unsure.")
+    assert "gdtrain tune" in tab.locator("#train").text_content()
+    assert tab.errors == []
     tab.context.close()

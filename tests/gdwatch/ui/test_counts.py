@@ -29,6 +29,7 @@ def test_everything_is_counted_once(world: World) -> None:
     assert counted.bars[24] == 2  # 0.98
     assert counted.steps[20] == counts.Step(unsure=1)  # 0.6
     assert counted.steps[96] == counts.Step(filed=2, right=1)  # 0.98
+    assert counted.last_hour == 3
     assert (counted.right, counted.wrong) == (1, 0)
     assert (counted.corrected, counted.since_model, counted.waiting) == (1, 1, 1)
     with world.ledger.reading() as connection:
