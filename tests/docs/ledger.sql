@@ -44,3 +44,8 @@ UPDATE files SET moved_at = filed_at,
   result_id = (SELECT max(r.id) FROM results r WHERE r.file_id = files.id AND r.model_id = files.model_id);
 UPDATE files SET filed_at = recorded_at WHERE id = 6;
 UPDATE results SET min_confidence = 0.9, command_id = 1;
+UPDATE files SET taken_at = '2026-11-19 14:' || (10 + id) || ':00+01:00', camera = 'Canon EOS R6' WHERE id IN (1, 2, 5);
+UPDATE files SET taken_at = '2025-07-01 09:00:00', camera = 'Apple iPhone 12' WHERE id = 3;
+UPDATE results SET faces = CASE file_id WHEN 2 THEN 3 ELSE 1 END WHERE label IS NOT NULL;
+INSERT INTO moves (file_id, from_path, to_path, why, command_id, moved_at)
+  VALUES (10, 'unsure/emil.jpg', 'male/emil.jpg', 'hand', NULL, '2026-11-23 12:00:00');

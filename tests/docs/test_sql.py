@@ -37,8 +37,20 @@ def answer(ledger: sqlite3.Connection, question: str) -> str:
     return "\n".join("|".join("" if v is None else str(v) for v in row) for row in rows)
 
 
-def test_there_are_ten_questions_with_answers():
-    assert len(QUESTIONS) == 10
+def test_there_are_thirty_questions_with_answers():
+    assert len(QUESTIONS) == 30
+    numbers = re.findall(r"^(\d+)\. .*\?$", TEXT, re.MULTILINE)
+    assert numbers == [str(number) for number in range(1, 31)]
+
+
+def test_the_questions_that_read_a_whole_table_are_named(ledger):
+    (named,) = re.findall(r"^Questions ([\d,\s]+ and \d+) read a whole table", TEXT, re.MULTILINE)
+    plans = {
+        number: [row[3] for row in ledger.execute(f"EXPLAIN QUERY PLAN {question}")]
+        for number, (question, _) in enumerate(QUESTIONS, 1)
+    }
+    whole = [n for n, plan in plans.items() if any(step.startswith("SCAN") for step in plan)]
+    assert [int(number) for number in re.findall(r"\d+", named)] == whole
 
 
 @pytest.mark.parametrize(("question", "expected"), QUESTIONS)
