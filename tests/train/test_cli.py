@@ -13,8 +13,8 @@ from tests.train.build import Told, photograph, write_recipe
 from tests.train.old_program import old_weights
 from train.fitting.recipe import Recipe
 
-COMMANDS = ("prepare", "audit", "detect", "locate", "crop", "teach", "fit", "export", "fuse",
-            "calibrate", "evaluate", "compare", "report", "import-seed", "all")  # fmt: skip
+COMMANDS = ("tune", "prepare", "audit", "detect", "locate", "crop", "teach", "fit", "export",
+            "fuse", "calibrate", "evaluate", "compare", "report", "import-seed", "all")  # fmt: skip
 
 
 def test_the_commands_work_one_after_the_other(
@@ -86,7 +86,7 @@ def test_the_commands_of_the_readme_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gdtrain: Callable[..., Told]
 ) -> None:
     readme = (Path(__file__).parents[2] / "docs" / "train.md").read_text()
-    section = readme[readme.index("## Train your own") :]
+    section = readme[readme.index("## Train from nothing") :]
     lines = [
         line.split("  #")[0].split()[1:]
         for line in section[: section.index("```\n\n")].splitlines()

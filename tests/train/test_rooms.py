@@ -26,6 +26,7 @@ TESTED_ELSEWHERE = {
     "commands/inputs": "train/test_cli.py",
     "commands/options": "train/test_cli.py",
     "commands/teaching": "train/test_chain.py",
+    "commands/tuning": "train/tuning/test_tune.py",
     "data/crops": "train/detection/test_crop_faces.py",
     "data/near_duplicates": "train/data/test_prepare.py",
     "data/tensors": "train/fitting/test_fit.py",
@@ -40,6 +41,10 @@ TESTED_ELSEWHERE = {
     "progress": "train/test_cli.py",
     "teachers/perceptron": "train/teachers/test_teach.py",
     "teachers/surroundings": "train/teachers/test_teach.py",
+    "tuning/examples": "train/tuning/test_tune.py",
+    "tuning/learnt": "train/tuning/test_tune.py",
+    "tuning/page": "train/tuning/test_tune.py",
+    "tuning/tuned_model": "train/tuning/test_tune.py",
 }
 
 

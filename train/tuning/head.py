@@ -48,7 +48,7 @@ class Strength:
     """How firmly the old weights are held.
 
     prior: of the squared distance from the old weights.
-    rehearsal: weight of all rehearsed faces together, in own faces.
+    rehearsal: weight of each rehearsed face, in own faces.
     """
 
     prior: float
@@ -63,11 +63,7 @@ def fit(own: Examples, male: Bools, rehearsed: Examples, old: Floats, strength: 
     wanted = np.where(male, 1 - _SMOOTHING / 2, _SMOOTHING / 2)
     parts = [
         _Part(own, wanted, 1.0),
-        _Part(
-            rehearsed,
-            expit(rehearsed.logits(old)),
-            strength.rehearsal * len(own) / max(1, len(rehearsed)),
-        ),
+        _Part(rehearsed, expit(rehearsed.logits(old)), strength.rehearsal),
     ]
 
     def loss(weights: Floats) -> tuple[float, Floats]:

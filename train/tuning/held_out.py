@@ -19,8 +19,8 @@ _FOLDS, _INNER = 5, 3
 # From firm to loose; the first is to leave everything as it is.
 STRENGTHS: tuple[Strength | None, ...] = (
     None,
-    Strength(prior=300, rehearsal=1.0),
-    Strength(prior=30, rehearsal=1.0),
+    Strength(prior=30, rehearsal=3.0),
+    Strength(prior=3, rehearsal=3.0),
 )
 
 

@@ -21,6 +21,7 @@ from train.detection import crop_faces
 from train.detection.false_faces import Look
 from train.detection.locator_run import load_looks
 from train.fitting.judge import view_of
+from train.fitting.named_model import open_model
 from train.tuning import labels, rehearsal
 from train.tuning.drift import Drift, drift
 from train.tuning.examples import face_network, old_weights, seen
@@ -70,7 +71,7 @@ def tune(source: Path, out: Path, start: str, *, clean: bool, tell: Callable[[st
     Raises GdwatchError; what was finished before is kept in `out`, and the next call goes on there.
     """
     labelled = labels.read(source)
-    loaded = model.load(model_file.read(model_file.find(start)))
+    loaded = open_model(Path(start))
     network = face_network(loaded)
     if network is None:
         raise UsageError(

@@ -39,27 +39,27 @@ def photographs(folder: Path, count: int) -> Path:
 
 @pytest.fixture(scope="module")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photographs, and a run of them that was killed before the faces were cut out.
-
-    Then they were, each by a face that is known.
+    """Photographs, and a run of them that was killed twice: before the faces were cut out, and
+    before anything was learnt. In between they were cut out, each a face that is known.
     """
     folder = tmp_path_factory.mktemp("once")
     data, out = photographs(folder / "photos", 30), folder / "run"
     with pytest.raises(Killed):
-        tune(data, out, "fast", clean=False, tell=killed)
-    cut(data, out)
-    return folder
-
-
-def killed(step: str) -> None:
-    if step == "cutting faces out":
-        raise Killed
-
-
-def cut(data: Path, out: Path) -> None:
+        tune(data, out, "fast", clean=False, tell=killed_at("cutting faces out"))
     listed = entries([data])
     known = Known(faces={entry.path: [WHOLE] for entry in listed})
     crop_faces.cut(listed, out / "prepared", [blind_look()], known)
+    with pytest.raises(Killed):
+        tune(data, out, "fast", clean=False, tell=killed_at("learning"))
+    return folder
+
+
+def killed_at(last: str) -> Callable[[str], None]:
+    def tell(step: str) -> None:
+        if step == last:
+            raise Killed
+
+    return tell
 
 
 @pytest.fixture
@@ -77,12 +77,12 @@ def test_a_killed_run_goes_on_and_the_new_model_is_better_at_what_it_has_learnt(
 ) -> None:
     told = gdtrain("tune", data, "--out", begun)
     assert told.status == 0, told.err
-    assert "decoding" not in told.err
+    assert told.err == "gdtrain: learning\n"
     assert "Better than fast by " in told.out
     assert f"model {begun}/tuned.safetensors (gdwatch run --set model=" in told.out
     result = json.loads((begun / "result.json").read_text())
-    assert result["own"]["new"] > 0.95 > result["own"]["old"]
-    assert abs(result["rehearsal"]["gain"]) <= 0.002
+    assert result["own"]["new"] > 0.75 > result["own"]["old"]
+    assert result["rehearsal"]["gain"] >= -0.002
     old, new = (
         model.load(model_file.read(file))
         for file in (model_file.find("fast"), begun / "tuned.safetensors")
@@ -99,9 +99,7 @@ def test_a_killed_run_goes_on_and_the_new_model_is_better_at_what_it_has_learnt(
     page = (begun / "tune.html").read_text()
     assert "Better than fast by" in page
     assert "labelled male" in page
-    again = gdtrain("tune", data, "--out", begun)
-    assert again.out == told.out
-    assert again.err == "gdtrain: learning\n"
+    assert gdtrain("tune", data, "--out", begun).out == told.out
 
 
 def test_contradicting_labels_are_named_and_not_learnt(
@@ -175,7 +173,7 @@ def test_a_disk_that_fills_is_one_line_and_the_run_goes_on_later(
 
 
 def test_pictures_of_the_split_test_are_not_learnt_from(
-    data: Path, tmp_path: Path, gdtrain: Callable[..., Told]
+    data: Path, begun: Path, gdtrain: Callable[..., Told]
 ) -> None:
     listed = entries([data])
     with (data / "manifest.csv").open("w", newline="") as stream:
@@ -183,11 +181,6 @@ def test_pictures_of_the_split_test_are_not_learnt_from(
         writer.writerow(["path", "label", "split"])
         for number, entry in enumerate(listed):
             writer.writerow([entry.path, entry.label, "test" if number % 4 == 0 else ""])
-    out = tmp_path / "run"
-
-    with pytest.raises(Killed):
-        tune(data, out, "fast", clean=False, tell=killed)
-    cut(data, out)
-    told = gdtrain("tune", data, "--out", out, "--json")
+    told = gdtrain("tune", data, "--out", begun, "--json")
     assert json.loads(told.out)["own"]["pictures"] == 45
-    assert len(prepared_set.load(out / "prepared").rows) == 60
+    assert len(prepared_set.load(begun / "prepared").rows) == 60
