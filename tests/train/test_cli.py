@@ -14,7 +14,8 @@ from tests.train.old_program import old_weights
 from train.fitting.recipe import Recipe
 
 COMMANDS = ("prepare", "audit", "detect", "locate", "crop", "teach", "fit", "export", "fuse",
-            "calibrate", "evaluate", "compare", "report", "import-seed", "all")  # fmt: skip
+            "calibrate", "evaluate", "compare", "report", "choose",
+            "import-seed", "all")  # fmt: skip
 
 
 def test_the_commands_work_one_after_the_other(
