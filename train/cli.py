@@ -13,6 +13,7 @@ import typer
 from gdwatch import __version__, utf8_mode
 from gdwatch.errors import GdwatchError
 from train.commands import (
+    choosing,
     data,
     detection,
     evaluation,
@@ -55,6 +56,7 @@ app.command()(teaching.teach)
 app.command()(evaluation.evaluate)
 app.command()(evaluation.compare)
 app.command()(evaluation.report)
+app.command()(choosing.choose)
 app.command(name="import-seed")(export.import_seed)
 app.command()(export.export)
 app.command()(export.fuse)

@@ -20,7 +20,7 @@ from gdwatch.errors import GdwatchError
 from gdwatch.ledger.tables import corrections, files, models, results
 from gdwatch.values import OUTCOMES, REASONS, Outcome, RejectedReason, UnsureReason
 
-Order = Literal["confidence", "reason", "folder", "newest", "disagreement"]
+Order = Literal["confidence", "reason", "folder", "newest", "disagreement", "teach"]
 ORDERS: tuple[Order, ...] = get_args(Order)
 IS_FILED = sa.text("files.state = 'filed'")
 IS_THERE = sa.text("files.state <> 'missing'")
@@ -99,12 +99,14 @@ class Queue:
     """Photographs that wait for a person's verdict. reason: None for every reason.
 
     below: how the path of each begins, as the ledger has it; the order `folder` needs it.
+    listed: the ids that `gdtrain choose` has listed, in their order; the order `teach` needs it.
     """
 
     outcome: Outcome = "unsure"
     order: Order = "confidence"
     reason: str | None = None
     below: str = ""
+    listed: tuple[int, ...] = ()
 
     @property
     def reasons(self) -> tuple[str | None, ...]:
@@ -147,6 +149,7 @@ KINDS: Mapping[Order, Sequence[type]] = {
     "folder": (str,),
     "newest": (int,),
     "disagreement": (int,),
+    "teach": (int,),
 }
 
 
@@ -200,6 +203,8 @@ def statements(root_id: int, queue: Queue, after: Key | None) -> Iterator[Select
             raise ValueError("`disagreement` reads these")
         case "newest":
             yield from (_by_id(root_id, queue, reason, after) for reason in queue.reasons)
+        case "teach":
+            yield _by_list(root_id, queue, after)
         case "reason":
             yield from _by_reason(root_id, queue, after)
         case "confidence":
@@ -213,6 +218,8 @@ def _key(queue: Queue, row: sa.Row[Any]) -> Key:
             return (row.path,)
         case "newest" | "disagreement":
             return (-row.id,)
+        case "teach":
+            return (queue.listed.index(row.id),)
         case "reason":
             return (queue.reasons.index(row.reason), row.id)
         case "confidence":
@@ -251,6 +258,22 @@ def _by_id(root_id: int, queue: Queue, reason: str | None, after: Key | None) ->
     if after is not None:
         query = query.where(files.c.id < -after[0])
     return query.order_by(files.c.id.desc())
+
+
+def _by_list(root_id: int, queue: Queue, after: Key | None) -> Selected:
+    listed = queue.listed if after is None else queue.listed[max(0, after[0] + 1) :]
+    # As in `_by_confidence`: so that SQLite looks the listed ones up, and reads no others.
+    query = SELECTED.where(
+        files.c.root_id + 0 == root_id,
+        files.c.outcome.concat("") == queue.outcome,
+        IS_FILED,
+        LABEL.is_(None),
+        files.c.id.in_(listed),
+    )
+    if queue.reason is not None:
+        query = query.where(files.c.reason.concat("") == queue.reason)
+    ranks = {each: rank for rank, each in enumerate(listed)}
+    return query.order_by(sa.case(ranks, value=files.c.id)) if ranks else query
 
 
 def _by_reason(root_id: int, queue: Queue, after: Key | None) -> Iterator[Selected]:

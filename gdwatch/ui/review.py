@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from gdwatch.root import review_list
 from gdwatch.ui import counts, disagreement, photographs, reasons
 from gdwatch.ui.access import Refused
 from gdwatch.ui.photographs import ORDERS, Photograph, Queue
@@ -59,7 +60,9 @@ def following(request: Request) -> Response:
 
 def _queue_of(request: Request) -> Queue:
     site, queue = site_of(request), photographs.queue_of(request.query_params)
-    return replace(queue, below=site.ledger.text(site.folders.answers[queue.outcome]) + "/")
+    below = site.ledger.text(site.folders.answers[queue.outcome]) + "/"
+    listed = review_list.read(site.folders.state) if queue.order == "teach" else ()
+    return replace(queue, below=below, listed=listed)
 
 
 def _next(site: Site, queue: Queue, after: str, most: int) -> Mapping[str, Any]:

@@ -1,0 +1,1 @@
+"""Active learning: which photographs a person's word would teach most."""
