@@ -1,7 +1,7 @@
 """The log's set-up. Event names are dotted and stable; a file name is always a value.
 
 Events: settings.ignored, service.started|ready|paused|resumed|stopped|reloaded, lock.held,
-watch.started|overflow|lost|polling, inbox.skipped,
+watch.started|overflow|lost|limited|polling, inbox.skipped,
 file.vanished|deferred|unsure|rejected|missing|back|moved|changed_late,
 file.judged_again|collision|not_restored,
 batch.filed|restored|unsure|retried|split, metrics.listening,

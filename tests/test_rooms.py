@@ -80,6 +80,7 @@ TESTED_IN: dict[str, str] = {
     "gdwatch.filing.staying": "gdwatch/ledger/test_originals.py",
     "gdwatch.inference.model": "gdwatch/inference/test_model_file.py",
     "gdwatch.inference.crop_geometry": "gdwatch/inference/test_crop.py",
+    "gdwatch.intake.folder_watch": "gdwatch/intake/test_watcher.py",
     "gdwatch.intake.settling": "gdwatch/intake/test_inbox.py",
     "gdwatch.jobs.classify": "test_commands.py",
     "gdwatch.jobs.effective": "test_commands.py",

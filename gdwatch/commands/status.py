@@ -120,6 +120,8 @@ def look(settings: Settings) -> dict[str, Any]:
         "empty_folders": waiting.empty_folders if waiting else None,
         "free_mb": _free_mb(folders),
         "lines_dropped": told.lines_dropped,
+        "unwatched_folders": told.unwatched if is_held else 0,
+        "watch_remedy": told.watch_remedy if is_held else "",
         "model": told.model,
         "root": escaping.escape(folders.root),
     }
@@ -201,8 +203,7 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
     yield from _drift_lines(answer.get("drift") or [])
     yield _line("skipped", str(len(answer["skipped"])))
     yield from (_line("", f"{path}: {why}") for path, why in answer["skipped"].items())
-    if answer["lines_dropped"]:
-        yield _line("log", f"{answer['lines_dropped']} lines could not be written and were dropped")
+    yield from _ailing_lines(answer)
     for name in ("model", "root"):
         if answer[name] is not None:
             yield _line(name, answer[name])
@@ -212,6 +213,15 @@ def _drift_lines(differing: list[str]) -> Iterator[str]:
     if differing:
         names = ", ".join(differing)
         yield _line("drift", f"{names}: not as in the weeks before, see `gdwatch drift`")
+
+
+def _ailing_lines(answer: dict[str, Any]) -> Iterator[str]:
+    if answer["lines_dropped"]:
+        yield _line("log", f"{answer['lines_dropped']} lines could not be written and were dropped")
+    if answer["unwatched_folders"]:
+        beyond = f"{answer['unwatched_folders']} folders are beyond the kernel's limit"
+        yield _line("watch", f"{beyond}, and are listed instead")
+        yield _line("", f"$ {answer['watch_remedy']}")
 
 
 def _waiting_lines(answer: dict[str, Any]) -> Iterator[str]:

@@ -17,18 +17,19 @@ from watchdog.events import (
     FileSystemEvent,
     FileSystemEventHandler,
 )
-from watchdog.observers.inotify import InotifyFullEmitter, InotifyObserver
 from watchdog.observers.inotify_c import InotifyConstants, Mask
 
+from gdwatch.intake.folder_watch import FolderEmitter, FolderObserver
 from gdwatch.values import Outcome
 
 log = structlog.get_logger()
 
 _MOST = 10_000  # events not yet looked at; a listing finds the others
+_START_S = 0.5  # how long the service waits for the walk of the folders
 _DEPARTURES = (FileMovedEvent, DirMovedEvent)
 
 
-class _Emitter(InotifyFullEmitter):
+class _Emitter(FolderEmitter):
     def get_event_mask_from_filter(self) -> Mask:
         """Ask for what the filter wants, and folders that are made: watchdog watches these, too.
 
@@ -38,12 +39,6 @@ class _Emitter(InotifyFullEmitter):
         if FileClosedEvent in (self._event_filter or ()):
             mask |= InotifyConstants.IN_CLOSE_WRITE
         return Mask(mask)
-
-
-class _Observer(InotifyObserver):
-    def __init__(self) -> None:
-        super().__init__(generate_full_events=True)
-        self._emitter_class = _Emitter
 
 
 class _Listener(FileSystemEventHandler):
@@ -72,28 +67,47 @@ class AnswerWatch:
         self.wake = wake
         self.departures: deque[bytes] = deque(maxlen=_MOST)
         self.written: deque[bytes] = deque(maxlen=_MOST)
-        self._observer: InotifyObserver | None = None
+        self._observer: FolderObserver | None = None
+        self._has_failed = False
 
     def start(self) -> None:
-        """Start the watch, unless it runs; where the kernel refuses, listings have to do."""
+        """Start the watch, unless it runs; where the kernel refuses, listings have to do.
+
+        Large folders are watched only some time later.
+        """
         if self._observer is not None:
-            return
-        observer = _Observer()
+            self._look_after(self._observer)
+        elif not self._has_failed:
+            self._begin()
+
+    def _begin(self) -> None:
         try:
-            for outcome, folder in self._folders.items():
-                wanted = [*_DEPARTURES, *([FileClosedEvent] if outcome == "rejected" else [])]
-                observer.schedule(
-                    _Listener(self), os.fsdecode(folder), recursive=True, event_filter=wanted
-                )
-            observer.start()
-        except (OSError, RecursionError) as error:  # watchdog walks the tree recursively
-            observer.stop()
-            log.warning("watch.lost", reason=str(error), hint="answer folders are listed instead")
+            observer = FolderObserver(_Emitter)
+        except OSError as error:
+            self._fail(error)
             return
+        for outcome, folder in self._folders.items():
+            wanted = [*_DEPARTURES, *([FileClosedEvent] if outcome == "rejected" else [])]
+            observer.schedule(
+                _Listener(self), os.fsdecode(folder), recursive=True, event_filter=wanted
+            )
         self._observer = observer
+        observer.begin(self.wake, _START_S)
+        self._look_after(observer)
+
+    def _look_after(self, observer: FolderObserver) -> None:
+        if not observer.is_starting and observer.failure is not None:
+            observer.stop()
+            self._observer = None
+            self._fail(observer.failure)
+
+    def _fail(self, error: OSError) -> None:
+        self._has_failed = True
+        log.warning("watch.lost", reason=str(error), hint="answer folders are listed instead")
 
     def close(self) -> None:
-        """Stop the watch, so that the disk of a folder can be unmounted."""
+        """Stop the watch, so that the disk of a folder can be unmounted; `start` tries it again."""
+        self._has_failed = False
         if self._observer is not None:
             self._observer.stop()
             self._observer = None

@@ -9,6 +9,7 @@ skipped), and every change of state is below.
 
 import os
 import stat
+import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -31,7 +32,7 @@ from gdwatch.values import Drop, Identity
 
 log = structlog.get_logger()
 
-_STEPS = 4096  # entries of the listing read in one call of `ready`
+_STEPS = 4096  # files and folders of the listing read in one call of `ready`
 _PAGE = 512  # files of which is asked at once whether they are originals
 _ARRIVALS = 4096  # paths seen to arrive by rename, and not yet handed out
 
@@ -51,6 +52,7 @@ class Inbox:
     originals: which of some files stay here, unchanged, and are not to be taken (again).
     skipped: path and reason of each file that has to stay.
     newly_skipped: path, reason and hint of those not yet reported; the caller empties it.
+    listing_s: how long the last listing took, without the time in which it rested.
     """
 
     def __init__(
@@ -70,8 +72,10 @@ class Inbox:
         self._arrived: dict[bytes, datetime] = {}
         self._taken: dict[bytes, Identity] = {}
         self._arrived_again: set[bytes] = set()  # taken, and since seen to arrive by rename again
-        self._walk: Generator[tuple[bytes, os.stat_result]] | None = None
+        self._walk: Generator[tuple[bytes, os.stat_result] | None] | None = None
         self._rescan = True
+        self._reading_s = 0.0  # of the listing under way
+        self.listing_s = 0.0
         self._skipped_seen: set[bytes] = set()  # skipped paths found since the listing began
         self._refused: dict[bytes, Identity] = {}
         self._backoff = Backoff[bytes]()  # of the refused files
@@ -276,16 +280,20 @@ class Inbox:
             self._skipped_seen = set()
             # Asked for each listing: another disk may be mounted there by now.
             self._settling.wait(shared=on_network(self._folders.inbox))
-            self._walk = self._listing.files(now_s)
+            self._walk = self._listing.steps(now_s)
+            self._reading_s = 0.0
         left = _STEPS
+        began = time.perf_counter()
         while wanted := max(0, min(_PAGE, left, self._settling.room)):
             left -= wanted
             page = list(islice(self._walk, wanted))
-            self._begin_to_settle(page, now_s)
+            self._begin_to_settle((each for each in page if each is not None), now_s)
             if len(page) < wanted:
                 self._walk = None
                 self._forget_unlisted()
+                self.listing_s = self._reading_s + time.perf_counter() - began
                 return
+        self._reading_s += time.perf_counter() - began
 
     def _begin_to_settle(self, page: Iterable[tuple[bytes, os.stat_result]], now_s: float) -> None:
         candidates = {}

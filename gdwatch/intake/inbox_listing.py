@@ -69,6 +69,10 @@ class Listing:
 
         Raises Trouble if the inbox cannot be listed, or too many files are open.
         """
+        yield from (each for each in self.steps(now_s) if each is not None)
+
+    def steps(self, now_s: float = 0.0) -> Generator[tuple[bytes, os.stat_result] | None]:
+        """Yield the same, and None for each folder: who has other work to do may pause there."""
         with Handles(self._folders) as handles:
             root = _duplicate(handles.base(self._folders.inbox))
         self.empty = 0
@@ -80,10 +84,11 @@ class Listing:
 
     def _list_folder(
         self, handle: int, path: bytes, depth: int, now_s: float
-    ) -> Generator[tuple[bytes, os.stat_result]]:
-        """Yield the files below an open folder, and close it."""
+    ) -> Generator[tuple[bytes, os.stat_result] | None]:
+        """Yield the files below an open folder, and close it; first None, for the folder itself."""
         is_empty = depth > 0
         try:
+            yield None
             with os.scandir(handle) as entries:
                 for entry in entries:
                     is_empty = False
@@ -117,7 +122,7 @@ class Listing:
 
     def _list_entry(
         self, handle: int, path: bytes, status: os.stat_result, depth: int, now_s: float
-    ) -> Generator[tuple[bytes, os.stat_result]]:
+    ) -> Generator[tuple[bytes, os.stat_result] | None]:
         if stat.S_ISREG(status.st_mode):
             yield path, status
         elif not stat.S_ISDIR(status.st_mode):

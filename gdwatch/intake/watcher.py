@@ -18,11 +18,11 @@ from watchdog.events import (
     FileSystemEvent,
     FileSystemEventHandler,
 )
-from watchdog.observers.inotify import InotifyFullEmitter, InotifyObserver
 from watchdog.observers.inotify_c import InotifyConstants, Mask
 
 from gdwatch.files.mounts import on_network
 from gdwatch.files.open_nofollow import open_folder
+from gdwatch.intake.folder_watch import FolderEmitter, FolderObserver, enough_watches
 
 log = structlog.get_logger()
 _EVENTS: list[type[FileSystemEvent]] = [
@@ -33,7 +33,10 @@ _EVENTS: list[type[FileSystemEvent]] = [
     DirMovedEvent,
 ]
 _POLL_S = 2.0
+_LISTING_SHARE = 5  # while it polls, listings may take a fifth of the time
 _RETRY_S = 3600.0
+_LIMIT_RETRY_S = 60.0  # until it is tried whether the kernel takes more folders
+_START_S = 0.5  # how long the service waits for the walk; a large inbox is walked beside it
 _ARRIVALS = 10_000
 _HINTS = {
     errno.ENOSPC: "polling; raise fs.inotify.max_user_watches",
@@ -55,7 +58,7 @@ class _Listener(FileSystemEventHandler):
         self._watch.wake()
 
 
-class _Emitter(InotifyFullEmitter):
+class _Emitter(FolderEmitter):
     """Leaves out IN_MOVED_FROM, the event of a file that leaves the inbox.
 
     Watchdog holds each such event back for half a second to pair it with an IN_MOVED_TO, and with
@@ -65,12 +68,6 @@ class _Emitter(InotifyFullEmitter):
     def get_event_mask_from_filter(self) -> Mask:
         """The mask of inotify(7) events to ask for."""
         return Mask(super().get_event_mask_from_filter() & ~InotifyConstants.IN_MOVED_FROM)
-
-
-class _Observer(InotifyObserver):
-    def __init__(self) -> None:
-        super().__init__(generate_full_events=True)
-        self._emitter_class = _Emitter
 
 
 class _Overflow(logging.Handler):
@@ -95,11 +92,19 @@ class Watch:
     arrivals: paths of files that arrived by rename. changed: there were events. overflowed: events
     were lost. Watchdog's threads set these; the service's thread resets them.
     overflows: how often events were lost so far.
+
+    A large inbox is watched only some time after `keep` was first called, and one of more folders
+    than the kernel allows only in part: it is polled as well.
+
+    recursive: watch the folders below it, too.
     waker: a socket that is readable when the service should wake.
     """
 
-    def __init__(self, inbox: bytes, mode: Literal["auto", "events", "poll"]) -> None:
+    def __init__(
+        self, inbox: bytes, mode: Literal["auto", "events", "poll"], *, recursive: bool = True
+    ) -> None:
         self._inbox = inbox
+        self._recursive = recursive
         self._mode = mode
         self._is_shared = False  # with other hosts, as far as was asked
         self.waker, self._bell = socket.socketpair()
@@ -109,9 +114,12 @@ class Watch:
         self.changed = True
         self.overflowed = False
         self.overflows = 0
-        self._observer: InotifyObserver | None = None
+        self._observer: FolderObserver | None = None
+        self._starting: FolderObserver | None = None
+        self._has_told_limit = False
         self._identity: tuple[int, int] | None = None
         self._retry_at = float("-inf")
+        self._room_at = float("-inf")  # when to ask whether the kernel takes more folders
         self._overflow = _Overflow(self)
         logging.getLogger("watchdog").addHandler(self._overflow)
         if mode == "poll":
@@ -121,6 +129,16 @@ class Watch:
     def is_polling(self) -> bool:
         """Whether there are no events, so that only listings find new files."""
         return self._observer is None
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether the folders of the inbox are still being found."""
+        return self._starting is not None
+
+    @property
+    def unwatched(self) -> int:
+        """How many folders of the inbox the kernel would not watch."""
+        return 0 if self._observer is None else self._observer.unwatched
 
     def wake(self) -> None:
         """Wake the service. Safe from any thread and from signal handlers."""
@@ -141,9 +159,14 @@ class Watch:
         """The descriptor to write wake-ups to, for `signal.set_wakeup_fd`."""
         return self._bell.fileno()
 
-    def rescan_s(self, wanted_s: float) -> float:
-        """Seconds between listings of the inbox: `wanted_s`, at most 2 while polling."""
-        return wanted_s if self._observer is not None else min(wanted_s, _POLL_S)
+    def rescan_s(self, wanted_s: float, listing_s: float = 0.0) -> float:
+        """Seconds between listings of the inbox: `wanted_s`, but fewer while it polls.
+
+        listing_s: what the last one took.
+        """
+        if self._observer is not None and not self.unwatched:
+            return wanted_s
+        return min(wanted_s, max(_POLL_S, _LISTING_SHARE * listing_s))
 
     def keep(self) -> None:
         """Start the watch, or start it again if it has died or the inbox was replaced.
@@ -152,7 +175,11 @@ class Watch:
         """
         if self._mode == "poll":
             return
+        if self._starting is not None:
+            self._take_started(self._starting)
+            return
         if self._observer is not None and self._is_alive():
+            self._look_after_limit(self._observer)
             return
         if self._observer is not None:
             log.warning("watch.lost", reason="the folder was removed, moved or replaced")
@@ -165,13 +192,14 @@ class Watch:
 
     def stop(self) -> None:
         """Stop the watch, so that the inbox's disk can be unmounted."""
-        if self._observer is not None:
-            self._observer.stop()
-            self._observer = None
+        for observer in (self._starting, self._observer):
+            if observer is not None:
+                observer.stop()
+        self._starting = self._observer = None
 
     def retry(self) -> None:
         """Let the next `keep` try at once if an earlier start of the watch failed."""
-        self._retry_at = float("-inf")
+        self._retry_at = self._room_at = float("-inf")
 
     def close(self) -> None:
         """Stop the watch and close its sockets."""
@@ -190,27 +218,67 @@ class Watch:
         return self._is_shared
 
     def _start(self) -> None:
-        observer = _Observer()
         try:
-            self._identity = _identity(self._inbox)
-            observer.schedule(
-                _Listener(self), os.fsdecode(self._inbox), recursive=True, event_filter=_EVENTS
-            )
-            observer.start()
-        except (OSError, RecursionError) as error:  # watchdog walks the tree recursively
+            observer = FolderObserver(_Emitter)
+        except OSError as error:
+            self._fail(error)
+            return
+        self._identity = _identity(self._inbox)
+        observer.schedule(
+            _Listener(self),
+            os.fsdecode(self._inbox),
+            recursive=self._recursive,
+            event_filter=_EVENTS,
+        )
+        self._starting = observer
+        observer.begin(self.wake, _START_S)
+        self._take_started(observer)
+
+    def _take_started(self, observer: FolderObserver) -> None:
+        if observer.is_starting:
+            return
+        self._starting = None
+        if observer.failure is not None:
             observer.stop()
-            self._retry_at = time.monotonic() + _RETRY_S
-            number = error.errno if isinstance(error, OSError) else None
-            log.warning(
-                "watch.lost",
-                errno=number,
-                reason=os.strerror(number) if number else "folders in folders, too deep to watch",
-                hint=_HINTS.get(number or 0, "polling; the watch is tried again in an hour"),
-            )
+            self._fail(observer.failure)
             return
         self._observer = observer
+        self._has_told_limit = False
+        self._room_at = time.monotonic() + _LIMIT_RETRY_S
         self.changed = True
         log.info("watch.started")
+        self._look_after_limit(observer)
+
+    def _fail(self, error: OSError) -> None:
+        self._retry_at = time.monotonic() + _RETRY_S
+        hint = _HINTS.get(error.errno or 0, "polling; the watch is tried again in an hour")
+        reason = os.strerror(error.errno or 0)
+        log.warning("watch.lost", errno=error.errno, reason=reason, hint=hint)
+
+    def _look_after_limit(self, observer: FolderObserver) -> None:
+        """Say that the kernel's limit is reached, once; start again when it takes more folders."""
+        if not observer.unwatched:
+            return
+        if not self._has_told_limit:
+            self._has_told_limit = True
+            log.warning(
+                "watch.limited",
+                watched=observer.watched,
+                unwatched=observer.unwatched,
+                hint=self.remedy(),
+            )
+        if time.monotonic() >= self._room_at:
+            self._room_at = time.monotonic() + _LIMIT_RETRY_S
+            if observer.has_room_again():
+                self.stop()
+                self._start()
+
+    def remedy(self) -> str:
+        """The command that lets the kernel watch all folders; empty if it does."""
+        if self._observer is None or not self.unwatched:
+            return ""
+        enough = enough_watches(self._observer.watched + self.unwatched)
+        return f"sudo sysctl fs.inotify.max_user_watches={enough}"
 
     def _is_alive(self) -> bool:
         assert self._observer is not None

@@ -25,14 +25,16 @@ from gdwatch.ledger.connection import url_of
 from gdwatch.ledger.opening import open_to_read
 from gdwatch.pipeline.capacity import Capacity
 from gdwatch.pipeline.pipeline import Pipeline
-from gdwatch.root import lock, root_id
+from gdwatch.root import lock, root_id, status_file
 from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
+from gdwatch.root.status_file import Status
 from gdwatch.settings import MIB, Settings
 from gdwatch.values import OUTCOMES
 
 _PROBE = ".gdwatch-probe-"
 _START_S = 120.0
+_LOOK_S = 0.1  # between looks at a watch that starts
 HOOKS = ("on_rejected", "on_unsure", "on_paused", "daily")
 
 
@@ -183,10 +185,24 @@ def _notifications(settings: Settings) -> str:
         return "not there yet"
     if settings.mode != "move" and not os.access(inbox, os.W_OK):
         return "not tried: the inbox may only be read"
-    with closing(Watch(inbox, settings.watch)) as watch:
+    if (told := _told(settings)) is not None and told.unwatched:
+        raise GdwatchError(
+            f"{told.unwatched} folders of the inbox are beyond the kernel's limit, and are listed",
+            f"{told.watch_remedy}; the service notices within a minute",
+        )
+    # The folders below the inbox are the service's to watch: there may be no room for both.
+    with closing(Watch(inbox, settings.watch, recursive=told is None)) as watch:
         watch.keep()
+        while watch.is_starting:
+            time.sleep(_LOOK_S)
+            watch.keep()
         if watch.is_polling:
             return "polling"
+        if watch.unwatched:
+            raise GdwatchError(
+                f"{watch.unwatched} folders of the inbox are beyond the kernel's limit",
+                f"{watch.remedy()}; else they are only listed",
+            )
         watch.clear()
         with tempfile.NamedTemporaryFile(prefix=_PROBE, dir=os.fsdecode(inbox)):
             woken = _becomes_readable(watch.waker)
@@ -196,6 +212,12 @@ def _notifications(settings: Settings) -> str:
             "set `watch` to poll, or raise fs.inotify.max_user_watches",
         )
     return "the kernel tells of new files"
+
+
+def _told(settings: Settings) -> Status | None:
+    """What the running service says of itself; None if none runs."""
+    state = Folders.of(settings).state
+    return status_file.read(state) if lock.is_held(state) else None
 
 
 def _becomes_readable(channel: socket.socket) -> bool:

@@ -19,6 +19,8 @@ class Status:
 
     since: UTC, ISO 8601. skipped: files that have to stay in the inbox, by path, with the reason.
     lines_dropped: of the log, which could not be written.
+    unwatched: folders of the inbox that the kernel would not watch.
+    watch_remedy: the command that mends it.
     """
 
     state: State
@@ -27,6 +29,8 @@ class Status:
     model: str | None = None
     skipped: dict[str, str] = field(default_factory=dict)
     lines_dropped: int = 0
+    unwatched: int = 0
+    watch_remedy: str = ""
 
 
 def write(state_folder: Path, status: Status) -> None:

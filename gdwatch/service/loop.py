@@ -146,8 +146,6 @@ class _Service:
         log.info("service.started", version=__version__, root=escaping.escape(self._folders.root))
         self._pipeline.wake_by(self._watch.waker.fileno())
         self._pause_state.tell(Status("running"))
-        if not self._once:
-            self._answers.start()
         try:
             self._loop()
             self._filer.file(self._pipeline.outstanding)
@@ -188,8 +186,6 @@ class _Service:
             if self._pause_state.resume():
                 self._progress.made()
                 self._watch.retry()
-                if not self._once:
-                    self._answers.start()
                 self._inbox.rescan()
             if self._once and self._has_finished():
                 return
@@ -216,6 +212,7 @@ class _Service:
         self._tell_filed(now)
         self._hooks.look(now)
         self._tell_skipped()
+        self._tell_limit()
         self._tell_dropped()
         self._say_ready()
         self._ping()
@@ -225,12 +222,16 @@ class _Service:
     def _listen(self, now: float) -> None:
         if not self._once and not self._pause_state.is_paused:
             self._watch.keep()
+            # The kernel watches only so many folders: those of the inbox come first.
+            if not self._watch.is_starting:
+                self._answers.start()
         if self._watch.overflowed:
             self._watch.overflowed = False
             log.warning("watch.overflow")
         if not self._once and (
             self._watch.changed
-            or now - self._listed_at >= self._watch.rescan_s(self._settings.rescan_s)
+            or now - self._listed_at
+            >= self._watch.rescan_s(self._settings.rescan_s, self._inbox.listing_s)
         ):
             self._watch.changed = False
             self._listed_at = now
@@ -334,6 +335,13 @@ class _Service:
         self._inbox.newly_skipped.clear()
         skipped = {escaping.escape(path): why for path, why in self._inbox.skipped.items()}
         self._pause_state.tell(replace(told, skipped=skipped))
+
+    def _tell_limit(self) -> None:
+        remedy = self._watch.remedy()
+        if remedy != self._pause_state.told.watch_remedy:
+            unwatched = self._watch.unwatched
+            told = replace(self._pause_state.told, unwatched=unwatched, watch_remedy=remedy)
+            self._pause_state.tell(told)
 
     def _tell_dropped(self) -> None:
         if standard_error.dropped() != self._pause_state.told.lines_dropped:

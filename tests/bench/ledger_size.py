@@ -57,6 +57,10 @@ _FILL = (
     "SELECT 32 + n, 32 + n, 'inbox/' || (n / 1000) || '/IMG_' || (n % 10000) || '.jpg',"
     " {outcome} || '/' || (n / 1000) || '/IMG_' || (n % 10000) || '.jpg', 'run', {moment}",
 )
+_QUICKLY = {  # a cache for whole indexes
+    "sqlite": ["PRAGMA cache_size = -1000000"],
+    "postgresql": ["SET LOCAL synchronous_commit = off"],
+}
 _UNCHECKED = {
     "sqlite": "PRAGMA defer_foreign_keys = ON",
     "postgresql": "SET LOCAL session_replication_role = replica",
@@ -73,11 +77,14 @@ def fill(engine: sa.Engine, count: int) -> None:
     words = {"hash": _HASH[kind], "outcome": _OUTCOME, "moment": _MOMENT[kind]}
     for first in range(1, count + 1, _STEP):
         with engine.begin() as connection:
+            for each in _QUICKLY[kind]:
+                connection.execute(sa.text(each))
             connection.execute(sa.text(_UNCHECKED[kind]))  # rows and results refer to each other
             for each in _FILL:
                 text = _COUNT[kind].format(each.format(**words))
                 last = min(first + _STEP - 1, count)
                 connection.execute(sa.text(text), {"first": first, "last": last})
+    engine.dispose()  # the connections with the large cache
     with engine.begin() as connection:
         if kind == "postgresql":
             for table in ("files", "results", "moves"):

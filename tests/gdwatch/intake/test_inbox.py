@@ -1,6 +1,7 @@
 import os
 import socket
 import subprocess
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -510,6 +511,31 @@ def test_a_listing_that_is_long_goes_on_in_the_next_turn(
     inbox = build.inbox_of(root, once=True)
     assert len(ready(inbox, *(turn * 1.0 for turn in range(8)))) == 10
     assert inbox.exhausted
+
+
+def test_folders_without_files_do_not_keep_the_service_from_its_other_work(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A turn reads so many folders, too: there may be a hundred thousand of them."""
+    for number in range(40):
+        (root / "inbox" / str(number)).mkdir()
+    monkeypatch.setattr(inbox_module, "_STEPS", 8)
+    inbox = build.inbox_of(root)
+    read: list[int] = []
+    steps = Listing.steps
+
+    def counted(self: Listing, now_s: float = 0.0) -> Iterator[object]:
+        for each in steps(self, now_s):
+            read[-1] += 1
+            yield each
+
+    monkeypatch.setattr(Listing, "steps", counted)
+    while not inbox.exhausted:
+        assert inbox.listing_s == 0  # not known before its end
+        read.append(0)
+        inbox.ready(1, float(len(read)))
+    assert (sum(read), max(read)) == (41, 8)
+    assert inbox.listing_s > 0
 
 
 def test_a_single_run_takes_what_was_there_and_no_more(root: Path) -> None:
