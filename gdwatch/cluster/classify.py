@@ -65,17 +65,22 @@ def classify(settings: Settings, run: ClusterRun, seen: Callable[[int], None]) -
             stack.enter_context(lock.hold_folder(folder))
         stack.enter_context(connected(run.address))
         pool = stack.enter_context(closing(JudgePool(settings)))
-        answers = Output(output, pool.models)
         in_a_row = 0
-        for done in pool.each(
-            "classify", _numbers(answers, run, settings), lambda number: (output, number)
-        ):
+        for done in judged(pool, settings, run, output):
             in_a_row = in_a_row + 1 if _is_failed(done, totals) else 0
             if in_a_row == _FAILED_IN_A_ROW:
                 raise totals.failed[-1]
             if not in_a_row:
                 seen(done.result.count)
     return totals
+
+
+def judged(
+    pool: JudgePool, settings: Settings, run: ClusterRun, output: storage.Place
+) -> Iterator[Done[int]]:
+    """Let a pool answer for each part that has no answers; yield the parts as they are done."""
+    numbers = _numbers(Output(output, pool.models), run, settings)
+    return pool.each("classify", numbers, lambda number: (output, number))
 
 
 def _numbers(output: Output, run: ClusterRun, settings: Settings) -> Iterator[int]:

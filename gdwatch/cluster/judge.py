@@ -25,7 +25,7 @@ from gdwatch.pipeline import decide
 from gdwatch.settings import Settings
 from gdwatch.values import Refusal, Serving
 
-_READ_AHEAD = 4  # slices that are being read while others are judged
+_READ_AHEAD = 1  # slices of a part that are read while one is judged; more need more processes
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 Work = TypeVar("Work")
 
-_DEPTH = 3  # pieces of work at a judge: it reads the next ones while it judges one
+_DEPTH = 2  # pieces of work at a judge, so that it is busy while the end of one is written
 _LOOK_S = 2.0
 _START_S = 300.0
 _WITHOUT_S = 60.0  # how long to wait for a node when all are gone
@@ -139,6 +139,11 @@ class JudgePool:
         self._look()
         while not self.models:
             self._wait()
+
+    @property
+    def ready(self) -> int:
+        """How many judges are ready."""
+        return sum(member.is_ready for member in self._members)
 
     def each(
         self, method: str, works: Iterator[Work], given: Callable[[Work], tuple[Any, ...]]
