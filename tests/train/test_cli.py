@@ -13,9 +13,9 @@ from tests.train.build import Told, photograph, write_recipe
 from tests.train.old_program import old_weights
 from train.fitting.recipe import Recipe
 
-COMMANDS = ("tune", "prepare", "audit", "detect", "locate", "crop", "teach", "fit", "export", "fuse",
-            "calibrate", "evaluate", "compare", "report", "choose",
-            "import-seed", "all")  # fmt: skip
+COMMANDS = ("tune", "prepare", "audit", "detect", "locate", "crop", "teach", "fit", "export",
+            "fuse", "calibrate", "evaluate", "compare", "report", "choose", "import-seed",
+            "all")  # fmt: skip
 
 
 def test_the_commands_work_one_after_the_other(
