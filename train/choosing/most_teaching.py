@@ -26,7 +26,7 @@ def doubt(p_male: Floats) -> Floats:
 
 
 def choose(p_male: Floats, embedded: Floats, count: int, seed: int = 0) -> Indices:
-    """Choose at most `count` pictures, the most teaching ones first.
+    """Choose at most `count` pictures, those in most doubt first.
 
     p_male: (V, N), as for `doubt`; embedded: (N, D), what the last layer takes.
 
@@ -39,5 +39,5 @@ def choose(p_male: Floats, embedded: Floats, count: int, seed: int = 0) -> Indic
     sign = np.where(p_male.mean(0)[asked] > 0.5, -1.0, 1.0)
     gradients = (sign * doubts[asked])[:, None] * embedded[asked]
     _, chosen = kmeans_plusplus(gradients, count, random_state=seed)
-    found: Indices = asked[chosen]
+    found: Indices = asked[np.sort(chosen)]
     return found

@@ -21,6 +21,13 @@ def test_the_unsure_are_chosen_and_not_all_alike() -> None:
     assert sorted(chosen // 50) == list(range(8))
 
 
+def test_those_in_most_doubt_come_first() -> None:
+    rng = np.random.default_rng(1)
+    p_male = rng.uniform(0, 1, (1, 90))
+    doubts = doubt(p_male)[choose(p_male, rng.normal(0, 1, (90, 4)), 20)]
+    assert (np.diff(doubts) <= 0).all()
+
+
 def test_it_chooses_the_same_each_time() -> None:
     rng = np.random.default_rng(1)
     p_male, embedded = rng.uniform(0, 1, (3, 90)), rng.normal(0, 1, (90, 4))
