@@ -52,7 +52,7 @@ _FILL = (
     "INSERT INTO results (id, file_id, model_id, rules, outcome, label, p_male, confidence, faces,"
     " width, height, format, batch_id, decided_at, crop) "
     "SELECT 32 + n, 32 + n, 1, 'crop=face', {outcome}, {outcome}, n % 2,"
-    " 0.5 + (n * 7919 % 5000) / 10000.0, 1, 640, 480, 'JPEG', 1, {moment}, 'face'",
+    " 0.5 + (n % 5000 * 7919 % 5000) / 10000.0, 1, 640, 480, 'JPEG', 1, {moment}, 'face'",
     "INSERT INTO moves (id, file_id, from_path, to_path, why, moved_at) "
     "SELECT 32 + n, 32 + n, 'inbox/' || (n / 1000) || '/IMG_' || (n % 10000) || '.jpg',"
     " {outcome} || '/' || (n / 1000) || '/IMG_' || (n % 10000) || '.jpg', 'run', {moment}",
