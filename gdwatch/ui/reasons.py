@@ -26,6 +26,27 @@ SENTENCES: Mapping[Reason, str] = {
     "unreadable": "The file could not be read.",
 }
 
+# By reason of a rejected file: what its owner can do, as docs/troubleshooting.md tells at length.
+ADVICE: Mapping[Reason, str] = {
+    "empty": "Drop it again: the copy was not finished.",
+    "not_an_image": "Nothing is to be done: it is no photograph.",
+    "unsupported_format": "Convert it, to JPEG for instance.",
+    "truncated": "Drop a whole copy: the upload was cut.",
+    "damaged": "Drop a sound copy, or open it and save it in another program.",
+    "too_many_bytes": "Raise max_bytes, then judge it again.",
+    "too_many_pixels": "Raise max_pixels and worker_memory_mb, then judge it again.",
+    "decoder_crashed": "Raise worker_memory_mb and judge it again, or convert it.",
+    "decoder_timeout": "Raise decode_timeout_s and judge it again, or convert it.",
+    "duplicate": "Nothing is to be done; judging it again files it all the same.",
+    "by_hand": "Undo that, or judge it again.",
+    "unreadable": "Mend its permissions, or the disk.",
+}
+
+
+def advice_of(reason: str | None) -> str:
+    """Return what can be done about a reason; nothing where there is no advice."""
+    return "" if reason is None else {**ADVICE}.get(reason, "")  # type: ignore[call-overload]
+
 
 def sentence_of(reason: str | None) -> str:
     """Return the sentence for a reason; nothing where there is no reason."""

@@ -91,6 +91,7 @@ _VERSION = hashlib.sha256(b"".join(content for content, _ in _STATIC.values())).
 _templates = Jinja2Templates(directory=_HERE / "templates")
 _templates.env.trim_blocks = _templates.env.lstrip_blocks = True
 _templates.env.filters["sentence"] = reasons.sentence_of
+_templates.env.filters["advice"] = reasons.advice_of
 _templates.env.globals["static"] = lambda name: f"/static/{name}?v={_VERSION}"
 _templates.env.globals["version"] = __version__
 

@@ -232,3 +232,27 @@ def test_another_threshold_is_tried_by_key_and_by_dragging(chromium: Any, fresh:
     assert "gdtrain tune" in tab.locator("#train").text_content()
     assert tab.errors == []
     tab.context.close()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_a_hundred_are_reviewed_by_keyboard_alone(chromium: Any, root: Path) -> None:
+    with ExitStack() as stack:
+        world = make_world(root, stack)
+        for number in range(100):
+            world.record_file(f"{number:02}.png", build.photograph(number), "unsure")
+        world.file()
+        page = Page(world, stack.enter_context(page_of(ui_settings(root))))
+        tab, last = opened(chromium, page), ""
+        for number in range(100):
+            last = seen(tab, last)
+            tab.keyboard.press("fmnr"[number % 4])
+        sync_api.expect(tab.locator("#done")).to_be_visible()
+        labels = ("female", "male", "neither", "reject")
+        folders = ("female", "male", "unsure", "rejected")
+        expected = [(n + 1, labels[n % 4], own_name()) for n in range(100)]
+        assert wait_for_decided(page, 100) == expected
+        for number, row in enumerate(world.rows()):
+            assert row["path"] == f"{folders[number % 4]}/{number:02}.png"
+            assert (root / row["path"]).is_file()
+        tab.context.close()

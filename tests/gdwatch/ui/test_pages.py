@@ -29,5 +29,6 @@ def test_a_photographs_page_tells_its_story(page: Page) -> None:
 def test_a_rejected_file_can_be_judged_again_and_saved(page: Page) -> None:
     text = page.browser.get("/rejected").text
     assert "The file ends before its picture does." in text
+    assert "Drop a whole copy: the upload was cut." in text
     assert 'data-act="/photographs/6/requeue"' in text
     assert page.browser.get("/photographs/6/file").body == b"no picture"
