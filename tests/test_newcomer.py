@@ -77,6 +77,15 @@ def test_a_newcomer_comes_from_a_clone_to_a_service_and_back(machine: Machine):
     assert status(machine)["filed"] + status(machine).get("missing", 0) == 1
     machine.run("ls /var/lib/gdwatch/results.db.*.snapshot")
 
+    # A setting that nobody knows: one line, status 78, and no other try.
+    machine.run("echo 'metrics_prot = 1' >> /etc/gdwatch/gdwatch.toml")
+    assert machine.run("systemctl restart gdwatch", check=False).returncode != 0
+    said = machine.run("journalctl -u gdwatch -p err -o cat").stdout
+    assert "unknown setting metrics_prot (/etc/gdwatch/gdwatch.toml); did you mean" in said
+    shown = machine.run("systemctl show -P NRestarts -P ExecMainStatus -P SubState gdwatch").stdout
+    assert sorted(shown.split()) == ["0", "78", "failed"]
+    machine.run("sed -i '/metrics_prot/d' /etc/gdwatch/gdwatch.toml; systemctl start gdwatch")
+
     # A second root beside it, by the template.
     machine.run("sed 's,/var/lib/gdwatch,&-studio,; s/9464/9465/' /etc/gdwatch/gdwatch.toml > "
                 "/etc/gdwatch/studio.toml; systemctl start gdwatch@studio")  # fmt: skip

@@ -235,7 +235,8 @@ def _hooks(settings: Settings) -> str:
         if shutil.which(program) is None:
             raise GdwatchError(
                 f"{name}: {program}: no such program, or {name_of(os.geteuid())} may not start it",
-                f"correct it, or take {name} out of the settings",
+                f"correct it, or take {name} out of the settings; "
+                f"who may start it: sudo namei --long {shlex.quote(program)}",
             )
     return ", ".join(commands) or "none"
 
