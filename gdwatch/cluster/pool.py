@@ -230,9 +230,9 @@ class JudgePool:
         try:
             self.models = ray.get(member.ready)
         except RayActorError as error:
-            self._lost(member, error)
             if (why := _refusal(error)) is not None:
                 raise why from error
+            self._lost(member, error)
         else:
             member.is_ready = True
 

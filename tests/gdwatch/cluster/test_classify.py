@@ -10,9 +10,12 @@ pytest.importorskip("ray", reason="needs the extra `ray`")
 
 import pyarrow.dataset
 
+from gdwatch.cluster import judge
 from gdwatch.cluster.classify import ClusterRun, classify
+from gdwatch.errors import ActionNeeded
 from tests import build
 from tests.build import BRIGHT, DARK, photograph
+from tests.gdwatch.cluster.faulty import Faulty, faulty
 
 PICTURES = 120
 
@@ -63,6 +66,37 @@ def test_a_node_is_killed_and_a_run_stopped_and_each_picture_has_one_answer(
     bucket.pipe_file("photographs/in/new.png", photograph(1000, DARK))
     assert classify(settings, run, lambda _: None).outcomes == {"female": 1}
     assert len(answers(bucket, "photographs/out")) == PICTURES + 2
+
+
+@pytest.mark.timeout(600)
+def test_a_part_that_the_storage_fails_is_left_for_the_next_run(tmp_path: Path) -> None:
+    settings = build.make_settings(
+        build.make_root(tmp_path / "root"), model=str(build.model_file(tmp_path / "a.safetensors"))
+    )
+    (tmp_path / "in").mkdir()
+    for number in range(3):
+        (tmp_path / "in" / f"{number}.png").write_bytes(photograph(number))
+    output = str(tmp_path / "out")
+    with faulty(1000) as url:
+        run = ClusterRun([f"{url}/a", str(tmp_path / "in")], output, part=1)
+        totals = classify(settings, run, lambda _: None)
+        assert totals.outcomes == {"male": 3}
+        (error,) = totals.failed
+        assert f"{url}/a: " in error.message
+        Faulty.errors = 0
+        totals = classify(settings, run, lambda _: None)
+    assert (totals.outcomes, totals.failed) == ({"rejected": 1}, [])
+    assert len(answers(None, output)) == 4
+
+
+@pytest.mark.timeout(600)
+def test_a_node_of_another_version_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = build.make_settings(build.make_root(tmp_path / "root"))
+    monkeypatch.setattr(judge, "__version__", "0.0.9")  # here; the judge is another process
+    with pytest.raises(ActionNeeded, match=r"has gdwatch .*, not 0\.0\.9"):
+        classify(settings, ClusterRun([str(tmp_path)], str(tmp_path / "out")), lambda _: None)
 
 
 def classified(*words: str | Path, cwd: Path) -> str:

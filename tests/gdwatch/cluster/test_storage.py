@@ -1,10 +1,6 @@
 """Pictures in folders and in storages: what is listed, what is refused, what is tried again."""
 
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,6 +11,7 @@ from gdwatch.cluster import storage
 from gdwatch.cluster.storage import Picture, StorageFailed
 from gdwatch.errors import ActionNeeded, GdwatchError
 from gdwatch.values import Refusal
+from tests.gdwatch.cluster.faulty import faulty
 
 PATTERNS = (".*", "*.part")
 
@@ -22,46 +19,6 @@ PATTERNS = (".*", "*.part")
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage.time, "sleep", lambda _: None)
-
-
-class Faulty(BaseHTTPRequestHandler):
-    """A storage that answers with an error so many times before it gives a file."""
-
-    errors = 0
-    asked = 0
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        type(self).asked += 1
-        if self.path == "/missing":
-            self.send_error(404)
-        elif type(self).errors:
-            type(self).errors -= 1
-            self.send_error(503)
-        else:
-            self.send_response(200)
-            self.send_header("Content-Length", "3")
-            self.end_headers()
-            self.wfile.write(b"abc")
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextmanager
-def faulty(errors: int) -> Iterator[str]:
-    Faulty.errors, Faulty.asked = errors, 0
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Faulty)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_a_folder_is_listed_in_depth_sorted_without_what_is_ignored(tmp_path: Path) -> None:
