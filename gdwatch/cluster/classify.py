@@ -103,7 +103,7 @@ def _new(pictures: Iterator[Picture], known: set[str]) -> Iterator[Picture]:
 def _listed(sources: Sequence[str], ignored: tuple[str, ...]) -> Iterator[Picture]:
     for source in sources:
         # The nodes have other working folders than this process.
-        url = source if "://" in source else os.path.abspath(source)  # noqa: PTH100
+        url = source if "://" in source else os.path.abspath(source)  # noqa: PTH100 - text
         yield from storage.pictures(url, ignored)
 
 

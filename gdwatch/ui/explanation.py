@@ -56,7 +56,7 @@ class Explanations:
             with contextlib.suppress(Died):
                 answer = child.receive() or {}
                 if "panel" in answer:
-                    return Path(folder, os.path.basename(answer["panel"])).read_bytes()  # noqa: PTH119
+                    return Path(folder, os.path.basename(answer["panel"])).read_bytes()  # noqa: PTH119 - text
                 raise GdwatchError(f"id {row.id}: {answer.get('failed', 'no answer')}")
         raise GdwatchError(f"id {row.id}: the process that explains has ended")
 

@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping
 
-from gdwatch.values import Reason
-
 # By reason: a sentence that a person understands who has never read a manual.
-SENTENCES: Mapping[Reason, str] = {
+SENTENCES: Mapping[str, str] = {
     "low_confidence": "The model is not sure.",
     "no_face": "No face was found.",
     "several_faces": "Several faces were found.",
@@ -27,7 +25,7 @@ SENTENCES: Mapping[Reason, str] = {
 }
 
 # By reason of a rejected file: what its owner can do, as docs/troubleshooting.md tells at length.
-ADVICE: Mapping[Reason, str] = {
+ADVICE: Mapping[str, str] = {
     "empty": "Drop it again: the copy was not finished.",
     "not_an_image": "Nothing is to be done: it is no photograph.",
     "unsupported_format": "Convert it, to JPEG for instance.",
@@ -45,9 +43,9 @@ ADVICE: Mapping[Reason, str] = {
 
 def advice_of(reason: str | None) -> str:
     """Return what can be done about a reason; nothing where there is no advice."""
-    return "" if reason is None else {**ADVICE}.get(reason, "")  # type: ignore[call-overload]
+    return "" if reason is None else ADVICE.get(reason, "")
 
 
 def sentence_of(reason: str | None) -> str:
     """Return the sentence for a reason; nothing where there is no reason."""
-    return "" if reason is None else {**SENTENCES}.get(reason, reason)  # type: ignore[call-overload]
+    return "" if reason is None else SENTENCES.get(reason, reason)
