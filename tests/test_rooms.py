@@ -117,6 +117,7 @@ TESTED_IN: dict[str, str] = {
     "gdwatch.root.drop_rights": "faults/test_drop_rights.py",
     "gdwatch.root.status_file": "test_commands.py",
     "gdwatch.service.capabilities": "faults/test_drop_rights.py",
+    "gdwatch.service.announcements": "test_service.py",
     "gdwatch.service.loop": "test_service.py",
     "gdwatch.service.hand_moves": "test_service.py",
     "gdwatch.service.conditions": "test_service.py",

@@ -23,7 +23,7 @@ from gdwatch.ledger.rows import Row
 from gdwatch.ledger.transaction import now
 from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
-from gdwatch.service.filer import UNFINISHED
+from gdwatch.service.unfinished_files import UNFINISHED
 from gdwatch.settings import Settings
 from gdwatch.values import Drop, Identity
 

@@ -25,17 +25,16 @@ from gdwatch.filing.pending_moves import (
 )
 from gdwatch.filing.record_decisions import record
 from gdwatch.intake.inbox import Inbox
-from gdwatch.intake.opening import is_being_written
 from gdwatch.ledger import queries
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.pipeline.drain import close_files
-from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
 from gdwatch.service.counts import Counts
 from gdwatch.service.pause import PauseState
 from gdwatch.service.progress import Progress
+from gdwatch.service.unfinished_files import WRITER_HINT, UnfinishedFiles
 from gdwatch.settings import Settings
-from gdwatch.values import Batch, Drop, Entry, Identity, Judged, Refusal
+from gdwatch.values import Batch, Entry, Judged, Refusal
 
 log = structlog.get_logger()
 
@@ -45,11 +44,6 @@ TOGETHER, FILES_TOGETHER = 4, 128
 _PENDING_S = 1.0
 _SLOW_S = 1.0  # after a recording that took longer, batches are recorded one by one
 _WAIT_S = 0.1  # how long a decided batch waits for others while the engine is busy
-# Why the beginning of a picture may be refused; and how long such a file waits for a
-# process that has it open for writing, such as a resting upload.
-UNFINISHED = ("empty", "not_an_image", "truncated", "damaged")
-_WRITER_S = 3600.0
-_WRITER_HINT = "it is judged when its writer has closed it, or after an hour without a change"
 _STOP_S = 20.0  # for moves, after a signal to stop; the whole stop is promised in 30
 
 
@@ -65,14 +59,6 @@ def recorded_together(sizes: Sequence[int], *, one_by_one: bool) -> int:
             break
         count += 1
     return count
-
-
-def may_be_unfinished(reason: str | None, waited_s: float) -> bool:
-    """Whether a file was refused as the beginning of a picture would be, and may wait on.
-
-    waited_s: since it was first refused with these bytes.
-    """
-    return reason in UNFINISHED and waited_s < _WRITER_S
 
 
 class Filer:
@@ -105,7 +91,7 @@ class Filer:
         self._recording_s = float("inf")  # of the last recording; at first, batches one by one
         self._pending_at_s = float("-inf")
         self._backoff = Backoff[int]()
-        self._unfinished: dict[bytes, tuple[Identity, float]] = {}  # since when, monotonic
+        self._unfinished = UnfinishedFiles(folders)
         self.stuck: dict[int, StuckFile] = {}
         self.newly_recorded: list[tuple[Entry, Judged]] = []
         self.counts = Counts()
@@ -159,7 +145,7 @@ class Filer:
 
     def _file(self, batches: list[Batch], queue: int) -> None:
         """Record some batches, move their files, mark their rows, and close the files."""
-        being_written = self._being_written(batches)
+        being_written = self._unfinished.being_written(batches)
         final = [
             replace(
                 batch,
@@ -210,26 +196,6 @@ class Filer:
         self._note(report, self.stuck, began)
         return report
 
-    def _being_written(self, batches: Sequence[Batch]) -> set[bytes]:
-        """Return the paths of files that are no whole pictures yet, and have a writer."""
-        judged = [each for batch in batches for each in batch.judged]
-        unfinished = [
-            each.opened.drop.path
-            for each in judged
-            if may_be_unfinished(each.decision.reason, self._waited_s(each.opened.drop))
-        ]
-        with Handles(self._folders) as handles:
-            return {path for path in unfinished if is_being_written(path, handles)}
-
-    def _waited_s(self, drop: Drop) -> float:
-        """Return for how long a drop has been refused as it is now."""
-        now_s = time.monotonic()
-        identity, since_s = self._unfinished.get(drop.path, (drop.identity, now_s))
-        if identity != drop.identity:
-            since_s = now_s
-        self._unfinished[drop.path] = (drop.identity, since_s)
-        return now_s - since_s
-
     def _release(self, batch: Batch, being_written: set[bytes]) -> None:
         close_files([batch])
         for each in batch.judged:
@@ -241,9 +207,9 @@ class Filer:
                 if is_drop:
                     self._inbox.skip(path, "unreadable")
             elif path in being_written and is_drop:
-                self._inbox.skip(path, "being_written", _WRITER_HINT)
+                self._inbox.skip(path, "being_written", WRITER_HINT)
             else:
-                self._unfinished.pop(path, None)
+                self._unfinished.forget(path)
                 self._inbox.release(path)
 
     def _tell_filed(self, batch: Batch, judged: Sequence[Judged], queue: int) -> None:

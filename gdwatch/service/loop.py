@@ -13,14 +13,13 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 
 import structlog
 
 from gdwatch import __version__
 from gdwatch.errors import Trouble
-from gdwatch.files import escaping, standard_error
+from gdwatch.files import escaping
 from gdwatch.files.users import own_name
 from gdwatch.filing.linking import require_links
 from gdwatch.intake.answer_watch import AnswerWatch
@@ -35,6 +34,7 @@ from gdwatch.root.folder_handles import Handles
 from gdwatch.root.folders import Folders
 from gdwatch.root.status_file import Status
 from gdwatch.service import capabilities, metrics_server, systemd
+from gdwatch.service.announcements import Announcements
 from gdwatch.service.completed_files import CompletedFiles
 from gdwatch.service.conditions import Conditions
 from gdwatch.service.filer import Filer
@@ -139,8 +139,10 @@ class _Service:
         self._hooks = Hooks(settings, folders)
         self._page = Page(settings)
         observed.parts = Parts(self._inbox, pipeline, self._filer, self._conditions)
+        self._announcements = Announcements(
+            observed, observed.parts, self._progress, self._hooks, terminal
+        )
         self._listed_at = time.monotonic()
-        self._sha256 = ""  # of the last model that was logged
 
     def serve(self) -> int:
         log.info("service.started", version=__version__, root=escaping.escape(self._folders.root))
@@ -149,7 +151,7 @@ class _Service:
         try:
             self._loop()
             self._filer.file(self._pipeline.outstanding)
-            self._tell_filed(time.monotonic())
+            self._announcements.tell_filed(time.monotonic())
             self._terminal.sum_up()
         except Trouble as trouble:
             if not self._signals.stop:
@@ -209,13 +211,8 @@ class _Service:
             self._progress.made()
             self._filer.take(batch)
         self._watch.clear()
-        self._tell_filed(now)
+        self._announcements.tell(now)
         self._hooks.look(now)
-        self._tell_skipped()
-        self._tell_limit()
-        self._tell_dropped()
-        self._say_ready()
-        self._ping()
 
     # ------------------------------------------------------------------ from the inbox
 
@@ -294,58 +291,6 @@ class _Service:
 
     def _record_wait_s(self, now: float) -> float:
         return self._filer.wait_s(now, is_judging=self._pipeline.is_judging)
-
-    def _say_ready(self) -> None:
-        if not self._pipeline.ready:
-            return
-        serving = self._pipeline.model
-        if self._sha256 != serving.sha256:
-            self._sha256 = serving.sha256
-            log.info("model.loaded", model=serving.name, version=serving.version,
-                     sha256=serving.sha256, device=self._pipeline.device)  # fmt: skip
-            told = replace(self._pause_state.told, model=f"{serving.name} {serving.version}")
-            self._pause_state.tell(told)
-        if not self._pause_state.ready:
-            self._pause_state.ready = True
-            log.info("service.ready")
-            systemd.tell("READY=1")
-
-    def _ping(self) -> None:
-        """Feed systemd's watchdog, but only while photographs make progress, not just the loop."""
-        if self._pipeline.outstanding == 0:
-            self._progress.made()
-        if not self._progress.is_stalled():
-            self._pause_state.say_alive()
-
-    def _tell_filed(self, now: float) -> None:
-        newly = self._filer.newly_recorded
-        if newly:
-            self._hooks.note(newly)
-            self._terminal.note((judged.decision.outcome for _, judged in newly), now)
-            newly.clear()
-        elif self._pipeline.outstanding == 0 and not self._filer.waiting:
-            self._terminal.sum_up_when_idle(now)
-
-    def _tell_skipped(self) -> None:
-        told = self._pause_state.told
-        if not self._inbox.newly_skipped and len(self._inbox.skipped) == len(told.skipped):
-            return
-        for path, reason, hint in self._inbox.newly_skipped:
-            log.warning("inbox.skipped", name=escaping.escape(path), reason=reason, hint=hint)
-        self._inbox.newly_skipped.clear()
-        skipped = {escaping.escape(path): why for path, why in self._inbox.skipped.items()}
-        self._pause_state.tell(replace(told, skipped=skipped))
-
-    def _tell_limit(self) -> None:
-        remedy = self._watch.remedy()
-        if remedy != self._pause_state.told.watch_remedy:
-            unwatched = self._watch.unwatched
-            told = replace(self._pause_state.told, unwatched=unwatched, watch_remedy=remedy)
-            self._pause_state.tell(told)
-
-    def _tell_dropped(self) -> None:
-        if standard_error.dropped() != self._pause_state.told.lines_dropped:
-            self._pause_state.tell(self._pause_state.told)
 
     def _has_finished(self) -> bool:
         idle = self._inbox.exhausted and self._pipeline.outstanding == 0

@@ -1,27 +1,11 @@
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gdwatch.service.filer import (
     FILES_TOGETHER,
     TOGETHER,
-    may_be_unfinished,
     recorded_together,
 )
-
-HOUR_S = 3600
-
-
-@pytest.mark.parametrize("reason", ["empty", "not_an_image", "truncated", "damaged"])
-def test_what_may_be_the_beginning_of_a_picture_waits_for_its_writer_an_hour(reason: str) -> None:
-    assert may_be_unfinished(reason, HOUR_S - 1)
-    assert not may_be_unfinished(reason, HOUR_S)
-
-
-@pytest.mark.parametrize("reason", ["unsupported_format", "too_many_pixels", "no_face", None])
-def test_what_no_writer_can_complete_waits_for_none(reason: str | None) -> None:
-    assert not may_be_unfinished(reason, 0)
-
 
 SIZES = st.lists(st.integers(1, 600), min_size=1, max_size=9)
 
