@@ -18,8 +18,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import sqlalchemy as sa
-
 from gdwatch.ledger import opening, originals
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.transaction import result_row
@@ -27,70 +25,11 @@ from gdwatch.pipeline import decide
 from gdwatch.settings import Settings
 from gdwatch.values import Batch, Drop, Entry, Header, Identity, Judged, Opened, Photo, Scores
 from tests import build
+from tests.bench.large_ledger import fill
 from tests.gdwatch.conftest import P_MALE, RULES
 from tests.postgresql import new_database, server
 
 _FILES = 32  # in a batch
-_STEP = 250_000  # rows inserted in one transaction
-_HASH = {
-    "sqlite": "lower(hex(randomblob(32)))",
-    "postgresql": "encode(sha256((n || 'photograph')::bytea), 'hex')",
-}
-_COUNT = {
-    "sqlite": "WITH RECURSIVE counted (n) AS (SELECT :first UNION ALL"
-    " SELECT n + 1 FROM counted WHERE n < :last) {} FROM counted",
-    "postgresql": "{} FROM generate_series(CAST(:first AS integer), CAST(:last AS integer)) AS n",
-}
-_OUTCOME = "CASE WHEN n % 2 = 0 THEN 'female' ELSE 'male' END"
-_FILL = (
-    "INSERT INTO files (id, root_id, sha256, size_bytes, modified_ns, name, original_path, path,"
-    " state, outcome, model_id, received_at, recorded_at, filed_at, moved_at, result_id, mode) "
-    "SELECT 32 + n, 1, {hash}, 100000 + n % 900000, 1700000000000000000 + n,"
-    " 'IMG_' || (n % 10000) || '.jpg', 'inbox/' || (n / 1000) || '/IMG_' || (n % 10000) || '.jpg',"
-    " {outcome} || '/' || (n / 1000) || '/IMG_' || (n % 10000) || '.jpg', 'filed', {outcome}, 1,"
-    " {moment}, {moment}, {moment}, {moment}, 32 + n, 'move'",
-    "INSERT INTO results (id, file_id, model_id, rules, outcome, label, p_male, confidence, faces,"
-    " width, height, format, batch_id, decided_at, crop) "
-    "SELECT 32 + n, 32 + n, 1, 'crop=face', {outcome}, {outcome}, n % 2,"
-    " 0.5 + (n % 5000 * 7919 % 5000) / 10000.0, 1, 640, 480, 'JPEG', 1, {moment}, 'face'",
-    "INSERT INTO moves (id, file_id, from_path, to_path, why, moved_at) "
-    "SELECT 32 + n, 32 + n, 'inbox/' || (n / 1000) || '/IMG_' || (n % 10000) || '.jpg',"
-    " {outcome} || '/' || (n / 1000) || '/IMG_' || (n % 10000) || '.jpg', 'run', {moment}",
-)
-_QUICKLY = {  # a cache for whole indexes
-    "sqlite": ["PRAGMA cache_size = -1000000"],
-    "postgresql": ["SET LOCAL synchronous_commit = off"],
-}
-_UNCHECKED = {
-    "sqlite": "PRAGMA defer_foreign_keys = ON",
-    "postgresql": "SET LOCAL session_replication_role = replica",
-}
-_MOMENT = {
-    "sqlite": "strftime('%Y-%m-%d %H:%M:%f000', 1700000000 + n, 'unixepoch')",
-    "postgresql": "to_timestamp(1700000000 + n) AT TIME ZONE 'UTC'",
-}
-
-
-def fill(engine: sa.Engine, count: int) -> None:
-    """Insert so many filed photographs into a ledger with one root, one model and one batch."""
-    kind = engine.dialect.name
-    words = {"hash": _HASH[kind], "outcome": _OUTCOME, "moment": _MOMENT[kind]}
-    for first in range(1, count + 1, _STEP):
-        with engine.begin() as connection:
-            for each in _QUICKLY[kind]:
-                connection.execute(sa.text(each))
-            connection.execute(sa.text(_UNCHECKED[kind]))  # rows and results refer to each other
-            for each in _FILL:
-                text = _COUNT[kind].format(each.format(**words))
-                last = min(first + _STEP - 1, count)
-                connection.execute(sa.text(text), {"first": first, "last": last})
-    engine.dispose()  # the connections with the large cache
-    with engine.begin() as connection:
-        if kind == "postgresql":
-            for table in ("files", "results", "moves"):
-                numbers = f"pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table})"
-                connection.execute(sa.text(f"SELECT setval({numbers})"))
-        connection.execute(sa.text("ANALYZE"))
 
 
 def batch_of(number: int) -> list[Judged]:

@@ -11,7 +11,9 @@ yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
 
 METADATA = yaml.safe_load((TOP / "deploy/datasette-metadata.yaml").read_text(encoding="utf-8"))
 RESULTS = METADATA["databases"]["results"]
-ASKED = {"name": "anna.jpg", "id": 3, "day": "2026-11-20", "since": "2026-11-20"}
+ASKED = {
+    "name": "anna.jpg", "id": 3, "day": "2026-11-20", "since": "2026-11-20", "until": "2026-11-27",
+}  # fmt: skip
 
 __all__ = ["ledger"]  # the fixture
 

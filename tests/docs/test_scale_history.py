@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 from gdwatch.ledger import opening
 from gdwatch.settings import Settings
-from tests.bench.ledger_size import batch_of, file, fill
+from tests.bench.large_ledger import fill
+from tests.bench.ledger_size import batch_of, file
 from tests.docs.pages import DOCS, text_of
 from tests.postgresql import driven, server
 
