@@ -355,8 +355,8 @@ def test_show_finds_a_file_by_id_by_path_and_by_where_it_was_dropped(call, filed
 
 def test_status_works_without_a_service(call):
     answer = json.loads(call("status", "--json").stdout)
-    assert {"state", "reason", "since", "waiting", "filed", "unsure", "rejected", "skipped",
-            "model"} <= answer.keys()  # fmt: skip
+    assert {"state", "reason", "since", "waiting", "waiting_is_complete", "filed", "unsure",
+            "rejected", "skipped", "model"} <= answer.keys()  # fmt: skip
     assert (answer["state"], answer["filed"], answer["unsure"], answer["rejected"]) == (
         "stopped", 4, 1, 1
     )  # fmt: skip

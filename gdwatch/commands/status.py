@@ -17,7 +17,7 @@ from gdwatch.commands.drift import differing
 from gdwatch.commands.output import print_json
 from gdwatch.errors import GdwatchError
 from gdwatch.files import escaping
-from gdwatch.intake.backlog import Backlog, Waiting, backlog
+from gdwatch.intake.backlog import PATIENCE_S, Backlog, Waiting, backlog
 from gdwatch.intake.opening import is_being_written
 from gdwatch.jobs.health import Level, problems, why_it_waits
 from gdwatch.ledger import originals, queries
@@ -112,6 +112,7 @@ def look(settings: Settings) -> dict[str, Any]:
         "reason": reason,
         "since": told.since,
         "waiting": waiting.files if waiting else None,
+        "waiting_is_complete": waiting.is_complete if waiting else None,
         "originals": waiting.originals if waiting else None,
         "oldest_waiting_s": round(waiting.oldest_s) if waiting else None,
         "waiting_files": _why(folders, settings, oldest, state, reason),
@@ -132,9 +133,9 @@ def _backlog(folders: Folders, settings: Settings, skipped: set[bytes]) -> Backl
     try:
         with closing(open_to_read(settings, root_id.read_id(folders))) as ledger:
             known = partial(originals.unchanged, ledger)
-            return backlog(folders, settings, skipped, known)
+            return backlog(folders, settings, skipped, known, PATIENCE_S)
     except GdwatchError:
-        return backlog(folders, settings, skipped)
+        return backlog(folders, settings, skipped, patience_s=PATIENCE_S)
 
 
 def _why(
@@ -226,7 +227,8 @@ def _ailing_lines(answer: dict[str, Any]) -> Iterator[str]:
 
 def _waiting_lines(answer: dict[str, Any]) -> Iterator[str]:
     oldest = f", the oldest for {answer['oldest_waiting_s']} s" if answer["waiting"] else ""
-    yield _line("waiting", f"{answer['waiting']}{oldest}")
+    least = "" if answer["waiting_is_complete"] else "at least "
+    yield _line("waiting", f"{least}{answer['waiting']}{oldest}")
     for each in answer["waiting_files"]:
         yield _line("", f"{each['path']}: {each['why']}")
     if answer["originals"]:

@@ -16,6 +16,11 @@ from gdwatch.errors import ActionNeeded, GdwatchError, Trouble
 from gdwatch.settings import Settings
 
 _BUSY_TIMEOUT_S = 5.0
+# Bytes of photographs are random to the index on them: with millions of rows each batch changes
+# pages all over the file. A cache that holds the upper levels of that index, and a write-ahead log
+# that is copied into the file after 32 MiB and not after 4, save a tenth of the time.
+_CACHE_KIB = 16_384
+_CHECKPOINT_PAGES = 8_000
 # Else a server that is switched off would be waited for as long as TCP likes, which is a quarter of
 # an hour: the first is for a new connection, the others for one that is open. By libpq's names.
 _PATIENCE = {
@@ -71,6 +76,8 @@ def _sqlite(url: sa.URL, *, writable: bool) -> Engine:
         connection.isolation_level = None
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
 
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from gdwatch.intake.backlog import backlog
+from gdwatch.intake.backlog import PATIENCE_S, backlog
 from gdwatch.ledger import originals
 from gdwatch.ledger.ledger import Ledger
 from gdwatch.ledger.tables import corrections, files, models, results
@@ -56,6 +56,7 @@ class Counts:
     corrected: photographs with a verdict; since_model: with one newer than the newest model.
     last_hour: photographs that were judged in the hour before.
     waiting: files in the inbox; None if it cannot be listed, or nobody has looked.
+    waiting_is_complete: False if there may be more, as the listing would take too long.
     """
 
     totals: dict[str, int]
@@ -67,6 +68,7 @@ class Counts:
     since_model: int
     last_hour: int
     waiting: int | None = None
+    waiting_is_complete: bool = True
 
     @property
     def busiest(self) -> int:
@@ -242,8 +244,12 @@ class Counter:
         with self._ledger.reading() as connection:
             counted = count(connection, self._ledger.root_id, now())
         known = partial(originals.unchanged, self._ledger)
-        found = backlog(self._folders, self._settings, (), known)
-        self._counts = replace(counted, waiting=found.files if found else None)
+        found = backlog(self._folders, self._settings, (), known, PATIENCE_S)
+        self._counts = counted
+        if found is not None:
+            self._counts = replace(
+                counted, waiting=found.files, waiting_is_complete=found.is_complete
+            )
         took_s = time.monotonic() - began
         self._fresh_until = time.monotonic() + max(_FRESH_S, _SHARE * took_s)
 

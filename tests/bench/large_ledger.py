@@ -149,15 +149,16 @@ def fill(engine: sa.Engine, count: int) -> None:
     for first in range(1, count + 1, _STEP):
         given |= {"first": first, "last": min(first + _STEP - 1, count)}
         _insert(engine, _statements(kind, models, third), given)
-    newest = {"newest": models[-1], "ended": ended}
-    _insert(engine, [_AGAIN.format(now=_NOW[kind])], newest)
-    engine.dispose()  # the connections with the large cache
     if kind == "postgresql":
         with engine.begin() as connection:
             for table in ("batches", "files", "results", "moves"):
                 numbers = f"pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table})"
                 connection.execute(sa.text(f"SELECT setval({numbers})"))
+    _insert(engine, [_AGAIN.format(now=_NOW[kind])], {"newest": models[-1], "ended": ended})
+    if kind == "postgresql":
+        with engine.begin() as connection:
             connection.execute(sa.text("ANALYZE"))  # as its autovacuum does; SQLite has none
+    engine.dispose()  # the connections with the large cache
 
 
 def _model(connection: sa.Connection, name: str, version: str) -> int:

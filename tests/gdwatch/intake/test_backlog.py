@@ -1,10 +1,12 @@
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from gdwatch.intake.backlog import Backlog, backlog
+from gdwatch.values import Identity
 from tests import build
 
 
@@ -62,3 +64,22 @@ def test_empty_folders_are_counted(root: Path) -> None:
 def test_an_inbox_that_is_not_there_has_no_answer(root: Path) -> None:
     (root / "inbox").rmdir()
     assert backlog(*build.folders_of(root)) is None
+
+
+def test_a_listing_that_takes_too_long_is_ended_and_says_so(root: Path) -> None:
+    for number in range(600):  # more than are asked of at once
+        build.put(root, f"{number}.png", b"1")
+    folders, settings = build.folders_of(root)
+    asked_of: list[int] = []
+
+    def slow(files: Mapping[bytes, Identity]) -> set[bytes]:
+        asked_of.append(len(files))
+        time.sleep(0.05)
+        return set()
+
+    found = backlog(folders, settings, originals=slow, patience_s=0.02)
+    assert found is not None
+    assert (found.files, found.is_complete) == (asked_of[0], False)
+    assert len(asked_of) == 1
+    found = backlog(folders, settings, originals=slow)
+    assert (found.files, found.is_complete) == (600, True)
