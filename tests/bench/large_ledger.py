@@ -2,9 +2,10 @@
 
     python -m tests.bench.large_ledger FILE --rows 2000000
 
-Half are female, nearly half male, 5 % unsure, 1 % rejected; three models followed each other, and
-the last one has judged every nineteenth photograph of before again. Every fiftieth is a duplicate
-of the one before, every hundredth has a person's word, every two-hundredth was moved by hand.
+Half are female, nearly half male, 5 % unsure, 1 % rejected. Three models followed each other, and
+every nineteenth photograph was judged by another one as well, as `reprocess` without `--move` does.
+Every fiftieth is a duplicate of the one before, every hundredth has a person's word, every
+two-hundredth was moved by hand.
 """
 
 import argparse
@@ -71,7 +72,7 @@ _CONFIDENCE = (
 _SAID = "CASE WHEN n % 400 = 0 THEN 'neither' WHEN n % 300 = 0 THEN 'female' ELSE 'male' END"
 
 _FILL = (
-    # Batches, files and results; then the newer model's results of older photographs.
+    # Batches, files and results, then what became of some of them.
     "INSERT INTO batches (id, model_id, device, files, decode_ms, infer_ms, started_at,"
     " finished_at) SELECT * FROM ({counted_batches}) AS made",
     "INSERT INTO files (id, root_id, sha256, size_bytes, modified_ns, name, original_path, path,"
@@ -112,9 +113,10 @@ _EVERY = {"counted_batches": _BATCH, "counted_hand": 200, "counted_corrections":
 _AGAIN = (
     "INSERT INTO results (file_id, model_id, rules, outcome, reason, label, p_male, confidence,"
     " faces, width, height, format, decided_at, crop, min_confidence)"
-    " SELECT file_id, :newest, 'crop=face', CASE WHEN outcome = 'unsure' THEN label ELSE outcome"
-    " END, NULL, label, p_male, 0.95, faces, width, height, format, {now}, crop, min_confidence"
-    " FROM results WHERE model_id < :newest AND id % 19 = 0 AND outcome <> 'rejected'"
+    " SELECT file_id, CASE WHEN model_id = :newest THEN :before ELSE :newest END, 'crop=face',"
+    " CASE WHEN outcome = 'unsure' THEN label ELSE outcome END, NULL, label, p_male, 0.95,"
+    " faces, width, height, format, {now}, crop, min_confidence"
+    " FROM results WHERE id % 19 = 0 AND outcome <> 'rejected'"
 )
 _NOW = {
     "sqlite": "strftime('%Y-%m-%d %H:%M:%f000', :ended, 'unixepoch')",
@@ -154,7 +156,8 @@ def fill(engine: sa.Engine, count: int) -> None:
             for table in ("batches", "files", "results", "moves"):
                 numbers = f"pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table})"
                 connection.execute(sa.text(f"SELECT setval({numbers})"))
-    _insert(engine, [_AGAIN.format(now=_NOW[kind])], {"newest": models[-1], "ended": ended})
+    others = {"newest": models[-1], "before": models[-2], "ended": ended}
+    _insert(engine, [_AGAIN.format(now=_NOW[kind])], others)
     if kind == "postgresql":
         with engine.begin() as connection:
             connection.execute(sa.text("ANALYZE"))  # as its autovacuum does; SQLite has none

@@ -2,7 +2,8 @@
 
     python -m tests.bench.questions FILE [--rounds 5]
 
-FILE is made by `tests.bench.large_ledger`; its last week stands for the week that the page names.
+FILE is made by `tests.bench.large_ledger`; its last week stands for the week that the page names,
+its own photographs and model for those of the page's small ledger.
 """
 
 import argparse
@@ -15,6 +16,12 @@ from pathlib import Path
 
 _PAGE = Path(__file__).parents[2] / "docs" / "sql.md"
 _WEEK = (date(2026, 11, 20), date(2026, 11, 21), date(2026, 11, 27))
+_THERE = {
+    "'anna.jpg'": "'IMG_1.jpg'",
+    "file_id = 3 ": "file_id = 1003 ",
+    "file_id = 6 ": "file_id = 1006 ",
+    "version = '0.2.0'": "version = '0.4.0'",
+}
 
 
 def questions() -> list[tuple[str, str, str]]:
@@ -23,12 +30,14 @@ def questions() -> list[tuple[str, str, str]]:
     return re.findall(pattern, _PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
-def of_last_week(question: str, ledger: sqlite3.Connection) -> str:
-    """Return a question with the last week of a ledger in place of the one that it names."""
+def of_large(question: str, ledger: sqlite3.Connection) -> str:
+    """Return a question as it is asked of a large ledger: of its last week, and of what it has."""
     (newest,) = ledger.execute("SELECT max(recorded_at) FROM files").fetchone()
     later = date.fromisoformat(newest[:10]) + timedelta(days=1) - _WEEK[-1]
     for day in _WEEK:
         question = question.replace(f"'{day}'", f"'{day + later}'")
+    for small, large in _THERE.items():
+        question = question.replace(small, large)
     return question
 
 
@@ -41,7 +50,7 @@ def main() -> None:
     ledger = sqlite3.connect(f"file:{given.file}?mode=ro", uri=True)
     longest_ms = 0.0
     for number, (words, sql, _) in enumerate(questions(), 1):
-        asked, took_ms = of_last_week(sql, ledger), []
+        asked, took_ms = of_large(sql, ledger), []
         for _ in range(given.rounds):
             began = time.perf_counter()
             rows = ledger.execute(asked).fetchall()

@@ -2,6 +2,7 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -66,7 +67,9 @@ def test_an_inbox_that_is_not_there_has_no_answer(root: Path) -> None:
     assert backlog(*build.folders_of(root)) is None
 
 
-def test_a_listing_that_takes_too_long_is_ended_and_says_so(root: Path) -> None:
+def test_a_listing_that_takes_too_long_is_ended_and_says_so(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(600):  # more than are asked of at once
         build.put(root, f"{number}.png", b"1")
     folders, settings = build.folders_of(root)
@@ -74,12 +77,15 @@ def test_a_listing_that_takes_too_long_is_ended_and_says_so(root: Path) -> None:
 
     def slow(files: Mapping[bytes, Identity]) -> set[bytes]:
         asked_of.append(len(files))
-        time.sleep(0.05)
         return set()
 
-    found = backlog(folders, settings, originals=slow, patience_s=0.02)
+    # A clock on which asking takes three seconds, and all else none.
+    clock = SimpleNamespace(time=time.time, monotonic=lambda: 3.0 * len(asked_of))
+    monkeypatch.setattr("gdwatch.intake.backlog.time", clock)
+    found = backlog(folders, settings, originals=slow, patience_s=2.0)
     assert found is not None
     assert (found.files, found.is_complete) == (asked_of[0], False)
     assert len(asked_of) == 1
     found = backlog(folders, settings, originals=slow)
+    assert found is not None
     assert (found.files, found.is_complete) == (600, True)
