@@ -17,6 +17,14 @@ def test_the_overview_says_what_the_service_does_and_what_was_filed(page: Page) 
     assert text.count("/small") == 6
 
 
+def test_the_overview_says_that_more_may_wait_than_it_had_time_to_count(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build.put(page.world.root, "waits.png", b"1")
+    monkeypatch.setattr("gdwatch.ui.counts.PATIENCE_S", -1.0)
+    build.wait_until(lambda: '<dd class="soft">or more</dd>' in page.browser.get("/").text)
+
+
 def test_a_photographs_page_tells_its_story(page: Page) -> None:
     page.browser.load()
     page.browser.say(page.browser.next()["photographs"][0], "male")
