@@ -183,7 +183,8 @@ def _of_interval(data: bytes, mcu: tuple[tuple[Codes, Codes], ...], mcus: int) -
         if end < 0:
             return None
     whole, rest = data[: _ceil(end, 8)], data[_ceil(end, 8) :]
-    if rest and (not _is_padded(data, end) or set(rest) == {whole[-1]}):
+    # Filler that was read for blocks begins before their end; one byte alike is a coincidence.
+    if rest and (not _is_padded(data, end) or set(rest) == set(whole[-2:])):
         return None  # it has lost its place, or has read filler for blocks
     while rest and 0 <= end < ends:
         end = _behind(words, mcu, end, ends)

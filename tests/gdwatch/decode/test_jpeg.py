@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -133,6 +133,7 @@ def test_a_few_bytes_before_the_end_mark_of_a_progressive_one_do_not_count(stray
 
 @settings(max_examples=10, deadline=None)
 @given(NO_MARKER)
+@example(b"G")  # with which the data of one interval ends as well
 def test_bytes_before_restart_marks_do_not_count(strays: bytes) -> None:
     content = encode(scene(), "JPEG", **KINDS["restarts"])
     strange = re.sub(rb"(?=\xff[\xd0-\xd7])", strays.replace(b"\\", b"/"), content)
